@@ -1,0 +1,66 @@
+"""The folder in which an installation on one machine keeps its things: one place that names every file in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Names of what lies in an installation's folder; nothing is read or made here.
+
+    On Kubernetes the same things are volumes, a ConfigMap and servers of their own.
+    """
+
+    path: Path
+
+    @property
+    def tracking(self) -> Path:
+        """MLflow's database, where no tracking server is named."""
+        return self.path / "mlflow.db"
+
+    @property
+    def tracked_files(self) -> Path:
+        """MLflow's artifacts, where no tracking server is named."""
+        return self.path / "mlflow-artifacts"
+
+    @property
+    def bentoml(self) -> Path:
+        """BentoML's own home: its model store and Bentos."""
+        return self.path / "bentoml"
+
+    @property
+    def bento(self) -> Path:
+        """A link to the Bento that is served."""
+        return self.path / "bento"
+
+    @property
+    def experiment(self) -> Path:
+        """The experiment file, which is the truth about roles and split."""
+        return self.path / "experiment.yaml"
+
+    @property
+    def spool(self) -> Path:
+        """The prediction log on its way to the store, one folder a worker."""
+        return self.path / "spool"
+
+    @property
+    def store(self) -> Path:
+        """The prediction log's SQLite store, where no other is named."""
+        return self.path / "store.db"
+
+    @property
+    def store_url(self) -> str:
+        """The store as SQLAlchemy names it."""
+        return f"sqlite:///{self.store}"
+
+    @property
+    def reports(self) -> Path:
+        """Gate reports."""
+        return self.path / "reports"
+
+    @property
+    def data(self) -> Path:
+        """Downloaded or generated data."""
+        return self.path / "data"

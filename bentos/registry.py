@@ -1,0 +1,292 @@
+"""The model registry and tracking server, which is MLflow: an adapter that gives versions of artifacts by name.
+
+A registered version points at the run folder `artifact/`; its digest, verdict and place in history are tags. Without a
+tracking server everything lies in the installation's folder: one SQLite file and one folder of artifacts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bentos.artifact import BLESSING, Artifact, load_artifact
+from bentos.errors import ArtifactDamaged, BadInput, NotFound, Unavailable
+from bentos.folder import Folder
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.tracking import MlflowClient
+
+ARTIFACT_PATH = "artifact"
+DIGEST_TAG = "digest"
+STATUS_TAG = "status"
+"""`archived` on a version that lost its role."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model: the identity that metrics, records and people name.
+
+    Attributes:
+        name: Registered name, from the contract.
+        number: Version number, as text.
+        digest: Artifact digest.
+        run: The MLflow run that made it.
+        aliases: Of `candidate`, `challenger`, `champion` those that point at it.
+        tags: What is said of it.
+    """
+
+    name: str
+    number: str
+    digest: str
+    run: str
+    aliases: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """How MLflow names it for good."""
+        return f"models:/{self.name}/{self.number}"
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.number}"
+
+
+def open_registry(folder: Folder, tracking_uri: str | None = None) -> Registry:
+    """Open the registry of an installation.
+
+    Args:
+        folder: Where everything lies if no tracking server is named; made if needed.
+        tracking_uri: A tracking server, as `MLFLOW_TRACKING_URI` names it.
+
+    Raises:
+        Unavailable: The tracking server does not answer.
+    """
+    _quieten()
+    if not tracking_uri:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    uri = tracking_uri or f"sqlite:///{folder.tracking.resolve()}"
+    root = None if tracking_uri else folder.tracked_files.resolve().as_uri()
+    registry = Registry(uri, artifact_root=root)
+    registry.check()
+    return registry
+
+
+class Registry:
+    """Artifacts by name, alias and version.
+
+    Attributes:
+        tracking_uri: Where MLflow is.
+        client: MLflow's own client, for training to track runs with.
+    """
+
+    def __init__(self, tracking_uri: str, *, artifact_root: str | None = None) -> None:
+        from mlflow.tracking import MlflowClient
+
+        self.tracking_uri = tracking_uri
+        self._artifact_root = artifact_root
+        with self._translated():
+            self.client: MlflowClient = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+    def check(self) -> None:
+        """Ask the tracking server for something small.
+
+        Raises:
+            Unavailable: It does not answer.
+        """
+        with self._translated():
+            self.client.search_experiments(max_results=1)
+
+    def experiment(self, name: str) -> str:
+        """The id of the MLflow experiment of that name, made if needed."""
+        with self._translated():
+            found = self.client.get_experiment_by_name(name)
+            if found is not None:
+                return str(found.experiment_id)
+            return str(self.client.create_experiment(name, artifact_location=self._artifact_root))
+
+    def register(self, name: str, *, run: str, digest: str, tags: dict[str, str] | None = None) -> Version:
+        """Register the artifact that was logged to a run under `artifact/`."""
+        from mlflow.exceptions import MlflowException
+
+        with self._translated():
+            try:
+                self.client.get_registered_model(name)
+            except MlflowException as e:
+                if e.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                self.client.create_registered_model(name)
+            made = self.client.create_model_version(
+                name, source=f"runs:/{run}/{ARTIFACT_PATH}", run_id=run, tags={**(tags or {}), DIGEST_TAG: digest}
+            )
+            return self._version(self.client.get_model_version(name, made.version))
+
+    def resolve(self, uri: str) -> Version:
+        """Find a version by `models:/NAME@ALIAS`, `models:/NAME/NUMBER` or `models:/NAME/latest`.
+
+        Raises:
+            BadInput: The address has another form.
+            NotFound: There is no such model, alias or version; the message says what there is.
+        """
+        name, find = self._reader_of(uri)
+        with self._translated():
+            found = _or_none(find)
+        if found is None:
+            raise NotFound(f"{uri} is not in the registry; {self._what_there_is(name)}")
+        return self._version(found)
+
+    def find(self, uri: str) -> Version | None:
+        """As `resolve`, with None where there is none."""
+        try:
+            return self.resolve(uri)
+        except NotFound:
+            return None
+
+    def find_by_digest(self, name: str, digest: str) -> Version | None:
+        """The newest version whose artifact has this digest."""
+        return next((version for version in self.versions(name) if version.digest == digest), None)
+
+    def versions(self, name: str) -> list[Version]:
+        """Every version of a model, the newest first."""
+        with self._translated():
+            found = self.client.search_model_versions(f"name='{name}'", max_results=1000)
+            newest_first = sorted(found, key=lambda version: -int(version.version))
+            # A search leaves aliases out, so each version is asked for by itself.
+            return [self._version(self.client.get_model_version(name, version.version)) for version in newest_first]
+
+    def fetch(self, version: Version, folder: Path) -> Artifact:
+        """Copy a version's artifact into a folder that must not exist, verify it, and open it.
+
+        Raises:
+            ArtifactDamaged: It is not what its manifest says, or not the artifact that was registered.
+            NotFound: The tracking server no longer has it.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as beside, self._translated():
+            try:
+                fetched = download_artifacts(
+                    artifact_uri=f"runs:/{version.run}/{ARTIFACT_PATH}", dst_path=beside, tracking_uri=self.tracking_uri
+                )
+            except OSError as e:
+                raise NotFound(f"the artifact of {version} is not at the tracking server any more: {e}") from e
+            artifact = load_artifact(Path(fetched))
+            if version.digest and artifact.digest != version.digest:
+                raise ArtifactDamaged(
+                    f"{version} was registered as {version.digest}, and its files are {artifact.digest}"
+                )
+            shutil.move(fetched, folder)
+        return load_artifact(folder)
+
+    def attach(self, version: Version, path: Path, *, under: str = "gate") -> None:
+        """Keep a file (a report) with the run of a version."""
+        with self._translated():
+            self.client.log_artifact(version.run, str(path), under)
+
+    def bless(self, version: Version, blessing: Path) -> None:
+        """Put `blessing.json` beside the registered artifact, so that whoever fetches it has it."""
+        if blessing.name != BLESSING:
+            raise BadInput(f"a blessing is kept as {BLESSING}, not {blessing.name}")
+        self.attach(version, blessing, under=ARTIFACT_PATH)
+
+    def set_alias(self, version: Version, alias: str) -> None:
+        """Let an alias point at a version, and at no other."""
+        with self._translated():
+            self.client.set_registered_model_alias(version.name, alias, version.number)
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let an alias point at nothing; no error if it did already."""
+        with self._translated():
+            self.client.delete_registered_model_alias(name, alias)
+
+    def tag(self, version: Version, **tags: str) -> None:
+        """Say something of a version."""
+        with self._translated():
+            for key, value in tags.items():
+                self.client.set_model_version_tag(version.name, version.number, key, value)
+
+    def _reader_of(self, uri: str) -> tuple[str, Callable[[], MlflowVersion | None]]:
+        body = uri.removeprefix("models:/")
+        name, at, alias = body.partition("@")
+        if uri.startswith("models:/") and at and name and alias and "/" not in body:
+            return name, lambda: self.client.get_model_version_by_alias(name, alias)
+        name, slash, number = body.partition("/")
+        if uri.startswith("models:/") and slash and name and number == "latest":
+            return name, lambda: self._latest(name)
+        if uri.startswith("models:/") and slash and name and number.isdigit():
+            return name, lambda: self.client.get_model_version(name, number)
+        raise BadInput(f"{uri!r} names no model; write models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest")
+
+    def _latest(self, name: str) -> MlflowVersion | None:
+        found = self.client.search_model_versions(f"name='{name}'", max_results=1000)
+        newest = max(found, key=lambda version: int(version.version), default=None)
+        return newest and self.client.get_model_version(name, newest.version)
+
+    def _version(self, found: MlflowVersion) -> Version:
+        tags = dict(found.tags)
+        return Version(
+            name=found.name,
+            number=str(found.version),
+            digest=tags.get(DIGEST_TAG, ""),
+            run=found.run_id or "",
+            aliases=tuple(sorted(found.aliases)),
+            tags=tags,
+        )
+
+    def _what_there_is(self, name: str) -> str:
+        versions = self.versions(name)
+        if not versions:
+            with self._translated():
+                names = sorted(model.name for model in self.client.search_registered_models(max_results=100))
+            return f"it holds {', '.join(names)}" if names else "it is empty: run `gauntlet train` first"
+        listed = [f"{v.number}{'@' + ','.join(v.aliases) if v.aliases else ''}" for v in versions[:20]]
+        return f"{name} has the versions {', '.join(listed)}"
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Give MLflow's failures the form of this project's errors."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except MlflowException as e:
+            if e.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
+                raise BadInput(f"the model registry refused: {_first_line(e)}") from e
+            raise Unavailable(f"the tracking server {self.tracking_uri} does not answer: {_first_line(e)}") from e
+        except (SQLAlchemyError, ConnectionError) as e:
+            raise Unavailable(f"the tracking server {self.tracking_uri} does not answer: {_first_line(e)}") from e
+
+
+def _or_none(find: Callable[[], MlflowVersion | None]) -> MlflowVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return find()
+    except MlflowException as e:
+        if e.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _first_line(error: Any) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def _quieten() -> None:
+    """Keep MLflow's own chatter and phoning home away from people who run one command."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # over 60 s for a dead server otherwise
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
+        logging.getLogger(name).setLevel(logging.WARNING)
