@@ -1,0 +1,43 @@
+"""The statistics behind the gate and the verdict: values in, values out.
+
+Counts come in and log e-values, p-values, intervals and distances go out, each by a named formula with its source;
+thresholds, margins and what follows from them belong to the rules in `validation`. Only numpy, scipy and statsmodels
+are imported here: no clock, no randomness, no files, no model.
+
+Logs of e-values are natural. Under its null the e-value has mean at most 1 at every stopping time, so a test that
+rejects when the log reaches ln(1/alpha) keeps its level however often it is looked at (Ville's inequality). What cannot
+be computed raises ValueError, which names the argument and what is allowed; without data a log e-value is 0 and an
+interval the whole range.
+"""
+
+from __future__ import annotations
+
+from validation.statistics.discordant import sequential_mcnemar, win_rate_sequence
+from validation.statistics.drift import psi, psi_limit
+from validation.statistics.holdout import McNemar, mcnemar, tango_interval, tango_z, wilson_interval
+from validation.statistics.paired import (
+    Side,
+    accuracy_difference_sequence,
+    paired_log_wealth,
+    payoff_log_wealth,
+    payoff_mean_sequence,
+)
+from validation.statistics.sample_ratio import srm_log_e
+
+__all__ = [
+    "McNemar",
+    "Side",
+    "accuracy_difference_sequence",
+    "mcnemar",
+    "paired_log_wealth",
+    "payoff_log_wealth",
+    "payoff_mean_sequence",
+    "psi",
+    "psi_limit",
+    "sequential_mcnemar",
+    "srm_log_e",
+    "tango_interval",
+    "tango_z",
+    "wilson_interval",
+    "win_rate_sequence",
+]

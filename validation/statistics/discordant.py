@@ -1,0 +1,101 @@
+"""F1: sequential McNemar, a bet on who wins the pairs in which exactly one model was right.
+
+Shown beside F2c. It sees discordant pairs only, so it tests superiority and harm, never non-inferiority.
+
+Source: Robbins 1970; Howard, Ramdas, McAuliffe & Sekhon 2021 (arXiv 1810.08240), with a Beta(1/2, 1/2) mixture.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import betaincc, betaln
+
+from validation.statistics.arguments import check_inside, check_whole
+
+_PRIOR = 0.5
+_LEAST_DIRECT = 1e-280
+_LEAST_NORMAL = sys.float_info.min
+
+
+def sequential_mcnemar(wins: int, losses: int, two_sided: bool = False) -> float:
+    """F1: log e-value against "the challenger wins at most half of the discordant pairs".
+
+    `(W+L) ln 2 + ln B(a+W, b+L) - ln B(a, b)`, and for one side the log of the posterior's share above 1/2 over the
+    prior's: a Beta(1/2, 1/2) mixture cut to (1/2, 1). Swap wins and losses to test for harm, at its own alpha.
+
+    Args:
+        wins: Discordant pairs that the challenger got right.
+        losses: Discordant pairs that the champion got right.
+        two_sided: Test "exactly half" instead, against either direction.
+
+    Returns:
+        Natural log of the e-value; exactly 0 without discordant pairs.
+
+    Raises:
+        ValueError: A count that is negative or not whole.
+
+    Examples:
+        >>> round(math.exp(sequential_mcnemar(5, 0)), 4)
+        15.6418
+        >>> math.exp(sequential_mcnemar(5, 0, two_sided=True))  # doctest: +ELLIPSIS
+        7.875...
+    """
+    won, lost = check_whole("wins", wins) + _PRIOR, check_whole("losses", losses) + _PRIOR
+    log_mass = betaln if two_sided else _log_mass_above_half
+    return float((wins + losses) * math.log(2) + log_mass(won, lost) - log_mass(_PRIOR, _PRIOR))
+
+
+def win_rate_sequence(wins: int, losses: int, alpha: float) -> tuple[float, float]:
+    """F1 turned round: two-sided confidence sequence for the challenger's share of the discordant pairs.
+
+    All t with `t^W (1-t)^L >= alpha B(a+W, b+L) / B(a, b)`, a = b = 1/2.
+
+    Args:
+        wins: Discordant pairs that the challenger got right.
+        losses: Discordant pairs that the champion got right.
+        alpha: Chance, over all looks together, that the sequence ever misses, in (0, 1).
+
+    Returns:
+        Lower and upper end in [0, 1]; (0, 1) without discordant pairs.
+
+    Raises:
+        ValueError: A count that is negative or not whole, or alpha outside (0, 1).
+
+    Examples:
+        >>> lower, upper = win_rate_sequence(15, 5, 0.05)
+        >>> round(lower, 4), round(upper, 4)
+        (0.4111, 0.9527)
+    """
+    won, lost = check_whole("wins", wins), check_whole("losses", losses)
+    log_evidence = betaln(won + _PRIOR, lost + _PRIOR) - betaln(_PRIOR, _PRIOR)
+    log_least = math.log(check_inside("alpha", alpha, 0, 1)) + float(log_evidence)
+    return _lower_end(won, lost, log_least), 1 - _lower_end(lost, won, log_least)
+
+
+def _lower_end(wins: int, losses: int, log_least: float) -> float:
+    """The smallest t whose log likelihood reaches `log_least`; the likelihood rises from 0 to the share of wins."""
+
+    def excess(rate: float) -> float:
+        lost = losses * math.log1p(-rate) if losses else 0.0
+        return wins * math.log(rate) + lost - log_least
+
+    if wins == 0 or excess(_LEAST_NORMAL) >= 0:
+        return 0.0
+    return float(brentq(excess, _LEAST_NORMAL, wins / (wins + losses), xtol=1e-300, maxiter=2000))
+
+
+def _log_mass_above_half(a: float, b: float) -> float:
+    """Log of the integral of t^(a-1) (1-t)^(b-1) over (1/2, 1)."""
+    share = float(betaincc(a, b, 0.5))
+    if share > _LEAST_DIRECT:
+        return float(betaln(a, b)) + math.log(share)
+    # Far in the tail the share underflows, while the integral is 2^-(a+b) / b times a series (DLMF 8.17.7 and 15.8.1)
+    # whose terms shrink at least by the first ratio.
+    first_ratio = (a + b) / (2 * (b + 1))
+    steps = np.arange(math.ceil(-40 / math.log(first_ratio)))
+    series = 1 + np.cumprod((a + b + steps) / (2 * (b + 1 + steps))).sum()
+    return -(a + b) * math.log(2) - math.log(b) + math.log(series)
