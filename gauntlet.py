@@ -1,1 +1,504 @@
-def main(): ...
+"""The command line: a table of contents of the system. A plane is imported only when its subcommand runs."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from bentos.errors import GauntletError, InvalidSetting
+from bentos.folder import Folder
+
+if TYPE_CHECKING:
+    from bentos.registry import Registry
+    from service.experiment import Experiment
+    from service.store import Store
+
+USE_CASES = Path(__file__).parent / "training" / "use_cases"
+POLICIES = Path(__file__).parent / "validation" / "policies"
+HOME = "gauntlet-home"
+DEMO_HOME = "gauntlet-demo"
+
+GATE_ERROR = 3
+BAD_INPUT = 2
+INTERNAL_ERROR = 70
+
+
+def _in(default: str) -> Callable[..., Any]:
+    """Give a subcommand `--folder`, and hand it over as a `Folder`."""
+    return click.option(
+        "--folder",
+        envvar="GAUNTLET_FOLDER",
+        default=default,
+        show_default=True,
+        show_envvar=True,
+        metavar="DIR",
+        callback=lambda _context, _option, value: Folder(Path(value)),
+        help="Where this installation keeps its things.",
+    )
+
+
+_in_folder = _in(HOME)
+
+
+def _as_json(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+_online_policy = click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The rules of the verdict. Default: DIR/policy.yaml if it is there, else validation/policies/online.yaml.",
+)
+
+
+class _InOrder(click.Group):
+    """Lists its commands in the order of a model's life, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order in which they are defined, the demo first."""
+        del ctx
+        return sorted(self.commands, key=lambda name: name != "demo")
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="gauntlet", message="gauntlet %(version)s")
+def cli() -> None:
+    """Every model runs the gauntlet before it serves.
+
+    A model's life, in order: train, gate, package, serve, experiment, verdict, promote or rollback. `gauntlet demo`
+    walks all of it in two minutes. MLFLOW_TRACKING_URI names a tracking server; without it everything stays in
+    --folder.
+    """
+
+
+@cli.command()
+@click.option(
+    "--data", metavar="FILE", help="A .csv or .parquet file, or `telco` for the public file. Default: synthetic."
+)
+@click.option(
+    "--use-case",
+    type=click.Path(path_type=Path),
+    default=USE_CASES / "telco_churn.yaml",
+    show_default="training/use_cases/telco_churn.yaml",
+    metavar="FILE",
+    help="What the columns are and what is predicted.",
+)
+@click.option(
+    "--estimator",
+    default="random_forest",
+    show_default=True,
+    help="random_forest, hist_gradient_boosting, logistic_regression, or a scikit-learn classifier's import path.",
+)
+@click.option(
+    "--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the estimator; repeatable."
+)
+@click.option("--parameters-file", type=click.Path(path_type=Path), metavar="FILE", help="The same as YAML; flags win.")
+@click.option("--without", multiple=True, metavar="FEATURE", help="A feature the model must not read; repeatable.")
+@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option("--rows", default=7000, show_default=True, help="How many synthetic customers, where there is no --data.")
+@_in_folder
+@_as_json
+def train(folder: Folder, use_case: Path, parameters: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Fit a model and register it as candidate.
+
+    The data is validated as a whole first; a fifth of the ids is held out for the gate; the ONNX form must answer as
+    scikit-learn does. Everything is tracked in MLflow.
+    """
+    from training.terminal import describe
+    from training.train import TrainRequest, read_parameters
+    from training.train import train as run
+
+    request = TrainRequest(
+        use_case=use_case,
+        data=options["data"],
+        estimator=options["estimator"],
+        parameters=read_parameters(parameters, options["parameters_file"]),
+        without=options["without"],
+        seed=options["seed"],
+        rows=options["rows"],
+    )
+    trained = run(request, registry=_registry(folder), folder=folder, progress=_progress)
+    _print(trained, as_json, describe)
+
+
+@cli.command()
+@click.argument("candidate", default="models:/churn@candidate")
+@click.option(
+    "--against", metavar="MODEL", help="The champion to compare with. Default: the alias champion, if there is one."
+)
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    default=POLICIES / "baseline.yaml",
+    show_default="validation/policies/baseline.yaml",
+    metavar="FILE",
+    help="The rules of the gate.",
+)
+@_in_folder
+@_as_json
+def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_json: bool) -> None:
+    """Judge a candidate on its untouched holdout.
+
+    Performance, fairness, robustness to noise, and McNemar's test against the champion, by the rules of a policy.
+
+    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest. A PASS is blessed and becomes
+    challenger. Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (anything that kept the gate from judging).
+    """
+    from validation.gate.run import run_gate
+    from validation.gate.terminal import render
+
+    report = run_gate(
+        candidate,
+        against=against,
+        policy_path=policy,
+        registry=_registry(folder),
+        folder=folder,
+        now=datetime.now(UTC),
+        progress=_progress,
+    )
+    _print(report, as_json, render)
+    sys.exit(report.exit_code)
+
+
+@cli.command()
+@click.option("--champion", default="models:/churn@champion", show_default=True, metavar="MODEL")
+@click.option("--challenger", "challengers", multiple=True, metavar="MODEL", help="Repeatable. Default: none.")
+@_in_folder
+@_as_json
+def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json: bool) -> None:
+    """Pack champion and challengers into one Bento.
+
+    A model without a blessing that holds is refused; `gauntlet gate` gives one.
+    """
+    from bentos.packing import package as run
+
+    registry = _registry(folder)
+    packed = run(
+        registry,
+        champion=registry.resolve(champion),
+        challengers=[registry.resolve(name) for name in challengers],
+        folder=folder,
+        now=datetime.now(UTC),
+    )
+    _print(packed, as_json, str)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True)
+@click.option(
+    "--only",
+    type=click.Choice(["scoring"]),
+    help="Start this process alone, as a container does; shipper and judge then run elsewhere.",
+)
+@_online_policy
+@_in_folder
+def serve(host: str, port: int, only: str | None, policy: Path | None, folder: Folder) -> None:
+    """Serve the packed Bento over HTTP.
+
+    Beside scoring run the shipper, which moves the prediction log to the store, and the judge.
+    """
+    from service.supervisor import serve as run
+
+    sys.exit(run(folder, host=host, port=port, policy=_rules(policy, folder), scoring_only=only == "scoring"))
+
+
+@cli.group()
+def experiment() -> None:
+    """See or change who is on trial, and its share.
+
+    What these write is the experiment file, which the service rereads while it serves.
+    """
+
+
+@experiment.command("show")
+@_in_folder
+def experiment_show(folder: Folder) -> None:
+    """Print the experiment file as it stands."""
+    from service.experiment import dump_experiment, read_experiment
+
+    click.echo(dump_experiment(read_experiment(folder.experiment)).decode(), nl=False)
+
+
+@experiment.command("shadow")
+@click.argument("challenger", default="models:/churn@challenger")
+@_in_folder
+def experiment_shadow(challenger: str, folder: Folder) -> None:
+    """Score a challenger in the shadow of live traffic.
+
+    It begins a new experiment. CHALLENGER's answers are logged, not returned; it must be in the Bento that is served.
+    """
+    from service.experiment import LEAD, new_salt, start_shadow
+
+    version = _registry(folder).resolve(challenger)
+    _change(folder, lambda old, now: start_shadow(old, version.digest, now=now, salt=new_salt(), lead=LEAD))
+
+
+@experiment.command("split")
+@click.argument("percent", type=click.FloatRange(0, 100, min_open=True))
+@_in_folder
+def experiment_split(percent: float, folder: Folder) -> None:
+    """Return the challenger's answer to PERCENT of customers.
+
+    Customers keep their variant; raising the share moves customers to the challenger only.
+    """
+    from service.experiment import LEAD, set_split
+
+    _change(folder, lambda old, now: set_split(old, percent / 100, now=now, lead=LEAD))
+
+
+@experiment.command("off")
+@_in_folder
+def experiment_off(folder: Folder) -> None:
+    """Let the champion answer alone, at once."""
+    from service.experiment import LEAD, stop
+
+    _change(folder, lambda old, now: stop(old, now=now, lead=LEAD))
+
+
+_AS_OF = click.option(
+    "--as-of",
+    metavar="TIME",
+    help="Look from a later moment, such as 2026-03-01T00:00:00Z: provisional, nothing is closed.",
+)
+
+
+@cli.command()
+@_AS_OF
+@_online_policy
+@_in_folder
+@_as_json
+def verdict(as_of: str | None, policy: Path | None, folder: Folder, as_json: bool) -> None:
+    """Say what the evidence allows, with reasons.
+
+    PROMOTE, ROLLBACK, KEEP_COLLECTING or INVALID. It may be asked as often as one likes: the answer stays valid.
+    """
+    from validation.judge.looking import look
+    from validation.judge.terminal import render
+
+    found = look(
+        folder, store=_store(folder), policy_path=_rules(policy, folder), as_of=_moment(as_of), now=datetime.now(UTC)
+    )
+    _print(found, as_json, lambda it: render(it, color=sys.stdout.isatty()))
+
+
+@cli.command()
+@click.argument("model", default="models:/churn@challenger")
+@click.option("--bootstrap", is_flag=True, help="Make MODEL the first champion; refused where there is one.")
+@_AS_OF
+@_online_policy
+@_in_folder
+def promote(model: str, bootstrap: bool, as_of: str | None, policy: Path | None, folder: Folder) -> None:
+    """Make the challenger champion, if that is allowed.
+
+    The verdict must be PROMOTE and the challenger's blessing must hold. Roles swap in the experiment file; the
+    registry's aliases follow.
+
+    MODEL is only looked at with --bootstrap; otherwise the experiment file says who the challenger is.
+    """
+    from validation.judge.audit import describe
+    from validation.judge.promotion import bootstrap_champion
+    from validation.judge.promotion import promote as run
+
+    registry, store = _registry(folder), _store(folder)
+    if bootstrap:
+        version = registry.resolve(model)
+        click.echo(describe(bootstrap_champion(registry, version, store=store, who=_who(), now=datetime.now(UTC))))
+        return
+    click.echo(describe(run(folder, store=store, registry=registry, **_change_options(folder, as_of, policy))))
+
+
+@cli.command()
+@click.option("--reason", help="Roll back without waiting for the verdict; always allowed, and recorded.")
+@_AS_OF
+@_online_policy
+@_in_folder
+def rollback(reason: str | None, as_of: str | None, policy: Path | None, folder: Folder) -> None:
+    """End the challenger's trial.
+
+    On a verdict of ROLLBACK, or at any time for a --reason of your own.
+    """
+    from validation.judge.audit import describe
+    from validation.judge.promotion import rollback as run
+
+    registry, store = _registry(folder), _store(folder)
+    options = _change_options(folder, as_of, policy)
+    click.echo(describe(run(folder, store=store, registry=registry, reason=reason, **options)))
+
+
+@cli.command()
+@_in_folder
+@click.option("--once", is_flag=True, help="Ship what is there, and end.")
+def ship(folder: Folder, once: bool) -> None:
+    """Move the prediction log from spool to store.
+
+    `gauntlet serve` starts one by itself; this is for a spool whose service runs elsewhere.
+    """
+    from service.shipper import run_shipper
+
+    run_shipper(folder.spool, _store(folder), once=once)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3002, show_default=True)
+@_online_policy
+@_in_folder
+def judge(host: str, port: int, policy: Path | None, folder: Folder) -> None:
+    """Close cohorts and judge, again and again.
+
+    Answers /v1/experiment. `gauntlet serve` starts one by itself; this is for a store that others write to.
+    """
+    from validation.judge.process import run_judge
+
+    run_judge(folder, store=_store(folder), policy_path=_rules(policy, folder), host=host, port=port)
+
+
+@cli.command()
+@click.option(
+    "--data",
+    metavar="FILE",
+    help="A .csv or .parquet file in the Telco schema, or `telco`. Default: synthetic customers.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="The same seed gives the same decisions on the same evidence."
+)
+@click.option("--port", default=0, help="Where the service listens. Default: a free port; with --keep-serving 3000.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write every number that is printed.",
+)
+@click.option("--keep-serving", is_flag=True, help="Go on serving at the end, until Ctrl-C.")
+@_in(DEMO_HOME)
+def demo(folder: Folder, **options: Any) -> None:
+    """Walk a model's whole life on this machine.
+
+    On real parts and in about two minutes: train, gate, package, serve, shadow, split, verdict, promote, roll back.
+    """
+    from service.demo.run import run_demo
+
+    sys.exit(
+        run_demo(
+            folder,
+            use_case=USE_CASES / "telco_churn.yaml",
+            gate_policy=POLICIES / "baseline.yaml",
+            online_policy=POLICIES / "demo.yaml",
+            **options,
+        )
+    )
+
+
+def _registry(folder: Folder) -> Registry:
+    from bentos.registry import open_registry
+
+    return open_registry(folder, os.environ.get("MLFLOW_TRACKING_URI"))
+
+
+def _store(folder: Folder) -> Store:
+    from service.store import open_store
+
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return open_store(os.environ.get("GAUNTLET_STORE_URL") or folder.store_url)
+
+
+def _rules(policy: Path | None, folder: Folder) -> Path:
+    """The online policy: the one that was named, else the folder's own, else the shipped one."""
+    if policy is not None:
+        return policy
+    return folder.policy if folder.policy.exists() else POLICIES / "online.yaml"
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as e:
+        raise InvalidSetting(f"--as-of is {text!r}; it must be a time such as 2026-03-01T00:00:00Z") from e
+    if moment.tzinfo is None:
+        raise InvalidSetting(f"--as-of is {text!r}; it must have a time zone, such as 2026-03-01T00:00:00Z")
+    return moment
+
+
+def _change_options(folder: Folder, as_of: str | None, policy: Path | None) -> dict[str, Any]:
+    from bentos.roles import ROLES, read_roles
+    from service.experiment import LEAD
+
+    return {
+        "model": read_roles(folder.bento / "src" / ROLES).champion.name,
+        "policy_path": _rules(policy, folder),
+        "who": _who(),
+        "now": datetime.now(UTC),
+        "lead": LEAD,
+        "as_of": _moment(as_of),
+    }
+
+
+def _who() -> str:
+    return os.environ.get("GAUNTLET_WHO") or getpass.getuser()
+
+
+def _change(folder: Folder, change: Callable[[Experiment, datetime], Experiment]) -> None:
+    """Write the next revision of the experiment file, and say what it says."""
+    from service.experiment import dump_experiment, read_experiment, write_experiment
+
+    after = change(read_experiment(folder.experiment), datetime.now(UTC))
+    write_experiment(folder.experiment, after)
+    click.echo(dump_experiment(after).decode(), nl=False)
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"… {text}", err=True)
+
+
+def _print(result: Any, as_json: bool, render: Callable[[Any], Any]) -> None:
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=2).decode())
+        return
+    rendered = render(result)
+    if isinstance(rendered, str):
+        click.echo(rendered)
+        return
+    from rich.console import Console
+
+    Console().print(rendered)
+
+
+def main() -> NoReturn:
+    """Run the command line; every foreseen error is one line on stderr and exit code 2 (the gate: 3)."""
+    is_gate = "gate" in sys.argv[1:2]
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as e:
+        sys.exit(e.exit_code)
+    except click.ClickException as e:
+        e.show()
+        sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
+    except (GauntletError, OSError) as e:
+        click.echo(f"gauntlet: {e}", err=True)
+        sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except Exception as e:
+        if os.environ.get("GAUNTLET_DEBUG"):
+            raise
+        click.echo(f"gauntlet: internal error: {type(e).__name__}: {e} (GAUNTLET_DEBUG=1 shows where)", err=True)
+        sys.exit(GATE_ERROR if is_gate else INTERNAL_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ Adapters translate what their libraries raise into one of these and chain the or
     + InvalidContract        a use case or contract that contradicts itself
     + InvalidData            a data file that the use case does not allow
     + InvalidFeatures        one row to be scored that the contract does not allow
+    + InvalidRequest         a request whose fields are not what its route allows
     + InvalidPolicy          a policy that cannot be judged by
     + InvalidExperiment      an experiment file that cannot be served by
     + InvalidSetting         a flag or an environment variable
@@ -61,13 +62,19 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+PROBLEMS_SHOWN = 20
+"""How many problems a message spells out: a screenful. The error carries them all."""
+
+
 class WithProblems(BadInput):
     """Bad input that carries every problem found, not only the first."""
 
     def __init__(self, what: str, problems: Sequence[Problem]) -> None:
         self.what = what
         self.problems = tuple(problems)
-        super().__init__(f"{what}: " + "; ".join(str(problem) for problem in self.problems))
+        listed = "; ".join(str(problem) for problem in self.problems[:PROBLEMS_SHOWN])
+        more = len(self.problems) - PROBLEMS_SHOWN
+        super().__init__(f"{what}: {listed}" + (f"; and {more:,} more" if more > 0 else ""))
 
 
 class InvalidContract(BadInput):
@@ -80,6 +87,10 @@ class InvalidData(WithProblems):
 
 class InvalidFeatures(WithProblems):
     """A row to be scored holds what the contract does not allow."""
+
+
+class InvalidRequest(WithProblems):
+    """A request holds what its route does not allow."""
 
 
 class InvalidPolicy(BadInput):

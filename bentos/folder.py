@@ -56,6 +56,11 @@ class Folder:
         return f"sqlite:///{self.store}"
 
     @property
+    def policy(self) -> Path:
+        """The online policy of this installation; where there is none, the shipped one holds."""
+        return self.path / "policy.yaml"
+
+    @property
     def reports(self) -> Path:
         """Gate reports."""
         return self.path / "reports"

@@ -186,6 +186,35 @@ class Registry:
             shutil.move(fetched, folder)
         return load_artifact(folder)
 
+    def fetch_file(self, version: Version, path: str, folder: Path) -> Path:
+        """Copy one file of the run that made a version, such as `data/holdout.parquet`, into a folder.
+
+        Returns:
+            Where it lies now.
+
+        Raises:
+            NotFound: The run has no such file.
+        """
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._translated():
+            try:
+                fetched = download_artifacts(
+                    artifact_uri=f"runs:/{version.run}/{path}", dst_path=str(folder), tracking_uri=self.tracking_uri
+                )
+            except (FileNotFoundError, MlflowException) as e:
+                if isinstance(e, MlflowException) and not self._lacks(version, path):
+                    raise
+                raise NotFound(f"the run of {version} has no {path}") from e
+        return Path(fetched)
+
+    def _lacks(self, version: Version, path: str) -> bool:
+        """Whether the run answers and does not list a file; what MLflow raises for one differs by its store."""
+        folder = path.rpartition("/")[0]
+        return path not in [found.path for found in self.client.list_artifacts(version.run, folder or None)]
+
     def attach(self, version: Version, path: Path, *, under: str = "gate") -> None:
         """Keep a file (a report) with the run of a version."""
         with self._translated():

@@ -21,6 +21,9 @@ from bentos.artifact import write_beside
 from bentos.errors import InvalidExperiment, NotFound
 from service.records import Mode
 
+LEAD = timedelta(seconds=1)
+"""From writing the file to its taking effect on one machine: every worker has reread it by then."""
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 

@@ -1,0 +1,236 @@
+"""Packing: the reigning champion and the challengers, from the registry into one Bento that `bentoml serve` takes.
+
+A model is copied once into BentoML's model store, under its name and the first digits of its digest. The Bento holds
+the code, `roles.json` and the pinned requirements; an image made of it holds the models too. Building runs in a process
+of its own, because BentoML keeps one home a process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import yaml
+
+from bentos.artifact import Artifact, Blessing, blessing_id, check_blessing, read_blessing
+from bentos.building import BuildJob, Built
+from bentos.errors import BadInput, NotBlessed, NotFound, Refused
+from bentos.folder import Folder
+from bentos.requirements import read_requirements
+from bentos.roles import ROLES, BentoRoles, PackedModel, dump_roles, short
+
+if TYPE_CHECKING:
+    from bentos.registry import Registry, Version
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+BUILD_SECONDS = 300
+"""A build takes two to five seconds; one that takes this long hangs."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A Bento that was built.
+
+    Attributes:
+        tag: As BentoML names it.
+        path: Its folder.
+        champion: The model that it was built around.
+        challengers: The models that may be tried beside it.
+        warnings: What somebody should look at, such as a champion whose blessing expired.
+    """
+
+    tag: str
+    path: Path
+    champion: PackedModel
+    challengers: tuple[PackedModel, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        beside = ", ".join(f"{model.name} version {model.version}" for model in self.challengers) or "no challenger"
+        lines = (
+            f"{self.tag}: champion {self.champion.name} version {self.champion.version}, {beside}",
+            f"  {self.path}",
+            *(f"  warning: {warning}" for warning in self.warnings),
+        )
+        return "\n".join(lines)
+
+
+def package(
+    registry: Registry,
+    *,
+    champion: Version,
+    challengers: Sequence[Version],
+    folder: Folder,
+    now: datetime,
+    checkout: Path = CHECKOUT,
+) -> Packed:
+    """Build the scoring Bento, and let `folder.bento` point at it.
+
+    Args:
+        registry: Where the models are.
+        champion: The reigning champion, which may always be packed.
+        challengers: Blessed models of the same contract.
+        folder: The installation's folder: BentoML's home and the link are in it.
+        now: When blessings have to hold.
+        checkout: Where the code, `bentofile.yaml` and `uv.lock` are.
+
+    Raises:
+        NotFound: A model is not at the tracking server, or the code is no checkout.
+        ArtifactDamaged: A model is not what was registered.
+        NotBlessed: A challenger's blessing does not hold, or a champion that does not reign has none that does.
+        Refused: A challenger's contract asks for other rows, or the build fails.
+        BadInput: One model is named twice.
+    """
+    _check_named_once(champion, challengers)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="gauntlet-package-") as beside:  # BentoML refuses hidden folders
+        fetched = [
+            registry.fetch(version, Path(beside) / "models" / str(index))
+            for index, version in enumerate((champion, *challengers))
+        ]
+        _check_contracts(champion, fetched[0], list(zip(challengers, fetched[1:], strict=True)))
+        first, warnings = _pack_champion(champion, fetched[0], now)
+        others = tuple(_pack_challenger(v, artifact, now) for v, artifact in zip(challengers, fetched[1:], strict=True))
+        roles = BentoRoles(gauntlet=read_version(checkout), champion=first, challengers=others)
+        source = _lay_out(Path(beside) / "source", checkout, roles)
+        job = BuildJob(
+            source=str(source),
+            models={model.tag: str(artifact.folder) for model, artifact in zip(roles.models, fetched, strict=True)},
+            metadata={model.tag: msgspec.to_builtins(model) for model in roles.models},
+        )
+        built = _build(job, folder, tools=_stand_in_for_uv(Path(beside) / "tools"))
+    _point(folder.bento, Path(built.path))
+    return Packed(built.tag, Path(built.path), first, others, warnings)
+
+
+def read_version(checkout: Path) -> str:
+    """The version of Gauntlet that a checkout holds."""
+    try:
+        project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    except FileNotFoundError as e:
+        raise NotFound(f"{checkout} is no checkout of Gauntlet: it has no pyproject.toml") from e
+    return str(project["version"])
+
+
+def _check_named_once(champion: Version, challengers: Sequence[Version]) -> None:
+    seen = {champion.digest: str(champion)}
+    for version in challengers:
+        if version.digest in seen:
+            raise BadInput(f"{version} is the same artifact as {seen[version.digest]}; name each model once")
+        seen[version.digest] = str(version)
+
+
+def _check_contracts(champion: Version, reigning: Artifact, challengers: Sequence[tuple[Version, Artifact]]) -> None:
+    for version, artifact in challengers:
+        if not artifact.contract.serves_as(reigning.contract):
+            raise Refused(
+                f"{version} cannot be tried beside {champion}: "
+                "their contracts differ in name, id, target, labels or features"
+            )
+
+
+def _pack_champion(version: Version, artifact: Artifact, now: datetime) -> tuple[PackedModel, tuple[str, ...]]:
+    """The champion, which starts with an expired blessing too, if it reigns; an expiry is then a warning."""
+    try:
+        blessing = read_blessing(artifact.folder)
+        check_blessing(blessing, artifact=artifact.digest, now=now, scope="split")
+    except NotBlessed as e:
+        if "champion" not in version.aliases:
+            raise
+        return _packed(version, _blessing_or_none(artifact)), (f"the reigning champion is packed although {e}",)
+    return _packed(version, blessing), ()
+
+
+def _pack_challenger(version: Version, artifact: Artifact, now: datetime) -> PackedModel:
+    blessing = read_blessing(artifact.folder)
+    check_blessing(blessing, artifact=artifact.digest, now=now, scope="split")
+    return _packed(version, blessing)
+
+
+def _blessing_or_none(artifact: Artifact) -> Blessing | None:
+    try:
+        return read_blessing(artifact.folder)
+    except NotBlessed:
+        return None
+
+
+def _packed(version: Version, blessing: Blessing | None) -> PackedModel:
+    return PackedModel(
+        name=version.name,
+        version=version.number,
+        digest=version.digest,
+        blessing=None if blessing is None else blessing_id(blessing),
+    )
+
+
+def _lay_out(source: Path, checkout: Path, roles: BentoRoles) -> Path:
+    """Everything that the Bento is built from, in a folder of its own, so that nothing else can slip in."""
+    described: dict[str, Any] = yaml.safe_load((checkout / "bentofile.yaml").read_text())
+    for name in ("bentos", "service"):
+        shutil.copytree(checkout / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(checkout / ".bentoignore", source)
+    (source / ROLES).write_bytes(dump_roles(roles))
+    requirements = read_requirements(checkout / "uv.lock", python=described["docker"]["python_version"])
+    (source / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    described["models"] = [model.tag for model in roles.models]
+    described["labels"] = {"gauntlet": roles.gauntlet, "champion": short(roles.champion.digest)}
+    (source / "bentofile.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    return source
+
+
+def _stand_in_for_uv(tools: Path) -> Path:
+    """A `uv` for BentoML to find.
+
+    BentoML looks for one, and installs it from an index if there is none, though it runs it only to lock packages,
+    which are locked already.
+    """
+    tools.mkdir()
+    (tools / "uv").write_text("#!/bin/sh\necho 'nothing is to be locked' >&2\nexit 1\n")
+    (tools / "uv").chmod(0o755)
+    return tools
+
+
+def _build(job: BuildJob, folder: Folder, *, tools: Path) -> Built:
+    environment = {
+        **os.environ,
+        "BENTOML_HOME": str(folder.bentoml.resolve()),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "OTEL_SDK_DISABLED": "true",
+        "PYTHONPATH": job.source,
+        "PATH": os.pathsep.join((str(tools), os.environ.get("PATH", os.defpath))),
+    }
+    command = [sys.executable, "-m", "bentos.building"]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command,
+            cwd=job.source,
+            env=environment,
+            input=msgspec.json.encode(job),
+            capture_output=True,
+            timeout=BUILD_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as e:
+        raise Refused(f"bentoml build did not end within {BUILD_SECONDS} s") from e
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise Refused(f"bentoml build failed: {said[-1] if said else f'exit code {done.returncode}'}")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Built)
+
+
+def _point(link: Path, bento: Path) -> None:
+    """Let the link point at a Bento; a reader finds the old one or the new one."""
+    beside = link.with_name(f".{link.name}-{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(bento)
+    beside.replace(link)

@@ -1,0 +1,269 @@
+"""What the demo says: a line or two a step on the terminal, and every number once more for `--json`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bentos.artifact import write_beside
+from bentos.packing import Packed
+from service.demo.stage import Prepared
+from service.demo.traffic import Answer, Answered
+from training.train import Trained
+from validation.gate.report import GateReport
+from validation.judge.audit import Change
+from validation.judge.verdict import Verdict
+
+_WIDTH = 110
+_STYLES = {
+    "PASS": "bold green",
+    "PROMOTE": "bold green",
+    "FAIL": "bold red",
+    "ROLLBACK": "bold red",
+    "KEEP_COLLECTING": "yellow",
+}
+_KEPT_METRICS = ("accuracy", "roc_auc", "f1_positive", "brier")
+
+
+class Narrator:
+    """Says each step, and keeps every number that was said.
+
+    Attributes:
+        record: What `--json` writes.
+    """
+
+    def __init__(self, console: Console, *, folder: Path, seed: int) -> None:
+        self._console, self._began, self._step = console, time.monotonic(), 0
+        self._status = console.status("", spinner="dots")
+        self._looks: list[dict[str, Any]] = []
+        self._policy = ""
+        self.record: dict[str, Any] = {
+            "folder": str(folder),
+            "seed": seed,
+            "models": [],
+            "gates": [],
+            "bentos": [],
+            "experiments": [],
+            "decisions": [],
+        }
+
+    def progress(self, text: str) -> None:
+        """Show what is being worked on, where the output is a terminal; the next step replaces it."""
+        self._status.update(f"[dim]{escape(text)}[/dim]")
+        self._status.start()
+
+    def step(self, name: str, text: str, *more: str) -> None:
+        """One numbered step; further lines stand below it."""
+        self._status.stop()
+        self._step += 1
+        self._console.print(f"[bold]{self._step:>2} {name:<11}[/bold]{text}", highlight=False, soft_wrap=True)
+        for line in more:
+            self._console.print(f"{'':14}{line}", highlight=False, soft_wrap=True)
+
+    def quiet(self) -> None:
+        """Show nothing as being worked on."""
+        self._status.stop()
+
+    def opening(self, *, policy: str, gate_policy: str) -> None:
+        """What this is, and by which rules."""
+        self._policy = policy
+        self.record["policies"] = {"gate": gate_policy, "online": policy}
+        self._console.print(
+            "[bold]Gauntlet[/bold]: every model runs the gauntlet before it serves. "
+            f"Folder {escape(self.record['folder'])}, seed {self.record['seed']}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def data(self, prepared: Prepared) -> None:
+        """Where the customers come from."""
+        rows, live = len(prepared.history.frame), len(prepared.live)
+        self.record["data"] = {
+            "source": prepared.source,
+            "is_synthetic": prepared.is_synthetic,
+            "digest": prepared.history.digest,
+            "history": rows,
+            "live": live,
+            "positive_share": prepared.positive_share,
+        }
+        kind = "SYNTHETIC, nobody among them exists; " if prepared.is_synthetic else ""
+        self.step(
+            "data",
+            f"{rows + live:,} customers, {prepared.positive_share:.1%} positive; {kind}{escape(prepared.source)}",
+            f"{rows:,} are history to train and judge on; {live:,} are kept back and come as live traffic",
+        )
+
+    def training(self, trained: Trained, *, note: str = "") -> Trained:
+        """What came out of training."""
+        metrics = {name: trained.metrics[name] for name in _KEPT_METRICS if name in trained.metrics}
+        self.record["models"].append(
+            {
+                "model": str(trained.version),
+                "digest": trained.digest,
+                "estimator": trained.estimator,
+                "rows": trained.rows,
+                "holdout_rows": trained.holdout_rows,
+                "parity": trained.parity,
+                "seconds": trained.seconds,
+                **metrics,
+            }
+        )
+        name = trained.estimator.rpartition(".")[2]
+        self.step(
+            "train",
+            f"{trained.version}: {name}{', ' + note if note else ''}",
+            f"{trained.folds}-fold accuracy {metrics['accuracy']:.3f}, ROC-AUC {metrics['roc_auc']:.3f} on "
+            f"{trained.rows:,} rows; ONNX within {trained.parity:.0e} of scikit-learn; {trained.seconds:.1f} s",
+        )
+        return trained
+
+    def gate(self, report: GateReport) -> GateReport:
+        """What the gate said, with its reasons."""
+        self.record["gates"].append(
+            {
+                "candidate": str(report.candidate),
+                "against": str(report.champion) if report.champion else None,
+                "verdict": report.verdict,
+                "reasons": list(report.reasons),
+                "n": report.judged_on.n,
+                "checks": {check.name: check.value for check in report.checks},
+                "seconds": report.seconds,
+            }
+        )
+        against = f"against {report.champion}" if report.champion else "no champion yet"
+        more = [escape(reason) for reason in report.reasons]
+        if report.verdict == "PASS":
+            more = [self._mcnemar(report)] if report.champion else more[-1:]
+        self.step(
+            "gate",
+            f"{_styled(report.verdict)} for {report.candidate} on {report.judged_on.n:,} held-out rows, {against}",
+            *more,
+        )
+        return report
+
+    def packed(self, packed: Packed) -> None:
+        """What the Bento carries."""
+        models = [f"{model.name} version {model.version}" for model in (packed.champion, *packed.challengers)]
+        self.record["bentos"].append({"tag": packed.tag, "models": models})
+        self.step("package", f"Bento {packed.tag} carries {' and '.join(models)}, both blessed")
+
+    def evidence_begins(self, name: str, *, url: str) -> None:
+        """The head of the table in which evidence grows."""
+        self._looks = []
+        self.record["experiments"].append({"name": name, "url": url, "looks": self._looks})
+        self.step(
+            "shadow",
+            "both models score every customer, the champion answers; truths arrive after the maturity window",
+            f"evidence by policy {self._policy}; log e must reach its threshold, however often one looks:",
+        )
+        self._line(("customers", "matured", "won/tied/lost", "difference", "between", "log e", "harm", "verdict"))
+
+    def look(self, sent: Answered, verdict: Verdict) -> Verdict:
+        """One look at the evidence: a line of the table."""
+        self._status.stop()
+        found = verdict.evidence
+        answered = sent.by_variant
+        look = {
+            "mode": verdict.mode,
+            "split": verdict.split,
+            "asked": len(sent.customers),
+            "answered_by_challenger": answered["challenger"],
+            "verdict": verdict.verdict,
+            "reasons": list(verdict.reasons),
+            "evidence": msgspec.to_builtins(found),
+        }
+        self._looks.append(look)
+        if found is None:
+            self._line(("", "", "", "", "", "", "", _styled(verdict.verdict)))
+            return verdict
+        self._line(
+            (
+                f"{found.counts.n:,}",
+                f"{found.matured:,}",
+                f"{found.wins}/{found.ties}/{found.losses}",
+                f"{found.difference or 0:+.3f}",
+                f"{found.lower:+.3f} {found.upper:+.3f}",
+                f"{found.log_e:.2f}/{found.threshold:.2f}",
+                f"{found.rollback_log_e:.2f}/{found.rollback_threshold:.2f}",
+                _styled(verdict.verdict),
+            )
+        )
+        return verdict
+
+    def decided(self, name: str, verdict: Verdict) -> None:
+        """The last verdict of an experiment, with its reasons."""
+        found = verdict.evidence
+        self.record["decisions"].append(
+            {
+                "experiment": name,
+                "verdict": verdict.verdict,
+                "matured": found.matured if found else 0,
+                "log_e": _log_e(verdict),
+                "reasons": list(verdict.reasons),
+            }
+        )
+        self.step("verdict", f"{_styled(verdict.verdict)}", *(escape(reason) for reason in verdict.reasons))
+
+    def changed(self, change: Change, answer: Answer, *, text: str) -> None:
+        """Roles were changed; the next customer shows it."""
+        self.record["experiments"][-1]["change"] = {
+            "action": change.action,
+            "revision": change.revision_after,
+            "audit_row": change.number,
+            "aliases": change.aliases,
+            "next_answer": {"variant": answer.variant, "model": answer.model, "probability": answer.probability},
+        }
+        model = f"{answer.model['name']} version {answer.model['version']}"
+        self.step(
+            change.action,
+            text,
+            f"the next customer is answered by {model} as {answer.variant}: {answer.label} at "
+            f"{answer.probability:.3f}, risk {answer.risk}; audit row {change.number}, aliases {change.aliases}",
+        )
+
+    def close(self, commands: Sequence[tuple[str, str]], *, kept: Sequence[Path]) -> None:
+        """How long it took, where everything lies, what to try next; writes the record."""
+        self._status.stop()
+        seconds = time.monotonic() - self._began
+        self.record["seconds"] = round(seconds, 1)
+        where = f"[bold]{escape(self.record['folder'])}[/bold]"
+        done = f"\nDone in {timedelta(seconds=round(seconds))}. Everything is in {where}. Try next:"
+        self._console.print(done, highlight=False, soft_wrap=True)
+        table = Table.grid(padding=(0, 2))
+        for command, purpose in commands:
+            table.add_row(f"  [cyan]{escape(command)}[/cyan]", f"[dim]{escape(purpose)}[/dim]")
+        self._console.print(table, soft_wrap=True)
+        content = json.dumps(self.record, indent=2).encode() + b"\n"
+        for path in kept:
+            write_beside(path, content)
+
+    def _mcnemar(self, report: GateReport) -> str:
+        check = next((check for check in report.checks if check.name == "mcnemar"), None)
+        passed = sum(check.status == "PASS" for check in report.checks)
+        summary = f"{passed} checks hold; blessed, and challenger now"
+        return f"{summary}; McNemar: {escape(check.reason)}" if check else summary
+
+    def _line(self, cells: tuple[str, ...]) -> None:
+        widths = (9, 7, 14, 10, 15, 10, 10)
+        text = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
+        self._console.print(f"{'':12}{text}  {cells[-1]}", highlight=False, soft_wrap=True)
+
+
+def _styled(verdict: str) -> str:
+    return f"[{_STYLES.get(verdict, 'bold magenta')}]{verdict}[/]"
+
+
+def _log_e(verdict: Verdict) -> float:
+    """The log e-value of what was decided: of harm for ROLLBACK, of the claim otherwise."""
+    if verdict.evidence is None:
+        return 0.0
+    return verdict.evidence.rollback_log_e if verdict.verdict == "ROLLBACK" else verdict.evidence.log_e

@@ -1,0 +1,125 @@
+"""The demo's story: what happens in which order, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bentos.registry import Version
+from service.demo.narrator import Narrator
+from service.demo.stage import Prepared, Stage
+from service.demo.traffic import Customer, ask, tell_truths
+from validation.judge.verdict import Verdict
+
+BATCH = 250
+"""Customers between two looks at the evidence: few enough to see it grow, enough to be quick."""
+SHADOW_LOOKS = 2
+"""Looks in the shadow before a challenger that did no harm is given a share."""
+SPLIT = 0.25
+LEANS_ON = "TotalCharges"
+STANDS_FOR = "tenure"
+"""A customer's total charges follow from tenure and monthly charges, so that a model can lean on either."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One experiment as the story runs it: its name, its customers in the order in which they come, and its salt."""
+
+    name: str
+    challenger: Version
+    customers: Sequence[Customer]
+    salt: str
+
+
+def tell(stage: Stage, say: Narrator, *, source: str | None) -> None:
+    """Play a model's life from data to promotion, and two lives that end earlier.
+
+    Args:
+        stage: The installation.
+        say: Says and records.
+        source: A data file, a public file by name, or None for synthetic customers.
+    """
+    prepared = stage.prepare(source)
+    say.data(prepared)
+    first = _first_champion(stage, say)
+    if first is None:
+        say.step("end", "nothing can be served: a first champion must pass the gate too")
+        return
+    champion = _better_challenger(stage, say, prepared, first)
+    _leaning_challenger(stage, say, prepared, champion)
+    _hopeless_candidate(stage, say)
+
+
+def _first_champion(stage: Stage, say: Narrator) -> Version | None:
+    version = say.training(stage.train("logistic_regression")).version
+    if say.gate(stage.gate(version)).verdict != "PASS":
+        return None
+    stage.bootstrap(version)
+    say.step("champion", f"{version} is the first champion: there was none to compare it with")
+    return version
+
+
+def _better_challenger(stage: Stage, say: Narrator, prepared: Prepared, champion: Version) -> Version:
+    """Train a challenger, try it on live customers, and promote it if the evidence allows it; gives the champion."""
+    trained = say.training(
+        stage.train("random_forest", without=(LEANS_ON,)), note=f"without {LEANS_ON}, as {STANDS_FOR} says enough"
+    )
+    if say.gate(stage.gate(trained.version)).verdict != "PASS":
+        return champion
+    trial = Trial("better challenger", trained.version, prepared.live, salt=f"first-{stage.seed}")
+    say.packed(stage.package(champion=champion, challenger=trained.version))
+    with stage.serving() as url:
+        verdict = _try_on_live_customers(stage, say, url, trial)
+        if verdict.verdict != "PROMOTE":
+            return champion
+        change = stage.promote(url)
+        answer = ask(url, prepared.live[:1]).answers[0]
+        say.changed(change, answer, text=f"{trained.version} is champion; {champion} is archived")
+    return trained.version
+
+
+def _leaning_challenger(stage: Stage, say: Narrator, prepared: Prepared, champion: Version) -> None:
+    """A challenger that passes the gate honestly, and leans on a column that then breaks upstream."""
+    trained = say.training(
+        stage.train("hist_gradient_boosting", without=(STANDS_FOR,)),
+        note=f"without {STANDS_FOR}: it leans on {LEANS_ON} instead",
+    )
+    if say.gate(stage.gate(trained.version)).verdict != "PASS":
+        return
+    say.packed(stage.package(champion=champion, challenger=trained.version))
+    with stage.serving() as url:
+        say.step("upstream", f"the billing export breaks: {LEANS_ON} arrives as 0 from now on, as columns do")
+        broken = [customer.with_broken(LEANS_ON, 0.0) for customer in prepared.live]
+        trial = Trial("leaning challenger", trained.version, broken, salt=f"second-{stage.seed}")
+        if _try_on_live_customers(stage, say, url, trial).verdict == "ROLLBACK":
+            change = stage.rollback(url)
+            answer = ask(url, prepared.live[:1]).answers[0]
+            say.changed(change, answer, text=f"{trained.version} is archived; {champion} stays champion")
+
+
+def _hopeless_candidate(stage: Stage, say: Narrator) -> None:
+    trained = say.training(
+        stage.train("random_forest", parameters={"n_estimators": 5, "max_depth": 1}),
+        note="five trees of one question each",
+    )
+    say.gate(stage.gate(trained.version))
+
+
+def _try_on_live_customers(stage: Stage, say: Narrator, url: str, trial: Trial) -> Verdict:
+    """Shadow first, then a split, with a look after every batch, until the evidence decides or customers run out."""
+    stage.shadow(url, trial.challenger, salt=trial.salt)
+    say.evidence_begins(trial.name, url=url)
+    verdict = stage.look()
+    for looks, start in enumerate(range(0, len(trial.customers), BATCH)):
+        if looks == SHADOW_LOOKS:
+            stage.split(url, SPLIT)
+        say.progress("customers are asking")
+        sent = ask(url, trial.customers[start : start + BATCH])
+        window = timedelta(microseconds=stage.policy.maturity_window)
+        tell_truths(url, sent, now=datetime.now(UTC), window=window)
+        verdict = say.look(sent, stage.look())
+        if verdict.verdict != "KEEP_COLLECTING":
+            break
+    say.decided(trial.name, verdict)
+    return verdict

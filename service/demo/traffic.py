@@ -1,0 +1,133 @@
+"""The customers of the demo: they ask over HTTP, one request each, and their truth comes back later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import httpx
+
+from bentos.artifact import Value
+from bentos.errors import Unavailable
+
+T = TypeVar("T")
+
+_CONNECTIONS = 16
+_OUTCOMES_A_CALL = 500
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Somebody whose truth is known to us, and not yet to the service.
+
+    Attributes:
+        customer_id: As in the data.
+        features: As the service is sent them.
+        outcome: The label that comes true.
+    """
+
+    customer_id: str
+    features: dict[str, Value]
+    outcome: str
+
+    def with_broken(self, column: str, value: Value) -> Customer:
+        """The same customer, as seen after a column broke upstream."""
+        return Customer(self.customer_id, {**self.features, column: value}, self.outcome)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service answered one customer."""
+
+    prediction_id: str
+    variant: str
+    model: dict[str, str]
+    probability: float
+    label: str
+    risk: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A batch of customers and what they were answered, in the same order."""
+
+    customers: Sequence[Customer]
+    answers: Sequence[Answer]
+
+    @property
+    def by_variant(self) -> Counter[str]:
+        """How many customers each variant answered."""
+        return Counter(answer.variant for answer in self.answers)
+
+
+def ask(url: str, customers: Sequence[Customer]) -> Answered:
+    """Send every customer through `POST /v1/score`, sixteen at a time.
+
+    Raises:
+        Unavailable: The service refused or did not answer; the message carries its own words.
+    """
+    return Answered(customers, asyncio.run(_ask_all(url, customers)))
+
+
+def tell_truths(url: str, answered: Answered, *, now: datetime, window: timedelta) -> int:
+    """Send each customer's truth through `POST /v1/outcomes`, observed when its maturity window had passed.
+
+    Returns:
+        How many truths were sent.
+    """
+    seen = (now + window).isoformat()
+    outcomes = [
+        {"prediction_id": answer.prediction_id, "outcome": customer.outcome, "observed_at": seen}
+        for customer, answer in zip(answered.customers, answered.answers, strict=True)
+    ]
+    with httpx.Client(base_url=url, timeout=30) as client:
+        for batch in _batches(outcomes, _OUTCOMES_A_CALL):
+            _answered(client.post("/v1/outcomes", json={"outcomes": batch}))
+    return len(outcomes)
+
+
+def experiment_of(url: str) -> dict[str, Any]:
+    """What `GET /v1/experiment` says."""
+    body: dict[str, Any] = _answered(httpx.get(f"{url}/v1/experiment", timeout=10))
+    return body
+
+
+async def _ask_all(url: str, customers: Sequence[Customer]) -> list[Answer]:
+    limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+
+        async def one(customer: Customer) -> Answer:
+            body = {"customer_id": customer.customer_id, "features": customer.features}
+            return Answer(**_answered(await client.post("/v1/score", json=body)))
+
+        return await _bounded(one, customers)
+
+
+async def _bounded(call: Callable[[Customer], Awaitable[T]], customers: Iterable[Customer]) -> list[T]:
+    gate = asyncio.Semaphore(_CONNECTIONS)
+
+    async def one(customer: Customer) -> T:
+        async with gate:
+            return await call(customer)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(customer)) for customer in customers]
+    except* (httpx.HTTPError, Unavailable) as failures:
+        first = failures.exceptions[0]
+        raise Unavailable(f"the service stopped answering: {first}") from first
+    return [task.result() for task in tasks]
+
+
+def _answered(response: httpx.Response) -> Any:
+    if response.is_success:
+        return response.json()
+    raise Unavailable(f"{response.request.url.path} answered {response.status_code}: {response.text[:300]}")
+
+
+def _batches(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,240 @@
+"""What the cluster tests stand on: kubectl in one namespace, images by content, HTTP to a pod or the Ingress."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+T = TypeVar("T")
+
+Step = Callable[[str], AbstractContextManager[None]]
+"""Times what is done inside it, under that name."""
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "k8s" / "images"
+
+_open = build_opener(ProxyHandler({})).open  # what is asked here is on this machine, whatever proxy it uses
+
+
+class CommandFailed(AssertionError):
+    """A command ended otherwise than it should; the message holds all that it said."""
+
+
+def run(
+    *command: str | Path, given: str | None = None, env: Mapping[str, str] | None = None, may_fail: bool = False
+) -> str:
+    """Run a command and return what it printed.
+
+    Raises:
+        CommandFailed: It failed, and may not.
+    """
+    done = subprocess.run(
+        [str(part) for part in command], input=given, env=env, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode and not may_fail:
+        line = " ".join(str(part) for part in command)
+        raise CommandFailed(f"{line}\nexit code {done.returncode}\n{done.stdout[-8000:]}\n{done.stderr[-8000:]}")
+    return done.stdout
+
+
+class TestCluster:
+    """The program that makes this machine a cluster and builds images without a registry: GAUNTLET_CLUSTER names it."""
+
+    __test__ = False
+
+    def __init__(self, program: Path) -> None:
+        self.program = program
+
+    def up(self) -> None:
+        """Bring it up; at once if it is, and with the base images that the Dockerfiles begin from."""
+        run(self.program, "up")
+        run(self.program, "base-images", "python")
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which kubectl finds it."""
+        exports = dict(re.findall(r"(\w+)=(\S+)", run(self.program, "env")))
+        path = exports["PATH"].replace("$PATH", os.environ["PATH"])
+        return {**os.environ, "KUBECONFIG": exports["KUBECONFIG"], "PATH": path}
+
+    def build(self, name: str, dockerfile: Path, context: Path) -> str:
+        """Have an image of this context in the cluster, under a tag that is made of the content. Returns the tag."""
+        tag = digest_of(context, dockerfile)[:12]
+        if f"docker.io/library/{name}:{tag}" not in self._images():
+            run(self.program, "build-image", context, "-f", dockerfile, "-t", f"{name}:{tag}", "--load")
+        return tag
+
+    def remove(self, name: str, tag: str) -> None:
+        """Take an image out of the cluster again, by tag and by digest."""
+        named = f"docker.io/library/{name}:{tag}"
+        digest = run(self.program, "ctr", "images", "list", f"name=={named}").split("sha256:")[-1][:64]
+        pinned = f"docker.io/library/{name}@sha256:{digest}"
+        run(self.program, "ctr", "images", "remove", named, pinned, may_fail=True)
+
+    def _images(self) -> list[str]:
+        return run(self.program, "ctr", "images", "list", "--quiet").split()
+
+
+def stage_checkout(dockerfile: Path, folder: Path) -> Path:
+    """Copy what a Dockerfile's COPY lines name out of the checkout, without what running it left there."""
+    for line in re.findall(r"^COPY (?!--)(.+)$", dockerfile.read_text(), re.MULTILINE):
+        for source in line.split()[:-1]:
+            copy_tree(ROOT / source, folder / source)
+    return folder
+
+
+def stage_bento(home: Path, folder: Path) -> Path:
+    """Copy the Bento of an installation's folder, with the models that it names inside."""
+    copy_tree(home / "bento", folder)
+    copy_tree(home / "bentoml" / "models", folder / "models")
+    return folder
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target)
+
+
+def digest_of(folder: Path, *others: Path) -> str:
+    """A digest of every file's place and content."""
+    total = hashlib.sha256()
+    for path in [*sorted(p for p in folder.rglob("*") if p.is_file()), *others]:
+        name = path.relative_to(folder) if path.is_relative_to(folder) else path.name
+        total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class Kube:
+    """kubectl in one namespace, which is the test's own."""
+
+    namespace: str
+    environment: Mapping[str, str]
+
+    def __call__(self, *arguments: str | Path, given: str | None = None, may_fail: bool = False) -> str:
+        """Run kubectl and return what it printed."""
+        return run(*self._command(*arguments), given=given, env=self.environment, may_fail=may_fail)
+
+    def read(self, *arguments: str) -> Any:
+        """What `kubectl get ... -o json` says."""
+        return json.loads(self("get", *arguments, "-o", "json"))
+
+    def pods(self, component: str) -> dict[str, str]:
+        """Ready pods of a component that are not being deleted: their names and addresses."""
+        chosen = f"app.kubernetes.io/name=gauntlet,app.kubernetes.io/component={component}"
+        return {
+            pod["metadata"]["name"]: pod["status"]["podIP"]
+            for pod in self.read("pods", "-l", chosen)["items"]
+            if "deletionTimestamp" not in pod["metadata"] and has_condition(pod["status"], "Ready")
+        }
+
+    def run_job(self, name: str, cron: str, *, seconds: float = 600, **environment: str) -> bool:
+        """Make a Job from a suspended CronJob, with other values of its environment. Returns whether it completed."""
+        job = self("create", "job", name, f"--from=cronjob/{cron}", "--dry-run=client", "-o", "yaml")
+        if environment:
+            pairs = [f"{key}={value}" for key, value in environment.items()]
+            job = self("set", "env", "--local", "-f", "-", *pairs, "-o", "yaml", given=job)
+        self("create", "-f", "-", given=job)
+        status = wait_for(
+            lambda: self._finished(name), f"job {name} neither completed nor failed in {seconds:g} s", seconds=seconds
+        )
+        return status == "Complete"
+
+    def exit_code(self, job: str) -> int:
+        """The exit code of a Job's only container."""
+        (pod,) = self.read("pods", "-l", f"job-name={job}")["items"]
+        (container,) = pod["status"]["containerStatuses"]
+        return int(container["state"]["terminated"]["exitCode"])
+
+    @contextmanager
+    def forward(self, target: str, port: int) -> Iterator[str]:
+        """Forward a free port of 127.0.0.1 to a Service. Yields its URL."""
+        command = self._command("port-forward", "--address=127.0.0.1", target, f":{port}")
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(self.environment)
+        ) as forwarding:
+            try:
+                assert forwarding.stdout is not None
+                said = forwarding.stdout.readline()
+                found = re.search(r"127\.0\.0\.1:(\d+)", said)
+                if not found:
+                    raise CommandFailed(f"kubectl port-forward {target}: {said}")
+                yield f"http://127.0.0.1:{found[1]}"
+            finally:
+                forwarding.terminate()
+
+    def describe(self) -> str:
+        """What someone needs to see who reads of a failure: objects, events, and every pod's last lines."""
+        parts = [
+            self("get", "pods,jobs,ingress,pvc", "-o", "wide", may_fail=True),
+            self("get", "events", "--sort-by=.lastTimestamp", may_fail=True),
+        ]
+        for name in self("get", "pods", "-o", "name", may_fail=True).split():
+            logs = self("logs", name, "--all-containers", "--tail=60", may_fail=True)
+            parts.append(f"--- logs of {name}\n{logs}")
+        return "\n".join(parts)
+
+    def _finished(self, job: str) -> str | None:
+        status = self.read("job", job)["status"]
+        return next((end for end in ("Complete", "Failed") if has_condition(status, end)), None)
+
+    def _command(self, *arguments: str | Path) -> list[str]:
+        # Found by hand: Popen would look for it on this process's PATH, not on the one that is handed over.
+        kubectl = shutil.which("kubectl", path=self.environment["PATH"]) or "kubectl"
+        return [kubectl, "--namespace", self.namespace, *(str(argument) for argument in arguments)]
+
+
+def has_condition(status: Mapping[str, Any], kind: str) -> bool:
+    return any(c["type"] == kind and c["status"] == "True" for c in status.get("conditions", []))
+
+
+def wait_for(look: Callable[[], T | None], otherwise: str, *, seconds: float = 120) -> T:
+    """Look again and again until there is something to see.
+
+    Raises:
+        CommandFailed: There was nothing in all that time; it says `otherwise`.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise CommandFailed(otherwise)
+        time.sleep(0.5)
+    return found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    text: str
+
+    def json(self) -> Any:
+        """Its body, decoded."""
+        return json.loads(self.text)
+
+
+def ask(url: str, body: Any = None, *, host: str | None = None, seconds: float = 10) -> Answer:
+    """GET a URL, or POST a body to it as JSON; every status is an answer."""
+    headers = {"content-type": "application/json", **({"host": host} if host else {})}
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data=data, headers=headers)
+    try:
+        with _open(request, timeout=seconds) as response:
+            return Answer(response.status, response.read().decode())
+    except HTTPError as e:
+        return Answer(e.code, e.read().decode())

@@ -1,0 +1,239 @@
+"""The same store on PostgreSQL: tables, shipping, closing and late rows behave as on SQLite."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bentos.errors import Unavailable
+from service.micros import to_micros
+from service.records import Outcome, Prediction
+from service.shipper import Shipped, ship
+from service.spool import Spool
+from service.store import open_store, tables
+from validation.judge.closing import close_cohorts, count_late, provisional_cohorts, read_ledger
+from validation.judge.policy import load_policy
+from validation.judge.status import count_logged
+
+pytestmark = pytest.mark.servers
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DEADLINE = START + timedelta(days=31)
+POLICY = load_policy(Path(__file__).parents[2] / "validation" / "policies" / "online.yaml")
+
+
+def server_programs() -> Path | None:
+    found = shutil.which("initdb")
+    candidates = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return next((path for path in reversed(candidates) if (path / "initdb").exists()), None)
+
+
+def somebody_else() -> dict[str, int]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": found.pw_uid, "group": found.pw_gid}
+    pytest.skip("PostgreSQL does not run as root, and there is nobody else here")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    programs = server_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (initdb is neither on PATH nor in /usr/lib/postgresql)")
+    as_user = somebody_else()
+    place = Path("/tmp") / f"gauntlet-postgresql-{os.getpid()}"
+    place.mkdir()
+    if as_user:
+        os.chown(place, as_user["user"], as_user["group"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data, log = place / "data", place / "log"
+    control = [programs / "pg_ctl", "-D", data, "-w"]
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": place, **as_user}
+    try:
+        subprocess.run([programs / "initdb", "-D", data, "-U", "gauntlet", "-A", "trust", "-E", "UTF8"], **quiet)
+        subprocess.run([*control, "-l", log, "-o", f"-h 127.0.0.1 -p {port} -k {place}", "start"], **quiet)
+        try:
+            yield f"postgresql://gauntlet@127.0.0.1:{port}"
+        finally:
+            subprocess.run([*control, "-m", "fast", "stop"], **quiet)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def store(server, request):
+    name = f"db_{abs(hash(request.node.name)):x}"
+    maker = sa.create_engine(
+        f"{server}/postgres".replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+    )
+    with maker.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    maker.dispose()
+    store = open_store(f"{server}/{name}")
+    store.url = f"{server}/{name}"
+    yield store
+    store.close()
+
+
+def prediction(number: int, **changes) -> Prediction:
+    fields = {
+        "prediction_id": f"p{number}",
+        "at": to_micros(START) + number,
+        "customer_id": f"c{number % 150}",
+        "purpose": "live",
+        "experiment": "e",
+        "revision": 2,
+        "mode": "split",
+        "split": 0.5,
+        "variant": "challenger" if number % 2 else "champion",
+        "champion": "sha256:a",
+        "challenger": "sha256:b",
+        "champion_probability": 0.25,
+        "challenger_probability": 0.75,
+        "champion_positive": number % 3 == 0,
+        "challenger_positive": number % 5 == 0,
+        "features": {"tenure": 3, "name": "Zoë"},
+    }
+    return Prediction(**{**fields, **changes})
+
+
+def outcome(number: int) -> Outcome:
+    seen = to_micros(START + timedelta(days=30)) + number
+    return Outcome(prediction_id=f"p{number}", positive=number % 2 == 0, observed_at=seen, received_at=seen)
+
+
+def spooled(folder, *records, worker="w", **options):
+    spool = Spool(folder, worker, **options)
+    for record in records:
+        spool.append(record)
+    spool.close()
+
+
+RECORDS = [prediction(number) for number in range(200)] + [outcome(number) for number in range(170)]
+
+
+def test_records_arrive_once(store, tmp_path):
+    spooled(tmp_path, *RECORDS)
+    assert ship(tmp_path, store) == Shipped(predictions=200, outcomes=170)
+    spooled(tmp_path, *RECORDS, worker="again")
+    assert ship(tmp_path, store) == Shipped(duplicates=370)
+    assert count_logged(store, "e").predictions == 200
+
+
+def test_shippers_at_once_lose_and_double_nothing(store, tmp_path):
+    for worker in range(3):
+        spooled(tmp_path, *RECORDS[worker::3], worker=f"w{worker}", segment_bytes=5000)
+    stores = [store, open_store(store.url), open_store(store.url)]
+    moved, problems = [], []
+
+    def ship_it(own):
+        try:
+            moved.append(ship(tmp_path, own))
+        except Exception as e:
+            problems.append(e)
+
+    threads = [threading.Thread(target=ship_it, args=(own,)) for own in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for own in stores[1:]:
+        own.close()
+    assert problems == []
+    assert sum(moved, Shipped()) == Shipped(predictions=200, outcomes=170)
+
+
+def test_what_postgresql_refuses_is_kept_aside_and_stops_nothing(store, tmp_path):
+    spooled(
+        tmp_path,
+        prediction(1),
+        prediction(2, customer_id="a\0b"),
+        prediction(3, revision=2**63),
+        prediction(4),
+        Outcome(prediction_id="p1", positive=True, observed_at=2**70, received_at=1),
+    )
+    assert ship(tmp_path, store) == Shipped(predictions=2, bad_lines=3)
+
+
+def test_the_ledger_is_the_one_that_sqlite_gives(store, tmp_path):
+    spooled(tmp_path / "spool", *RECORDS)
+    beside = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    shutil.copytree(tmp_path / "spool", tmp_path / "copy")
+    ship(tmp_path / "spool", store, now=DEADLINE)
+    ship(tmp_path / "copy", beside, now=DEADLINE)
+    ahead = provisional_cohorts(store, "e", POLICY, as_of=DEADLINE)
+    ledgers = [close_cohorts(one, "e", POLICY, now=DEADLINE) for one in (store, beside)]
+    assert ledgers[0] == ledgers[1] == ahead == read_ledger(store, "e")
+    assert sum(cohort.counts.n for cohort in ledgers[0]) == 150
+    beside.close()
+
+
+def test_a_cohort_closes_once_and_late_rows_stay_late(store, tmp_path):
+    spooled(tmp_path, *RECORDS[:100])
+    ship(tmp_path, store, now=DEADLINE)
+    closed, problems = [], []
+
+    def close_it():
+        try:
+            closed.extend(close_cohorts(store, "e", POLICY, now=DEADLINE))
+        except Exception as e:
+            problems.append(e)
+
+    threads = [threading.Thread(target=close_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert [cohort.counts.n for cohort in closed] == [100]
+    spooled(tmp_path, prediction(120), outcome(120), outcome(5))
+    later = DEADLINE + timedelta(days=1)
+    ship(tmp_path, store, now=later)
+    assert close_cohorts(store, "e", POLICY, now=later) == []
+    assert count_late(store, "e") == 3
+    assert read_ledger(store, "e") == closed
+
+
+def test_opening_by_many_at_once_makes_one_schema(server, store):
+    with store.writing() as connection:
+        tables.metadata.drop_all(connection)
+    opened, problems = [], []
+
+    def open_it():
+        try:
+            opened.append(open_store(store.url))
+        except Exception as e:
+            problems.append(e)
+
+    threads = [threading.Thread(target=open_it) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in opened:
+        one.close()
+    assert problems == []
+    with store.reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(tables.schema_version)).scalar_one() == 1
+
+
+def test_a_server_that_is_away_is_unavailable(server):
+    with pytest.raises(Unavailable, match="does not answer"):
+        open_store(f"{server}/no_such_database")

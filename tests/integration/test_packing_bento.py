@@ -1,0 +1,212 @@
+"""Packing with the real `bentoml build`: what is in it, what is refused, and that `bentoml serve` serves it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import yaml
+from packing_toys import ToyRegistry
+from serving_toys import CONTRACT, FEATURES, NOW
+
+from bentos import packing
+from bentos.errors import ArtifactDamaged, BadInput, NotBlessed, Refused
+from bentos.folder import Folder
+from bentos.packing import package
+from bentos.roles import find_artifact, read_roles
+from service.records import Prediction
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    return ToyRegistry(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return Folder(tmp_path_factory.mktemp("installation"))
+
+
+@pytest.fixture(scope="module")
+def packed(registry, folder):
+    champion = registry.add(0.3, aliases=("champion",), blessing={})
+    return package(registry, champion=champion, challengers=[registry.add(0.7, blessing={})], folder=folder, now=NOW)
+
+
+def test_the_bento_names_who_is_champion_and_who_may_be_tried(packed, folder, registry):
+    roles = read_roles(folder.bento / "src" / "roles.json")
+    assert roles.champion == packed.champion
+    assert roles.challengers == packed.challengers
+    assert [model.digest for model in roles.models] == [version.digest for version in registry.versions[:2]]
+    assert all(model.blessing.startswith("sha256:") for model in roles.models)
+    assert packed.warnings == ()
+
+
+def test_the_models_are_in_the_model_store_whole(packed, folder):
+    for model in (packed.champion, packed.challengers[0]):
+        found = find_artifact(model, (folder.bentoml / "models",))
+        assert (found / "blessing.json").is_file()
+
+
+def test_the_bento_holds_the_service_and_nothing_else(folder):
+    source = folder.bento / "src"
+    files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    assert {"service/app.py", "service/entry.py", "bentos/artifact/scorer.py", "roles.json", "bentofile.yaml"} <= files
+    assert {name.partition("/")[0] for name in files} == {"service", "bentos", "roles.json", "bentofile.yaml"}
+    assert not [name for name in files if "demo" in name or name.endswith(".pyc")]
+
+
+def test_the_image_installs_what_the_lock_says(folder):
+    lines = (folder.bento / "env" / "python" / "requirements.txt").read_text().split()
+    assert "bentoml==1.4.39" in lines
+    assert [line for line in lines if line.startswith("msgspec==")]
+    assert not [line for line in lines if line.startswith(("scikit-learn", "mlflow", "--"))]
+
+
+def test_bentoml_knows_the_models_so_that_an_image_carries_them(folder):
+    described = yaml.safe_load((folder.bento / "bento.yaml").read_text())
+    roles = read_roles(folder.bento / "src" / "roles.json")
+    assert [model["tag"] for model in described["models"]] == [model.tag for model in roles.models]
+
+
+def test_packing_again_moves_the_link_and_keeps_the_old_bento(packed, folder, registry):
+    again = package(registry, champion=registry.versions[0], challengers=[], folder=folder, now=NOW)
+    try:
+        assert folder.bento.resolve() == again.path.resolve() != packed.path.resolve()
+        assert packed.path.is_dir()
+        assert read_roles(folder.bento / "src" / "roles.json").challengers == ()
+    finally:
+        packing._point(folder.bento, packed.path)
+
+
+@pytest.fixture
+def no_build(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("this must be refused before anything is built")
+
+    monkeypatch.setattr(packing, "_build", refuse)
+
+
+@pytest.mark.usefixtures("no_build")
+@pytest.mark.parametrize(
+    ("blessing", "reason"),
+    [(None, "never passed a gate"), ({"days": -1}, "expired"), ({"scope": "shadow"}, "'shadow' only")],
+    ids=["none", "expired", "shadow only"],
+)
+def test_a_challenger_without_a_blessing_that_holds_is_refused(packed, registry, tmp_path, blessing, reason):
+    challenger = registry.add(0.6, blessing=blessing)
+    with pytest.raises(NotBlessed, match=reason):
+        package(registry, champion=registry.versions[0], challengers=[challenger], folder=Folder(tmp_path), now=NOW)
+    assert not Folder(tmp_path).bento.exists()
+
+
+@pytest.mark.usefixtures("no_build")
+def test_a_champion_that_does_not_reign_needs_a_blessing_too(registry, tmp_path):
+    with pytest.raises(NotBlessed):
+        package(registry, champion=registry.add(0.5), challengers=[], folder=Folder(tmp_path), now=NOW)
+
+
+def test_a_reigning_champion_is_packed_after_its_blessing_expired(registry, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(packing, "_build", lambda job, *_, **__: built.append(job) or _built(tmp_path))
+    champion = registry.add(0.4, aliases=("champion",), blessing={"days": 1})
+    now = NOW + timedelta(days=2)
+    packed = package(registry, champion=champion, challengers=[], folder=Folder(tmp_path), now=now)
+    assert len(built) == 1
+    assert "expired" in packed.warnings[0]
+    assert "warning: " in str(packed)
+
+
+def _built(path):
+    from bentos.building import Built
+
+    return Built(tag="gauntlet:x", path=str(path))
+
+
+@pytest.mark.usefixtures("no_build")
+def test_models_of_different_contracts_are_not_packed_together(packed, registry, tmp_path):
+    other = registry.add(0.5, blessing={}, contract=msgspec.structs.replace(CONTRACT, target="Fraud"))
+    with pytest.raises(Refused, match="contracts differ"):
+        package(registry, champion=registry.versions[0], challengers=[other], folder=Folder(tmp_path), now=NOW)
+
+
+@pytest.mark.usefixtures("no_build")
+def test_one_model_in_two_roles_is_refused(packed, registry, tmp_path):
+    champion = registry.versions[0]
+    with pytest.raises(BadInput, match="name each model once"):
+        package(registry, champion=champion, challengers=[champion], folder=Folder(tmp_path), now=NOW)
+
+
+@pytest.mark.usefixtures("no_build")
+def test_a_damaged_model_is_refused_by_file(registry, tmp_path):
+    version = registry.add(0.55, aliases=("champion",), blessing={})
+    (registry.folder / version.run / "model.onnx").write_bytes(b"x")
+    with pytest.raises(ArtifactDamaged, match=r"model\.onnx"):
+        package(registry, champion=version, challengers=[], folder=Folder(tmp_path), now=NOW)
+
+
+def test_plain_bentoml_serve_answers_the_same_routes(packed, folder, tmp_path):
+    with _bentoml_serve(folder, tmp_path) as url, httpx.Client(base_url=url, timeout=30) as client:
+        answer = client.post("/v1/score", json={"customer_id": "a", "features": FEATURES})
+        assert (answer.status_code, answer.json()["variant"]) == (200, "champion")
+        assert answer.json()["model"]["digest"] == packed.champion.digest
+        assert client.post("/v1/score", json={"features": {}}).status_code == 422
+        experiment = client.get("/v1/experiment").json()
+        assert (experiment["mode"], experiment["revision"]) == ("off", 0)
+        assert "gauntlet_predictions_total" in client.get("/metrics").text
+        assert "tenure" in client.get("/docs").text
+        for path in ("/livez", "/readyz", "/healthz", "/schema.json"):
+            assert client.get(path).status_code == 200
+        assert client.get("/nope").json()["type"] == "urn:gauntlet:problem:unknown-route"
+    (spool,) = (tmp_path / "spool").glob("*/*.jsonl")
+    assert msgspec.json.decode(spool.read_bytes(), type=Prediction).prediction_id == answer.json()["prediction_id"]
+
+
+class _bentoml_serve:  # noqa: N801
+    """`bentoml serve` of the folder's Bento, as a user starts it, on a free port."""
+
+    def __init__(self, folder, tmp_path):
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = found.getsockname()[1]
+        environment = {
+            **os.environ,
+            "BENTOML_HOME": str(folder.bentoml),
+            "BENTOML_DO_NOT_TRACK": "true",
+            "GAUNTLET_SPOOL_FOLDER": str(tmp_path / "spool"),
+        }
+        self.log = tmp_path / "bentoml.log"
+        command = [str(Path(sys.executable).with_name("bentoml")), "serve", str(folder.bento), "--port", str(self.port)]
+        with self.log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [*command, "--host", "127.0.0.1"], cwd=tmp_path, env=environment, stdout=file, stderr=file
+            )
+
+    def __enter__(self):
+        url = f"http://127.0.0.1:{self.port}"
+        until = time.monotonic() + 120
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                    return url
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.1)
+        self.__exit__()
+        raise AssertionError(self.log.read_text())
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise

@@ -1,0 +1,319 @@
+"""The real processes of `gauntlet serve`: started, asked over HTTP, killed, and stopped in order."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from serving_toys import FEATURES, make_bento
+
+from bentos.errors import NotFound, Refused, Unavailable
+from bentos.folder import Folder
+from service.experiment import new_salt, read_experiment, set_split, start_shadow, write_experiment
+from service.records import Prediction
+from service.routing import assign_variant
+from service.supervisor import Supervisor, serving, write_first_experiment
+
+NO_LEAD = timedelta(0)
+
+
+def installation(path, probabilities=(0.3, 0.7)):
+    """A folder with a Bento of toys."""
+    folder = Folder(path)
+    digests = make_bento(path / "packed", probabilities)
+    folder.bento.symlink_to(path / "packed")
+    return folder, digests
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    folder, digests = installation(tmp_path_factory.mktemp("running"))
+    with serving(folder, scoring_only=True) as url, httpx.Client(base_url=url, timeout=10) as client:
+        yield folder, digests, client
+
+
+def wait_for(condition, seconds=20):
+    """Wait until something is true; only its never becoming true is a failure."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it never came true"
+        time.sleep(0.02)
+
+
+def score(client, customer):
+    response = client.post("/v1/score", json={"customer_id": customer, "features": FEATURES})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def change(folder, client, make):
+    """Write the next revision, and wait until the server serves by it."""
+    changed = make(read_experiment(folder.experiment))
+    write_experiment(folder.experiment, changed)
+    wait_for(lambda: client.get("/v1/experiment").json()["revision"] == changed.revision)
+
+
+def test_a_new_installation_serves_its_champion_alone(running):
+    folder, digests, client = running
+    experiment = read_experiment(folder.experiment)
+    assert (experiment.champion, experiment.mode) == (digests[0], "off")
+    assert score(client, "a")["model"]["digest"] == digests[0]
+    assert client.get("/docs").status_code == client.get("/readyz").status_code == 200
+
+
+def test_what_was_answered_is_in_the_spool_at_once(running):
+    folder, _, client = running
+    answered = score(client, "spooled")["prediction_id"]
+    lines = [line for path in folder.spool.glob("*/*.jsonl") for line in path.read_bytes().splitlines()]
+    assert answered in {json.loads(line)["prediction_id"] for line in lines}
+
+
+def test_an_experiment_is_tried_without_a_restart_and_its_split_is_sticky(running):
+    folder, digests, client = running
+    now = datetime.now(UTC)
+    change(folder, client, lambda old: start_shadow(old, digests[1], now=now, salt=new_salt(), lead=NO_LEAD))
+    assert {score(client, f"c{n}")["variant"] for n in range(20)} == {"champion"}
+    change(folder, client, lambda old: set_split(old, 0.5, now=now, lead=NO_LEAD))
+    salt = read_experiment(folder.experiment).salt
+    expected = {f"c{n}": assign_variant(salt, f"c{n}", 0.5) for n in range(40)}
+    for _ in range(2):
+        assert {customer: score(client, customer)["variant"] for customer in expected} == expected
+
+
+def test_a_bad_experiment_file_changes_nothing_and_shows(running):
+    folder, _, client = running
+    good = folder.experiment.read_bytes()
+    folder.experiment.write_text("mode: [")
+    wait_for(lambda: "gauntlet_experiment_file_valid 0.0" in client.get("/metrics").text)
+    assert score(client, "a")
+    folder.experiment.write_bytes(good)
+    wait_for(lambda: "gauntlet_experiment_file_valid 1.0" in client.get("/metrics").text)
+
+
+def test_bad_input_is_a_problem_that_names_the_field(running):
+    _, _, client = running
+    response = client.post("/v1/score", json={"features": {**FEATURES, "tenure": 1000}})
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "tenure")
+    huge = client.post("/v1/outcomes", content=b"[" * 2_000_000, headers={"content-type": "application/json"})
+    assert huge.status_code == 413
+
+
+def test_what_only_bentoml_answers_is_answered_by_bentoml(running):
+    _, _, client = running
+    response = client.get("/schema.json", timeout=60)
+    assert (response.status_code, response.json()["name"]) == (200, "gauntlet")
+    assert score(client, "afterwards")
+
+
+def test_scoring_that_is_killed_is_started_again_on_the_same_port(tmp_path):
+    folder, _ = installation(tmp_path)
+    with serving(folder, scoring_only=True) as url:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            first = score(client, "a")["prediction_id"]
+        (pid,) = _pids_of(folder)
+        os.kill(pid, signal.SIGKILL)
+        second = _until_answered(url)
+        assert _pids_of(folder) != [pid]
+    lines = [line for path in folder.spool.glob("*/*.jsonl") for line in path.read_bytes().splitlines()]
+    logged = [msgspec.json.decode(line, type=Prediction).prediction_id for line in lines]
+    assert {first, second} <= set(logged)
+
+
+def _until_answered(url):
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            with httpx.Client(base_url=url, timeout=30) as client:
+                return score(client, "b")["prediction_id"]
+        except httpx.HTTPError:  # the connection that the killed process held
+            time.sleep(0.02)
+    raise AssertionError("scoring never answered again")
+
+
+def _pids_of(folder):
+    """Processes that were started for this folder's scoring, by their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (process / "environ").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"GAUNTLET_FOLDER={folder.path.resolve()}".encode() in environment and b"service.entry" in command:
+            found.append(int(process.name))
+    return found
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from bentos.folder import Folder
+from service.supervisor import Supervisor, serving, write_first_experiment
+with serving(Folder(Path(sys.argv[1])), scoring_only=True) as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_scoring_ends_with_the_process_that_started_it(tmp_path):
+    folder, _ = installation(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout.readline().startswith(b"http://127.0.0.1:")
+        (pid,) = _pids_of(folder)
+        parent.kill()
+    wait_for(lambda: not _is_alive(pid))
+    wait_for(lambda: "scoring_stopped" in (folder.path / "logs" / "scoring.log").read_text())
+
+
+def _is_alive(pid):
+    """Whether a process runs; one that ended and that nobody waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_port_in_use_is_named(tmp_path):
+    folder, _ = installation(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"port {port} .*--port"), serving(folder, port=port):
+            pass
+
+
+def test_a_folder_without_a_bento_says_what_to_do(tmp_path):
+    with pytest.raises(NotFound, match="gauntlet package"), serving(Folder(tmp_path)):
+        pass
+
+
+def test_a_policy_that_is_not_there_is_named(tmp_path):
+    folder, _ = installation(tmp_path)
+    with pytest.raises(NotFound, match=r"rules\.yaml"), serving(folder, policy=tmp_path / "rules.yaml"):
+        pass
+
+
+def test_a_damaged_model_ends_the_start_with_its_name(tmp_path):
+    folder, _ = installation(tmp_path)
+    (model,) = list(tmp_path.glob("packed/models/toy/*/artifact/model.onnx"))[:1]
+    model.write_bytes(b"x")
+    with pytest.raises(Refused, match=r"model\.onnx"), serving(folder, scoring_only=True):
+        pass
+
+
+def test_an_experiment_that_names_another_champion_is_not_ready_and_says_why(tmp_path):
+    folder, _ = installation(tmp_path)
+    elsewhere, _ = installation(tmp_path / "elsewhere", (0.9,))
+    write_first_experiment(elsewhere, now=datetime.now(UTC))
+    folder.experiment.write_bytes(elsewhere.experiment.read_bytes())
+    supervisor = Supervisor(folder, port=0, scoring_only=True)
+    supervisor.start()
+    try:
+        ready = httpx.get(f"{supervisor.url}/readyz", timeout=60)
+    finally:
+        supervisor.stop()
+    assert ready.status_code == 503
+    assert "is not in this Bento" in ready.json()["detail"]
+
+
+def test_a_service_that_is_not_ready_in_time_ends_with_its_log(tmp_path):
+    folder, _ = installation(tmp_path)
+    folder.experiment.write_text("mode: [")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "scoring.log").write_text("what was logged before\n")
+    with (
+        pytest.raises(Unavailable, match=r"not ready within 0.1 s(?s:.)*what was logged before"),
+        serving(folder, scoring_only=True, ready_seconds=0.1),
+    ):
+        pass
+
+
+DUMPING = """
+import atexit, json, sys
+from pathlib import Path
+atexit.register(lambda: Path(sys.argv[1]).write_text(json.dumps(sorted(sys.modules))))
+from service.entry import main
+sys.exit(main(["--fd", sys.argv[2]]))
+"""
+HEAVY = {
+    "sklearn",
+    "mlflow",
+    "pandas",
+    "sqlalchemy",
+    "shap",
+    "scipy",
+    "matplotlib",
+    "bentoml",
+    "fastapi",
+    "training",
+    "validation",
+}
+
+
+def test_scoring_carries_nothing_heavy_and_ends_with_0(tmp_path):
+    folder, _ = installation(tmp_path)
+    environment = {**os.environ, "GAUNTLET_BENTO": str(folder.bento), "GAUNTLET_SPOOL_FOLDER": str(folder.spool)}
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        command = [sys.executable, "-c", DUMPING, str(tmp_path / "modules"), str(listening.fileno())]
+        process = subprocess.Popen(
+            command, env=environment, pass_fds=[listening.fileno()], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            with httpx.Client(base_url=url, timeout=60) as client:
+                assert score(client, "a")["variant"] == "champion"
+                assert client.get("/v1/experiment").json()["revision"] == 0
+                assert client.get("/metrics").status_code == 200
+        finally:
+            process.terminate()
+            log = process.communicate(timeout=60)[1]
+    assert process.returncode == 0
+    loaded = {name.partition(".")[0] for name in json.loads((tmp_path / "modules").read_text())}
+    assert {"onnxruntime", "msgspec", "uvloop", "httptools"} <= loaded
+    assert not loaded & HEAVY
+    assert [json.loads(line)["event"] for line in log.splitlines()] == ["scoring_started", "scoring_stopped"]
+
+
+def test_gauntlet_serve_ships_what_was_answered_asks_the_judge_and_ends_with_0(tmp_path):
+    folder, digests = installation(tmp_path)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, "-m", "gauntlet", "serve", "--folder", str(tmp_path), "--port", str(port)]
+    with (tmp_path / "serve.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                wait_for(lambda: _is_ready(client), seconds=60)
+                answered = score(client, "a")["prediction_id"]
+                wait_for(lambda: client.get("/v1/experiment").json()["judge"]["status"] == "available", seconds=60)
+                assert client.get("/v1/experiment").json()["champion"]["digest"] == digests[0]
+                last = score(client, "b")["prediction_id"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(90)
+    assert process.returncode == 0, (tmp_path / "serve.log").read_text()
+    with closing(sqlite3.connect(folder.store)) as store:
+        shipped = {row[0] for row in store.execute("select prediction_id from predictions")}
+    assert shipped == {answered, last}
+
+
+def _is_ready(client):
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,256 @@
+"""What every rendered overlay must keep to, whatever else changes in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bentos.errors import InvalidExperiment
+from service.experiment import parse_experiment
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+K8S = ROOT / "k8s"
+OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir() if path.is_dir())
+KUBECTL = shutil.which("kubectl")
+
+pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl, which renders the manifests, is not installed")
+
+Manifest = dict[str, Any]
+
+
+@cache
+def rendered(folder: str) -> tuple[Manifest, ...]:
+    done = subprocess.run([str(KUBECTL), "kustomize", str(K8S / folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"k8s/{folder} does not render: {done.stderr}")
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+def pod_template(manifest: Manifest) -> Manifest | None:
+    """The pod template of a manifest that has one, whatever its kind."""
+    spec = manifest.get("spec", {})
+    template: Manifest | None = spec.get("jobTemplate", {}).get("spec", spec).get("template")
+    return template
+
+
+def pods(folder: str) -> Iterator[tuple[Manifest, Manifest]]:
+    for manifest in rendered(folder):
+        template = pod_template(manifest)
+        if template is not None:
+            yield manifest, template
+
+
+def containers(folder: str) -> Iterator[tuple[Manifest, Manifest]]:
+    for manifest, template in pods(folder):
+        for container in template["spec"].get("initContainers", []) + template["spec"]["containers"]:
+            yield manifest, container
+
+
+def named(manifest: Manifest) -> str:
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+def one(folder: str, kind: str, name: str) -> Manifest:
+    return next(m for m in rendered(folder) if m["kind"] == kind and m["metadata"]["name"] == name)
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> str:
+    return f"overlays/{request.param}"
+
+
+def test_an_overlay_holds_the_names_that_others_rely_on(overlay: str) -> None:
+    there = {named(manifest) for manifest in rendered(overlay)}
+    assert {
+        "Namespace/gauntlet",
+        "Deployment/gauntlet",
+        "Service/gauntlet",
+        "Ingress/gauntlet",
+        "CronJob/train",
+        "CronJob/gate",
+    } <= there
+
+
+def test_everything_lies_in_the_namespace(overlay: str) -> None:
+    outside = [named(m) for m in rendered(overlay) if m["metadata"].get("namespace", "gauntlet") != "gauntlet"]
+    unplaced = [named(m) for m in rendered(overlay) if m["kind"] != "Namespace" and "namespace" not in m["metadata"]]
+    assert not outside + unplaced
+
+
+def test_scoring_pods_carry_the_labels_by_which_they_are_found(overlay: str) -> None:
+    template = pod_template(one(overlay, "Deployment", "gauntlet"))
+    assert template is not None
+    labels = template["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] == "gauntlet"
+    assert labels["app.kubernetes.io/component"] == "scoring"
+
+
+def test_no_overlay_holds_the_experiment(overlay: str) -> None:
+    """An apply would reset a running experiment."""
+    assert "ConfigMap/gauntlet-experiment" not in {named(manifest) for manifest in rendered(overlay)}
+
+
+def test_deployments_select_their_own_pods_and_no_others(overlay: str) -> None:
+    for manifest, template in pods(overlay):
+        if manifest["kind"] == "Deployment":
+            wanted = manifest["spec"]["selector"]["matchLabels"]
+            assert matching(overlay, wanted) == [named(manifest)], f"{named(manifest)} selects {wanted}"
+            assert template["metadata"]["labels"].items() >= wanted.items()
+
+
+def test_services_select_one_workload_and_name_a_port_of_it(overlay: str) -> None:
+    for service in (m for m in rendered(overlay) if m["kind"] == "Service"):
+        found = matching(overlay, service["spec"]["selector"])
+        assert len(found) == 1, f"{named(service)} selects {found}"
+        kind, _, name = found[0].partition("/")
+        template = pod_template(one(overlay, kind, name))
+        assert template is not None
+        ports = {port["name"] for c in template["spec"]["containers"] for port in c.get("ports", [])}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+def matching(folder: str, wanted: dict[str, str]) -> list[str]:
+    return [named(m) for m, template in pods(folder) if template["metadata"]["labels"].items() >= wanted.items()]
+
+
+def test_the_ingress_has_a_host_and_leads_to_public_routes_only(overlay: str) -> None:
+    ingress = one(overlay, "Ingress", "gauntlet")
+    for rule in ingress["spec"]["rules"]:
+        assert rule["host"]
+        assert {path["path"] for path in rule["http"]["paths"]} <= {"/v1", "/v2", "/docs"}
+        for path in rule["http"]["paths"]:
+            backend = path["backend"]["service"]
+            service = one(overlay, "Service", backend["name"])
+            assert backend["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_the_local_overlay_answers_at_gauntlet_localhost() -> None:
+    rules = one("overlays/local", "Ingress", "gauntlet")["spec"]["rules"]
+    assert [rule["host"] for rule in rules] == ["gauntlet.localhost"]
+
+
+def test_images_are_named_and_never_latest(overlay: str) -> None:
+    for manifest, container in containers(overlay):
+        name, _, tag = container["image"].rpartition(":")
+        assert name, f"{named(manifest)}: {container['image']} has no tag"
+        assert tag not in ("latest", "named-by-overlay"), f"{named(manifest)}: {container['image']}"
+        assert container.get("imagePullPolicy", "IfNotPresent") != "Always"
+
+
+def test_every_container_says_what_it_needs(overlay: str) -> None:
+    for manifest, container in containers(overlay):
+        for bound in ("requests", "limits"):
+            assert container["resources"][bound].keys() >= {"cpu", "memory"}, f"{named(manifest)}: {bound}"
+
+
+def test_every_container_that_serves_is_probed(overlay: str) -> None:
+    for manifest, container in containers(overlay):
+        if manifest["kind"] == "Deployment":
+            assert container.keys() >= {"startupProbe", "readinessProbe", "livenessProbe"}, named(manifest)
+
+
+def test_no_container_may_do_more_than_it_must(overlay: str) -> None:
+    for manifest, container in containers(overlay):
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"] is True, named(manifest)
+        assert security["allowPrivilegeEscalation"] is False, named(manifest)
+        assert security["capabilities"] == {"drop": ["ALL"]}, named(manifest)
+
+
+def test_every_pod_is_a_numbered_user_without_a_token(overlay: str) -> None:
+    accounts = {m["metadata"]["name"]: m for m in rendered(overlay) if m["kind"] == "ServiceAccount"}
+    for manifest, template in pods(overlay):
+        spec = template["spec"]
+        security = spec["securityContext"]
+        assert security["runAsNonRoot"] is True, named(manifest)
+        assert security["runAsUser"] > 0, named(manifest)
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, named(manifest)
+        assert spec["automountServiceAccountToken"] is False, named(manifest)
+        assert accounts[spec["serviceAccountName"]]["automountServiceAccountToken"] is False, named(manifest)
+
+
+def test_no_pod_gets_service_links(overlay: str) -> None:
+    """For the Service `gauntlet` they would set GAUNTLET_PORT, which is a setting."""
+    for manifest, template in pods(overlay):
+        assert template["spec"]["enableServiceLinks"] is False, named(manifest)
+
+
+def test_every_volume_on_the_node_is_bounded(overlay: str) -> None:
+    for manifest, template in pods(overlay):
+        for volume in template["spec"].get("volumes", []):
+            assert "emptyDir" not in volume or volume["emptyDir"].get("sizeLimit"), f"{named(manifest)}: {volume}"
+
+
+def test_the_experiment_is_mounted_as_a_directory_so_that_edits_follow(overlay: str) -> None:
+    template = pod_template(one(overlay, "Deployment", "gauntlet"))
+    assert template is not None
+    container = template["spec"]["containers"][0]
+    experiment = next(mount for mount in container["volumeMounts"] if mount["name"] == "experiment")
+    assert "subPath" not in experiment
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert variables["GAUNTLET_EXPERIMENT_FILE"] == f"{experiment['mountPath']}/experiment.yaml"
+
+
+def test_manifests_set_only_settings_that_exist(overlay: str) -> None:
+    known = {f"GAUNTLET_{name.upper()}" for name in Settings.model_fields}
+    for manifest, container in containers(overlay):
+        given = {variable["name"] for variable in container.get("env", [])}
+        unknown = {name for name in given if name.startswith("GAUNTLET_")} - known
+        assert not unknown, f"{named(manifest)} sets {unknown}"
+
+
+def test_jobs_wait_to_be_asked_and_are_not_tried_again(overlay: str) -> None:
+    for name in ("train", "gate"):
+        cron = one(overlay, "CronJob", name)["spec"]
+        assert cron["suspend"] is True
+        assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0
+        assert cron["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_the_experiment_is_one_configmap_whose_name_has_no_hash() -> None:
+    (configmap,) = rendered("experiment")
+    assert named(configmap) == "ConfigMap/gauntlet-experiment"
+    assert configmap["metadata"]["namespace"] == "gauntlet"
+    assert list(configmap["data"]) == ["experiment.yaml"]
+
+
+def test_the_experiment_names_no_champion_until_someone_does() -> None:
+    """Its form is right, so that filling in the digest is enough; as it stands it fits no artifact."""
+    (configmap,) = rendered("experiment")
+    experiment = parse_experiment(configmap["data"]["experiment.yaml"].encode())
+    assert experiment.revision == 1
+    assert experiment.mode == "off"
+    assert experiment.challenger is None
+    assert re.fullmatch(r"sha256:0{64}", experiment.champion)
+    with pytest.raises(InvalidExperiment):
+        parse_experiment(configmap["data"]["experiment.yaml"].replace("sha256:", "").encode())
+
+
+@pytest.mark.parametrize("dockerfile", sorted(path.name for path in (K8S / "images").glob("*.Dockerfile")))
+def test_images_run_as_a_numbered_user(dockerfile: str) -> None:
+    """A name would need `runAsUser` in every manifest, as the kubelet cannot tell that it is not root."""
+    users = re.findall(r"^USER (.+)$", (K8S / "images" / dockerfile).read_text(), re.MULTILINE)
+    assert users
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
+
+
+def test_the_jobs_image_leaves_out_what_it_does_not_name() -> None:
+    """Its ignore file lets in exactly what its COPY lines ask for."""
+    images = K8S / "images"
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--)(.+)$", (images / "jobs.Dockerfile").read_text(), re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    ignore = (images / "jobs.Dockerfile.dockerignore").read_text().split()
+    assert {line[1:] for line in ignore if line.startswith("!")} == copied
+    assert all((ROOT / source).exists() for source in copied)

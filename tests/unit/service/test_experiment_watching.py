@@ -1,0 +1,173 @@
+"""Following the experiment file: seen when it changes, switched at its instant, the last good one kept."""
+
+import logging
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from serving_toys import CONTRACT, NOW, NOW_MICROS
+
+from bentos.errors import Unavailable
+from service.experiment import Experiment, dump_experiment, first_experiment, set_split, start_shadow, write_experiment
+from service.models import Identity, Model
+from service.watching import ExperimentWatch
+
+FIRST, SECOND, ABSENT = ("sha256:" + digit * 64 for digit in "abc")
+SECOND_MICROS = 1_000_000
+
+
+def model(version, digest):
+    return Model(Identity(name="toy", version=version, digest=digest), CONTRACT, scorer=None)
+
+
+MODELS = {FIRST: model("1", FIRST), SECOND: model("2", SECOND)}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "experiment.yaml"
+
+
+@pytest.fixture
+def watch(path):
+    write_experiment(path, off(FIRST))
+    found = ExperimentWatch(path, MODELS, MODELS[FIRST])
+    found.poll()
+    return found
+
+
+def off(champion, *, revision=1, at=NOW):
+    return Experiment(revision=revision, effective_from=at, mode="off", champion=champion, salt="salt")
+
+
+def shadow(challenger, *, lead=timedelta(0)):
+    return start_shadow(off(FIRST), challenger, now=NOW, salt="salt", lead=lead)
+
+
+def test_without_a_file_the_built_in_champion_serves_alone():
+    watch = ExperimentWatch(None, MODELS, MODELS[FIRST])
+    watch.poll()
+    roles = watch.roles(NOW_MICROS)
+    assert (roles.revision, roles.mode, roles.champion.digest, roles.challenger) == (0, "off", FIRST, None)
+    assert watch.not_ready(NOW_MICROS) is None
+
+
+def test_a_change_is_seen_at_the_next_look(watch, path):
+    write_experiment(path, shadow(SECOND))
+    watch.poll()
+    roles = watch.roles(NOW_MICROS)
+    assert (roles.revision, roles.mode, roles.challenger.digest) == (2, "shadow", SECOND)
+
+
+def test_a_swap_of_links_is_seen(tmp_path):
+    # As a ConfigMap is mounted: the file is a link through ..data, which is replaced.
+    for name, experiment in (("one", off(FIRST)), ("two", shadow(SECOND))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "experiment.yaml").write_bytes(dump_experiment(experiment))
+        os.utime(tmp_path / name / "experiment.yaml", ns=(1, 1))
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "experiment.yaml").symlink_to("..data/experiment.yaml")
+    watch = ExperimentWatch(tmp_path / "experiment.yaml", MODELS, MODELS[FIRST])
+    watch.poll()
+    (tmp_path / "..new").symlink_to("two")
+    (tmp_path / "..new").replace(tmp_path / "..data")
+    watch.poll()
+    assert watch.roles(NOW_MICROS).mode == "shadow"
+
+
+def test_a_revision_holds_from_its_instant_on(watch, path):
+    write_experiment(path, shadow(SECOND, lead=timedelta(seconds=5)))
+    watch.poll()
+    assert watch.roles(NOW_MICROS + 5 * SECOND_MICROS - 1).revision == 1
+    assert watch.roles(NOW_MICROS + 5 * SECOND_MICROS).revision == 2
+
+
+def test_a_file_that_comes_before_another_takes_effect_does_not_undo_it(watch, path):
+    first = shadow(SECOND, lead=timedelta(seconds=5))
+    write_experiment(path, first)
+    watch.poll()
+    write_experiment(path, set_split(first, 0.1, now=NOW, lead=timedelta(seconds=9)))
+    watch.poll()
+    revisions = [watch.roles(NOW_MICROS + seconds * SECOND_MICROS).revision for seconds in (1, 6, 9)]
+    assert revisions == [1, 2, 3]
+
+
+def test_a_file_with_an_earlier_instant_replaces_what_was_to_come(watch, path):
+    write_experiment(path, shadow(SECOND, lead=timedelta(seconds=9)))
+    watch.poll()
+    write_experiment(path, off(FIRST, revision=3, at=NOW + timedelta(seconds=2)))
+    watch.poll()
+    assert watch.roles(NOW_MICROS + 20 * SECOND_MICROS).revision == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"revision: [", b"revision: 0\n", b"\xff\xfe", b"champion: x"])
+def test_a_bad_file_keeps_the_last_good_one(watch, path, content):
+    path.write_bytes(content)
+    watch.poll()
+    assert watch.roles(NOW_MICROS).revision == 1
+    assert watch.is_file_valid is False
+    assert watch.not_ready(NOW_MICROS) is None
+
+
+def test_a_file_that_vanishes_keeps_the_last_good_one(watch, path):
+    path.unlink()
+    watch.poll()
+    assert watch.roles(NOW_MICROS).revision == 1
+    assert watch.is_file_valid is False
+
+
+def test_a_good_file_heals(watch, path):
+    path.write_bytes(b"nonsense")
+    watch.poll()
+    write_experiment(path, shadow(SECOND))
+    watch.poll()
+    assert (watch.is_file_valid, watch.roles(NOW_MICROS).revision) == (True, 2)
+
+
+def test_a_bad_file_is_logged_once(watch, path, caplog):
+    with caplog.at_level(logging.ERROR, logger="gauntlet.experiment"):
+        for number in range(3):
+            path.write_bytes(b"revision: [")
+            os.utime(path, ns=(number, number))
+            watch.poll()
+    assert [record.getMessage() for record in caplog.records] == ["experiment_file_invalid"]
+
+
+def test_without_a_valid_file_at_the_start_nothing_is_ready(path):
+    watch = ExperimentWatch(path, MODELS, MODELS[FIRST])
+    watch.poll()
+    assert "experiment.yaml" in watch.not_ready(NOW_MICROS)
+    with pytest.raises(Unavailable, match="not ready"):
+        watch.roles(NOW_MICROS)
+
+
+def test_before_its_first_instant_nothing_is_ready(path):
+    write_experiment(path, off(FIRST, at=NOW + timedelta(seconds=5)))
+    watch = ExperimentWatch(path, MODELS, MODELS[FIRST])
+    watch.poll()
+    assert "takes effect at 2026-03-01T12:00:05" in watch.not_ready(NOW_MICROS)
+    assert watch.not_ready(NOW_MICROS + 5 * SECOND_MICROS) is None
+
+
+def test_a_champion_that_the_bento_lacks_is_a_reason_not_to_be_ready(watch, path):
+    write_experiment(path, off(ABSENT, revision=2))
+    watch.poll()
+    assert ABSENT in watch.not_ready(NOW_MICROS)
+    assert watch.is_champion_present is False
+    assert watch.roles(NOW_MICROS).revision == 1  # what still arrives is answered by the last good one
+
+
+def test_a_challenger_that_the_bento_lacks_enrols_nobody(watch, path):
+    write_experiment(path, set_split(shadow(ABSENT), 0.5, now=NOW, lead=timedelta(0)))
+    watch.poll()
+    roles = watch.roles(NOW_MICROS)
+    assert (roles.mode, roles.split, roles.challenger) == ("off", 0.0, None)
+    assert watch.is_challenger_present is False
+    assert watch.not_ready(NOW_MICROS) is None
+
+
+def test_a_new_installation_starts_with_the_champion_alone(path):
+    write_experiment(path, first_experiment(FIRST, now=datetime.now(UTC)))
+    watch = ExperimentWatch(path, MODELS, MODELS[FIRST])
+    watch.poll()
+    assert watch.roles(NOW_MICROS + 10**14).mode == "off"

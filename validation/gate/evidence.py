@@ -1,0 +1,134 @@
+"""What a gate judges: the holdout's rows and truths, the models' answers to them, and noise to try them with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from validation.gate.metrics import BoolArray, FloatArray
+
+Rows = NDArray[np.float32]
+"""Encoded rows, shape (n_rows, width)."""
+
+Score = Callable[[Rows], NDArray[np.float32]]
+"""Gives each row's probability of the positive class, shape (n_rows,)."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under judgement: what it answers.
+
+    Attributes:
+        role: "candidate" or "champion", for messages.
+        score: Its probabilities for rows.
+        cut: Probability from which it answers positive.
+        rows: The holdout's rows.
+    """
+
+    role: str
+    score: Score
+    cut: float
+    rows: Rows
+
+    @cached_property
+    def probabilities(self) -> FloatArray:
+        """What it says of the holdout, shape (n_rows,); raises ValueError if that is no probability."""
+        return self.probabilities_of(self.rows)
+
+    @cached_property
+    def positives(self) -> BoolArray:
+        """Which rows of the holdout it answers positive, shape (n_rows,)."""
+        return self.probabilities >= self.cut
+
+    def probabilities_of(self, rows: Rows) -> FloatArray:
+        """What it says of any rows.
+
+        Raises:
+            ValueError: An answer is no probability.
+        """
+        # The service compares in double precision too; in float32 the cut itself would be rounded.
+        probabilities = self.score(rows).astype(np.float64)
+        wrong = int(np.count_nonzero(~((probabilities >= 0) & (probabilities <= 1))))  # NaN is neither
+        if probabilities.shape != (len(rows),):
+            raise ValueError(f"the {self.role} gives {probabilities.shape} numbers for {len(rows)} rows")
+        if wrong:
+            raise ValueError(f"the {self.role} gives no probability in [0, 1] for {wrong} of {len(rows)} rows")
+        return probabilities
+
+    def is_right_on(self, rows: Rows, truth: BoolArray) -> BoolArray:
+        """Which of any rows it answers right, shape (n_rows,)."""
+        return np.equal(self.probabilities_of(rows) >= self.cut, truth)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A numeric feature in the encoded rows.
+
+    Attributes:
+        name: The feature's name.
+        column: Where its value stands.
+        missing_column: Where it says that the value is missing; None where it cannot be.
+        deviation: Its standard deviation in training; None where the reference has none.
+        minimum: Smallest value that the contract allows.
+        maximum: Largest.
+    """
+
+    name: str
+    column: int
+    missing_column: int | None
+    deviation: float | None
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What all checks are judged on.
+
+    Attributes:
+        truth: Whether each row of the holdout is positive, shape (n_rows,).
+        rows: The holdout's rows, encoded, shape (n_rows, width).
+        candidate: Who is judged.
+        champion: Who it is compared with, on the same rows.
+        groups: For each protected attribute of the contract the group of each row.
+        numbers: The numeric features, to which noise is added.
+        seed: Of everything random.
+    """
+
+    truth: BoolArray
+    rows: Rows
+    candidate: Subject
+    champion: Subject | None
+    groups: Mapping[str, tuple[str, ...]]
+    numbers: tuple[Number, ...]
+    seed: int
+
+
+def add_noise(rows: Rows, numbers: tuple[Number, ...], deviations: float, rng: np.random.Generator) -> Rows:
+    """Add Gaussian noise to every numeric feature, clipped to the contract's range; a missing value stays missing.
+
+    Args:
+        rows: Shape (n_rows, width).
+        numbers: Features to change.
+        deviations: Size of the noise in each feature's training standard deviations.
+        rng: Draws the noise.
+
+    Raises:
+        ValueError: There is no numeric feature, or one has no standard deviation.
+    """
+    if not numbers:
+        raise ValueError("the contract has no numeric feature, so noise changes nothing")
+    noisy = rows.copy()
+    for number in numbers:
+        if number.deviation is None or not np.isfinite(number.deviation):
+            raise ValueError(f"reference.json gives no standard deviation for {number.name}")
+        values = rows[:, number.column] + deviations * number.deviation * rng.standard_normal(len(rows))
+        changed = np.clip(values, number.minimum, number.maximum)
+        if number.missing_column is not None:
+            changed = np.where(rows[:, number.missing_column] == 1, rows[:, number.column], changed)
+        noisy[:, number.column] = changed
+    return noisy

@@ -1,0 +1,194 @@
+"""What a gate gives back: one result a check, the verdict that follows, and the report as the bytes of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from bentos.artifact import BlessedCheck, Blessing
+from bentos.errors import BadInput
+
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
+Status = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR", "NOT_APPLICABLE"]
+
+EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2, "ERROR": 3}
+WORST_FIRST: tuple[Status, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one check came out.
+
+    Attributes:
+        name: The check's name, such as `accuracy` or `accuracy_gap[gender]`.
+        status: NOT_APPLICABLE is no pass: it says that policy allows the check to be left out here.
+        reason: One sentence with the numbers.
+        value: What was measured; None where it could not be.
+        low: Lower end of its 95 % interval, where there is one.
+        high: Upper end.
+        bound: What it was held against.
+        allowed: The same in words, to be read after "must be".
+        champion: The champion's value on the same rows and draws; None without a champion or where it has none.
+        n: Rows that it was measured on.
+        details: Further numbers.
+    """
+
+    name: str
+    status: Status
+    reason: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    bound: float | None = None
+    allowed: str = ""
+    champion: float | None = None
+    n: int | None = None
+    details: dict[str, float] = {}
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A registered model's identity: name, version and artifact digest."""
+
+    name: str
+    version: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}"
+
+
+class JudgedBy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What judged: the policy's name and the digest of its file, its seed, and the judging code's identity."""
+
+    policy: str
+    policy_digest: str
+    seed: int
+    code: str
+
+
+class JudgedOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which rows were judged: digests of data and holdout, the holdout's rows, whether it is synthetic."""
+
+    data: str
+    holdout: str
+    n: int
+    is_synthetic: bool
+
+
+class GateReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a gate says.
+
+    Attributes:
+        schema_version: Version of this form.
+        verdict: The worst of the checks.
+        exit_code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR.
+        candidate: Who was judged.
+        champion: Who it was compared with; None for a first model.
+        judged_by: Policy, seed and code.
+        judged_on: Data and holdout.
+        checks: In the policy's order.
+        reasons: Sentences that explain the verdict, the most important first.
+        blessing: The record of a PASS; None for any other verdict.
+        judged_at: When.
+        seconds: How long it took; the only number that the seed does not decide.
+        report_path: Where the file lies; not in the file itself.
+    """
+
+    schema_version: int = 1
+    verdict: Verdict
+    exit_code: int
+    candidate: Model
+    champion: Model | None
+    judged_by: JudgedBy
+    judged_on: JudgedOn
+    checks: tuple[CheckResult, ...]
+    reasons: tuple[str, ...]
+    blessing: Blessing | None
+    judged_at: datetime
+    seconds: float
+    report_path: str | UnsetType = UNSET
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the rows came from the embedded generator."""
+        return self.judged_on.is_synthetic
+
+
+def verdict_of(checks: Sequence[CheckResult]) -> Verdict:
+    """The worst status wins; without any check that judged something it is ERROR, never PASS."""
+    statuses = {check.status for check in checks}
+    for status in WORST_FIRST:
+        if status in statuses and status != "NOT_APPLICABLE":
+            return status
+    return "ERROR"
+
+
+def reasons_of(checks: Sequence[CheckResult]) -> tuple[str, ...]:
+    """Sentences that explain the verdict: what is not a pass, the worst first, then how many passed."""
+    passed = sum(check.status == "PASS" for check in checks)
+    wrong = [sentence for status in ("ERROR", "FAIL", "INCONCLUSIVE") for sentence in _sentences(checks, status)]
+    if not wrong and not passed:
+        wrong.append("no check could judge anything, and that is no pass")
+    return (*wrong, f"{passed} of {len(checks)} checks passed", *_sentences(checks, "NOT_APPLICABLE"))
+
+
+def _sentences(checks: Sequence[CheckResult], status: str) -> list[str]:
+    """One sentence a reason, with the names of all checks that give it."""
+    names: dict[str, list[str]] = {}
+    for check in checks:
+        if check.status == status:
+            names.setdefault(check.reason, []).append(check.name)
+    return [f"{', '.join(of_reason)}: {reason}" for reason, of_reason in names.items()]
+
+
+def blessing_of(report: GateReport, valid_days: int) -> Blessing | None:
+    """The stored record of a PASS; None for every other verdict.
+
+    Args:
+        report: What was judged.
+        valid_days: Days until the blessing expires.
+    """
+    if report.verdict != "PASS":
+        return None
+    return Blessing(
+        artifact=report.candidate.digest,
+        baseline=report.champion.digest if report.champion else None,
+        data=report.judged_on.data,
+        policy=report.judged_by.policy_digest,
+        code=report.judged_by.code,
+        n=report.judged_on.n,
+        seed=report.judged_by.seed,
+        verdict=report.verdict,
+        checks=[
+            BlessedCheck(name=c.name, value=c.value, low=c.low, high=c.high, bound=c.bound)
+            for c in report.checks
+            if c.status == "PASS"
+        ],
+        scope="split",
+        judged_at=report.judged_at,
+        expires_at=report.judged_at + timedelta(days=valid_days),
+    )
+
+
+def dump_report(report: GateReport) -> bytes:
+    """The report as the bytes of its file: sorted keys, without its own path; the same report gives the same bytes."""
+    content = msgspec.json.encode(msgspec.structs.replace(report, report_path=UNSET), order="sorted")
+    return msgspec.json.format(content, indent=2) + b"\n"
+
+
+def parse_report(content: bytes, source: str) -> GateReport:
+    """Read a report's file.
+
+    Raises:
+        BadInput: It is none, or of another version.
+    """
+    try:
+        report = msgspec.json.decode(content, type=GateReport)
+    except msgspec.MsgspecError as e:
+        raise BadInput(f"{source} is no gate report: {e}") from e
+    if report.schema_version != 1:
+        raise BadInput(f"{source} has schema_version {report.schema_version}; this version of Gauntlet reads 1")
+    return report

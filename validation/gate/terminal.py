@@ -1,0 +1,93 @@
+"""The report on a terminal: what failed on top, one line a check, then the verdict with its reasons."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from validation.gate.report import WORST_FIRST, CheckResult, GateReport, Status, Verdict
+
+# Every status is written out as well: colour only helps to find it.
+_STYLES: dict[Status, str] = {
+    "ERROR": "bold red",
+    "FAIL": "bold red",
+    "INCONCLUSIVE": "yellow",
+    "PASS": "green",
+    "NOT_APPLICABLE": "dim",
+}
+_CONSEQUENCES: dict[Verdict, str] = {
+    "PASS": "blessed until {expires}, and challenger now",
+    "FAIL": "not blessed",
+    "INCONCLUSIVE": "not blessed: the holdout does not decide it",
+    "ERROR": "not blessed: what cannot be judged is no pass",
+}
+
+
+def render(report: GateReport) -> RenderableType:
+    """Draw a report, legible at 80 columns and without colour."""
+    return Group(_heading(report), _table(report), _verdict(report), _reasons(report), _closing(report))
+
+
+def _heading(report: GateReport) -> Text:
+    champion = f"against the champion, {report.champion}" if report.champion else "first model: there is no champion"
+    data = "SYNTHETIC holdout" if report.is_synthetic else "holdout"
+    return Text(
+        f"Gate of {report.candidate}, {champion}\n"
+        f"Policy {report.judged_by.policy}, seed {report.judged_by.seed}; {report.judged_on.n:,} rows of {data}\n"
+    )
+
+
+def _table(report: GateReport) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("Status", no_wrap=True)
+    table.add_column("Check", overflow="fold")  # the one column that gives way to a narrow terminal
+    for heading in ("Value", "95 % interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Must be", no_wrap=True)
+    table.add_column("Champion", justify="right", no_wrap=True)
+    for check in sorted(report.checks, key=lambda check: WORST_FIRST.index(check.status)):
+        table.add_row(
+            Text(check.status.replace("NOT_APPLICABLE", "N/A"), style=_STYLES[check.status]),
+            Text(check.name),
+            _number(check.value),
+            _interval(check),
+            _shortened(check.allowed),
+            _number(check.champion),
+        )
+    return table
+
+
+def _verdict(report: GateReport) -> Text:
+    expires = f"{report.blessing.expires_at:%Y-%m-%d}" if report.blessing else ""
+    text = Text("\n")
+    text.append(report.verdict, style=_STYLES[report.verdict])
+    return text.append(f"  {_CONSEQUENCES[report.verdict].format(expires=expires)}")
+
+
+def _reasons(report: GateReport) -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    for reason in report.reasons:
+        grid.add_row(" -", Text(reason))
+    return grid
+
+
+def _closing(report: GateReport) -> Text:
+    where = f"; report: {report.report_path}" if isinstance(report.report_path, str) else ""
+    return Text(f"{report.seconds:.1f} s, exit code {report.exit_code}{where}", overflow="fold")
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.00005 else f"{value:.0e}"
+
+
+def _shortened(allowed: str) -> str:
+    for words, sign in (("at least", ">="), ("at most", "<="), ("below", "<")):
+        allowed = allowed.replace(words, sign)
+    return allowed
+
+
+def _interval(check: CheckResult) -> str:
+    return "-" if check.low is None or check.high is None else f"{check.low:.4f} to {check.high:.4f}"

@@ -1,0 +1,219 @@
+"""Closing cohorts: from the rows in the store to the append-only ledger, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bentos.errors import InvalidPolicy
+from service.micros import to_micros
+from service.store import Store, tables
+from validation.judge.ledger import Cohort, Counts, Pair, closable_through, count_cohorts
+from validation.judge.policy import OnlinePolicy
+
+_ROWS_AT_A_TIME = 1000
+
+
+def close_cohorts(store: Store, experiment_id: str, policy: OnlinePolicy, *, now: datetime) -> list[Cohort]:
+    """Put every cohort into the ledger whose deadline has passed, and which every spool has passed too.
+
+    A deadline is the cohort's end and the maturity window. What lands later is late: it changes nothing.
+
+    Args:
+        store: Where rows and ledger are.
+        experiment_id: Whose cohorts.
+        policy: Lengths of cohort and window.
+        now: The moment, with a time zone. It must be the real one.
+
+    Returns:
+        The cohorts closed by this call.
+
+    Raises:
+        InvalidPolicy: Earlier cohorts were closed under other rules.
+        Unavailable: The store does not answer.
+    """
+    moment = to_micros(now)
+    with store.writing() as connection:
+        store.lock(connection, "ledger")
+        shipped_until = _shipped_until(connection, moment)
+        since = _closed_through(connection, experiment_id)
+        if shipped_until is None:
+            return []
+        until = closable_through(policy, min(moment, shipped_until))
+        if since is not None and until <= since:
+            return []
+        _check_policy(connection, experiment_id, policy)
+        closed = _count(connection, experiment_id, policy, since=since, until=until, moment=moment)
+        _write(connection, experiment_id, closed, until=until, moment=moment)
+    return closed
+
+
+def read_ledger(store: Store, experiment_id: str) -> list[Cohort]:
+    """The closed cohorts of an experiment, by time and phase.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    table = tables.cohorts
+    query = sa.select(table).where(table.c.experiment == experiment_id)
+    with store.reading() as connection:
+        found = connection.execute(query.order_by(table.c.start, table.c.revision, table.c.mode, table.c.split))
+        return [_cohort_of(row) for row in found.mappings()]
+
+
+def provisional_cohorts(store: Store, experiment_id: str, policy: OnlinePolicy, *, as_of: datetime) -> list[Cohort]:
+    """The cohorts beyond the ledger as they would be closed at a later moment, from what is known now. Writes nothing.
+
+    Args:
+        store: Where rows and ledger are.
+        experiment_id: Whose cohorts.
+        policy: Lengths of cohort and window.
+        as_of: The moment from which to look, with a time zone.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    moment = to_micros(as_of)
+    until = closable_through(policy, moment)
+    with store.reading() as connection:
+        since = _closed_through(connection, experiment_id)
+        if since is not None and until <= since:
+            return []
+        return _count(connection, experiment_id, policy, since=since, until=until, moment=moment)
+
+
+def count_late(store: Store, experiment_id: str) -> int:
+    """How many first predictions and truths of closed cohorts landed after the closing, and so change nothing.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    p, o, cohorts = tables.predictions, tables.outcomes, tables.cohorts
+    # 0 where the cohort has no row in the ledger: it was closed without this customer.
+    closed_at = sa.func.coalesce(
+        sa.select(sa.func.min(cohorts.c.closed_at))
+        .where(cohorts.c.experiment == experiment_id, cohorts.c.start <= p.c.at, cohorts.c.end > p.c.at)
+        .scalar_subquery(),
+        0,
+    )
+    with store.reading() as connection:
+        closed_through = _closed_through(connection, experiment_id)
+        if closed_through is None:
+            return 0
+        of_closed = [*_enrolled(p, experiment_id), p.c.at < closed_through, ~_has_earlier(experiment_id)]
+        predictions = sa.select(sa.func.count()).where(*of_closed, p.c.landed_at > closed_at)
+        truths = (
+            sa.select(sa.func.count())
+            .select_from(o.join(p, o.c.prediction_id == p.c.prediction_id))
+            .where(*of_closed, o.c.landed_at > closed_at)
+        )
+        return sum(connection.execute(query).scalar_one() for query in (predictions, truths))
+
+
+def _shipped_until(connection: Connection, moment: int) -> int | None:
+    """Up to when every spool has been shipped; None if there is no spool. One given up keeps nobody waiting."""
+    spools = tables.spools
+    watermark = sa.case((spools.c.lost_at.is_not(None), moment), else_=spools.c.watermark)
+    found: int | None = connection.execute(sa.select(sa.func.min(watermark))).scalar()
+    return found
+
+
+def _closed_through(connection: Connection, experiment_id: str) -> int | None:
+    closings = tables.closings
+    query = sa.select(closings.c.closed_through).where(closings.c.experiment == experiment_id)
+    found: int | None = connection.execute(query).scalar()
+    return found
+
+
+def _check_policy(connection: Connection, experiment_id: str, policy: OnlinePolicy) -> None:
+    cohorts = tables.cohorts
+    query = sa.select(cohorts.c.policy).where(cohorts.c.experiment == experiment_id).limit(1)
+    used = connection.execute(query).scalar()
+    if used not in (None, policy.digest):
+        raise InvalidPolicy(
+            f"the cohorts of experiment {experiment_id} were closed under the policy {used}, and this is "
+            f"{policy.digest}; judge it by that policy, or start a new experiment"
+        )
+
+
+def _count(
+    connection: Connection,
+    experiment_id: str,
+    policy: OnlinePolicy,
+    *,
+    since: int | None,
+    until: int,
+    moment: int,
+) -> list[Cohort]:
+    query = _first_predictions(experiment_id, policy, since=since, until=until, moment=moment)
+    rows = connection.execute(query.execution_options(yield_per=_ROWS_AT_A_TIME))
+    pairs: Iterator[Pair] = (Pair(*row) for row in rows)
+    return list(count_cohorts(pairs, experiment=experiment_id, policy=policy))
+
+
+def _first_predictions(
+    experiment_id: str, policy: OnlinePolicy, *, since: int | None, until: int, moment: int
+) -> sa.Select[Any]:
+    """The first prediction of each customer that falls into [since, until), with its truth as seen from a moment."""
+    p, o = tables.predictions, tables.outcomes
+    truth = (
+        sa.select(o.c.positive)
+        .where(o.c.prediction_id == p.c.prediction_id, o.c.observed_at <= moment)
+        .order_by(o.c.observed_at.desc(), o.c.received_at.desc(), o.c.positive.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    columns: list[Any] = [p.c[name] for name in Pair._fields if name != "truth"]
+    within = [p.c.at < until] if since is None else [p.c.at >= since, p.c.at < until]
+    return (
+        sa.select(*columns, truth.label("truth"))
+        .where(*_enrolled(p, experiment_id), *within, ~_has_earlier(experiment_id))
+        .order_by(p.c.at // policy.cohort, p.c.revision, p.c.mode, p.c.split, p.c.prediction_id)
+    )
+
+
+def _has_earlier(experiment_id: str) -> sa.ColumnElement[bool]:
+    """Whether the customer of a prediction had been enrolled before."""
+    p, earlier = tables.predictions, tables.predictions.alias("earlier")
+    return sa.exists().where(
+        *_enrolled(earlier, experiment_id),
+        earlier.c.customer_id == p.c.customer_id,
+        sa.tuple_(earlier.c.at, earlier.c.prediction_id) < sa.tuple_(p.c.at, p.c.prediction_id),
+    )
+
+
+def _enrolled(p: Any, experiment_id: str) -> list[sa.ColumnElement[bool]]:
+    """Who takes part: live customers who were scored while a challenger was on trial."""
+    return [
+        p.c.experiment == experiment_id,
+        p.c.purpose == "live",
+        p.c.customer_id.is_not(None),
+        p.c.challenger.is_not(None),
+        p.c.mode.in_(("shadow", "split")),
+    ]
+
+
+def _write(connection: Connection, experiment_id: str, closed: list[Cohort], *, until: int, moment: int) -> None:
+    if closed:
+        connection.execute(tables.cohorts.insert(), [_row_of(cohort, moment) for cohort in closed])
+    closings = tables.closings
+    values = {"closed_through": until, "closed_at": moment}
+    moved = connection.execute(sa.update(closings).where(closings.c.experiment == experiment_id).values(**values))
+    if not moved.rowcount:
+        connection.execute(closings.insert().values(experiment=experiment_id, **values))
+
+
+def _row_of(cohort: Cohort, moment: int) -> dict[str, Any]:
+    own = {name: getattr(cohort, name) for name in cohort.__struct_fields__ if name != "counts"}
+    counts = {name: getattr(cohort.counts, name) for name in Counts.__struct_fields__}
+    return {**own, **counts, "closed_at": moment}
+
+
+def _cohort_of(row: Any) -> Cohort:
+    counts = Counts(**{name: row[name] for name in Counts.__struct_fields__})
+    own = {name: row[name] for name in Cohort.__struct_fields__ if name != "counts"}
+    return Cohort(**own, counts=counts)

@@ -1,0 +1,56 @@
+"""Looking at an experiment: what lies in spool, store and experiment file, judged."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from bentos.errors import InvalidSetting
+from bentos.folder import Folder
+from service.experiment import Experiment, read_experiment
+from service.shipper import ship
+from service.store import Store
+from validation.judge.closing import count_late, provisional_cohorts, read_ledger
+from validation.judge.policy import OnlinePolicy, load_policy
+from validation.judge.verdict import Verdict, judge
+
+
+def look(folder: Folder, *, store: Store, policy_path: Path, as_of: datetime | None, now: datetime) -> Verdict:
+    """Judge the current experiment of an installation.
+
+    What stands in the folder's spool is shipped first, so that every answered request is seen. The ledger is read and
+    never written: closing cohorts is the judge's own.
+
+    Args:
+        folder: The installation.
+        store: Its store.
+        policy_path: The online policy.
+        as_of: Look from this later moment: cohorts that will have matured by then count provisionally.
+        now: The moment, with a time zone.
+
+    Raises:
+        NotFound: There is no experiment file or no policy.
+        InvalidExperiment: The experiment file cannot be read.
+        InvalidPolicy: The policy cannot be judged by.
+        InvalidSetting: `as_of` is in the past.
+        Unavailable: The store does not answer.
+    """
+    if as_of is not None and as_of < now:
+        raise InvalidSetting(f"as-of is {as_of.isoformat()}; it must be now or later ({now.isoformat()})")
+    policy, experiment = load_policy(policy_path), read_experiment(folder.experiment)
+    ship(folder.spool, store, now=now)
+    return judge_experiment(store, experiment, policy, as_of=as_of)
+
+
+def judge_experiment(
+    store: Store, experiment: Experiment, policy: OnlinePolicy, *, as_of: datetime | None = None
+) -> Verdict:
+    """Judge an experiment by its ledger, and by what will have matured at `as_of` if that is given.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    cohorts = read_ledger(store, experiment.id)
+    if as_of is not None:
+        cohorts += provisional_cohorts(store, experiment.id, policy, as_of=as_of)
+    return judge(cohorts, policy, experiment, late=count_late(store, experiment.id), as_of=as_of)

@@ -1,0 +1,169 @@
+"""The judge: closes cohorts, judges the current experiment again and again, and answers `GET /v1/experiment`."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bentos.errors import GauntletError, InvalidPolicy, InvalidSetting
+from bentos.folder import Folder
+from service.experiment import read_experiment
+from service.shipper import stop_at_signals
+from service.store import Store
+from validation.judge.closing import close_cohorts
+from validation.judge.looking import judge_experiment, look
+from validation.judge.policy import OnlinePolicy, load_policy
+from validation.judge.status import Status, describe_status, keep_verdict
+
+__all__ = ["answer_http", "look", "run_judge", "step"]
+
+_LOG = logging.getLogger("gauntlet.judge")
+_SHARE_OF_TIME = 0.05
+"""The part of a core that looking may take: where a look takes long, the pauses grow."""
+
+_Message = MutableMapping[str, Any]
+
+
+@dataclass
+class _Board:
+    """What the judge says now; written by one thread and read by another, one value at a time."""
+
+    stop: threading.Event
+    status: Status | None = None
+    problem: str = "the judge has not looked yet"
+
+
+def run_judge(
+    folder: Folder, *, store: Store, policy_path: Path, host: str, port: int, interval_seconds: float = 3.0
+) -> None:
+    """Judge until SIGTERM or SIGINT. Run it in the main thread of its process.
+
+    Args:
+        folder: The installation, for its experiment file, which is reread at every look.
+        store: Its store.
+        policy_path: The online policy, read once.
+        host: Address to answer on.
+        port: Port to answer on.
+        interval_seconds: Pause between two looks, longer where a look takes long.
+
+    Raises:
+        NotFound: There is no policy file.
+        InvalidPolicy: The policy cannot be judged by.
+        InvalidSetting: Address or port cannot be used.
+    """
+    import uvicorn
+
+    policy = load_policy(policy_path)
+    listener = _listen(host, port)
+    # uvicorn ends at these signals too, and then passes them on to whoever was there before: to this, not to the end.
+    board = _Board(stop=stop_at_signals())
+    watching = threading.Thread(target=_watch, args=(board, folder, store, policy, interval_seconds), daemon=True)
+    watching.start()
+    application = _application(board)
+    config = uvicorn.Config(application, lifespan="off", log_config=None, access_log=False, loop="asyncio", ws="none")
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        board.stop.set()
+        watching.join()
+        listener.close()
+
+
+def step(folder: Folder, store: Store, policy: OnlinePolicy, *, now: datetime) -> Status:
+    """One look: close what is due, judge the ledger, keep the verdict if it changed.
+
+    Raises:
+        GauntletError: Experiment file or store cannot be used.
+    """
+    experiment = read_experiment(folder.experiment)
+    try:
+        for cohort in close_cohorts(store, experiment.id, policy, now=now):
+            _LOG.info("cohort_closed", extra={"experiment": cohort.experiment, "start": cohort.start})
+    except InvalidPolicy as e:
+        _LOG.warning("cohorts_not_closed", extra={"reason": str(e)})  # the verdict is INVALID, and says so too
+    verdict = judge_experiment(store, experiment, policy)
+    if keep_verdict(store, verdict, now=now):
+        _LOG.info("verdict_changed", extra={"experiment": verdict.experiment, "verdict": verdict.verdict})
+    return describe_status(store, experiment, verdict, now=now)
+
+
+def answer_http(method: str, path: str, status: Status | None, problem: str) -> tuple[int, str, bytes]:
+    """The judge's answer to a request: status code, content type and body.
+
+    Args:
+        method: HTTP method.
+        path: Path of the URL.
+        status: What the judge says; None if it cannot say anything.
+        problem: Why it cannot.
+    """
+    if method not in ("GET", "HEAD"):
+        return _problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not allowed; it must be GET")
+    if path == "/livez":
+        return HTTPStatus.OK, "text/plain", b"ok\n"
+    if path != "/v1/experiment":
+        return _problem(HTTPStatus.NOT_FOUND, f"there is no {path}; there are /v1/experiment and /livez")
+    if status is None:
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)
+    return HTTPStatus.OK, "application/json", msgspec.json.encode(status)
+
+
+def _watch(board: _Board, folder: Folder, store: Store, policy: OnlinePolicy, interval_seconds: float) -> None:
+    """Look again and again. A failure leaves the problem on the board in place of a verdict that no longer holds."""
+    pause = 0.0
+    while not board.stop.wait(pause):
+        began = time.monotonic()
+        try:
+            board.status = step(folder, store, policy, now=datetime.now(UTC))
+        except (GauntletError, OSError) as e:
+            _blank(board, str(e))
+        except Exception as e:  # a judge that is gone would look like one that has nothing to say
+            _LOG.exception("look_failed")
+            _blank(board, f"internal error: {type(e).__name__}")
+        pause = max(interval_seconds, (time.monotonic() - began) / _SHARE_OF_TIME)
+
+
+def _blank(board: _Board, problem: str) -> None:
+    if board.status is not None or board.problem != problem:
+        _LOG.warning("no_verdict", extra={"reason": problem})
+    board.problem, board.status = problem, None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except (OSError, OverflowError) as e:
+        listener.close()
+        raise InvalidSetting(f"the judge cannot answer on {host} port {port}: {e}; choose another with --port") from e
+    return listener
+
+
+def _application(
+    board: _Board,
+) -> Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]:
+    async def application(
+        scope: _Message, _receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
+    ) -> None:
+        code, content_type, body = answer_http(scope["method"], scope["path"], board.status, board.problem)
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": int(code), "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    return application
+
+
+def _problem(status: HTTPStatus, detail: str) -> tuple[int, str, bytes]:
+    body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
+    return status, "application/problem+json", msgspec.json.encode(body)

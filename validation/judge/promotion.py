@@ -1,0 +1,325 @@
+"""Carrying a verdict out: roles in the experiment file, which is the truth, then the registry's aliases, and the audit.
+
+The audit row is written first, as pending; then the file; then the aliases, which are idempotent and may be tried again
+at any later time. So whatever dies in between leaves a row that says what is still to be done.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from bentos.artifact import check_blessing, read_blessing
+from bentos.errors import GauntletError, InvalidExperiment, InvalidSetting, NotAllowedByVerdict, NotFound, Unavailable
+from bentos.folder import Folder
+from bentos.registry import STATUS_TAG, Version
+from service.experiment import Experiment, read_experiment, stop, swap_roles, write_experiment
+from service.micros import to_micros
+from service.store import Store
+from validation.judge.audit import Change, read_changes, record, settle
+from validation.judge.looking import look
+from validation.judge.verdict import Verdict
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+_ARCHIVED = "archived"
+_ATTEMPTS = 3
+_FIRST_PAUSE_SECONDS = 0.2
+
+
+class RegistryPort(Protocol):
+    """What is asked of a model registry; `bentos.registry.Registry` is one."""
+
+    def find(self, uri: str) -> Version | None:
+        """A version by `models:/NAME@ALIAS`."""
+
+    def find_by_digest(self, name: str, digest: str) -> Version | None:
+        """A version by its artifact's digest."""
+
+    def fetch(self, version: Version, folder: Path) -> object:
+        """Copy its artifact into a folder that is not there yet, verified."""
+
+    def set_alias(self, version: Version, alias: str) -> None:
+        """Let an alias point at it."""
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let an alias point at nothing."""
+
+    def tag(self, version: Version, **tags: str) -> None:
+        """Say something of it."""
+
+
+def promote(
+    folder: Folder,
+    *,
+    store: Store,
+    registry: RegistryPort,
+    model: str,
+    policy_path: Path,
+    who: str,
+    now: datetime,
+    lead: timedelta,
+    as_of: datetime | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Change:
+    """Make the challenger champion, if the verdict is PROMOTE. Asked again, it finishes what the registry had refused.
+
+    Args:
+        folder: The installation.
+        store: Its store.
+        registry: Where the models are.
+        model: Their registered name.
+        policy_path: The online policy.
+        who: Who asks, for the audit.
+        now: The moment, with a time zone.
+        lead: How long from now the new roles begin to hold, so that every replica has read them.
+        as_of: Judge from this later moment; the audit row then says provisional.
+        sleep: Waits between attempts at the registry.
+
+    Returns:
+        The change; its `aliases` are `pending` if the registry did not follow.
+
+    Raises:
+        NotAllowedByVerdict: The verdict is another.
+        NotBlessed: The challenger has no blessing that holds for scope `split` today.
+        NotFound: The challenger is not in the registry, or there is no experiment file.
+        Unavailable: Store or registry do not answer; nothing was changed.
+    """
+    current = read_experiment(folder.experiment)
+    for finished in reconcile_aliases(folder, store=store, registry=registry, model=model, sleep=sleep):
+        if finished.action == "promote" and finished.revision_after == current.revision:
+            return finished
+    _require_challenger(current, "promote")
+    verdict = look(folder, store=store, policy_path=policy_path, as_of=as_of, now=now)
+    if verdict.verdict != "PROMOTE":
+        raise NotAllowedByVerdict(f"no promotion: the verdict is {verdict.verdict}: {'; '.join(verdict.reasons)}")
+    version = registry.find_by_digest(model, verdict.challenger or "")
+    if version is None:
+        raise NotFound(f"no version of {model} in the registry has the challenger's digest {verdict.challenger}")
+    _check_blessed(registry, version, now)
+    change = _change(
+        "promote", current, swap_roles(current, now=now, lead=lead), verdict, model=model, who=who, now=now
+    )
+    change = _carry_out(folder, store, change, swap_roles(current, now=now, lead=lead))
+    return _follow(store, registry, change, sleep)
+
+
+def rollback(
+    folder: Folder,
+    *,
+    store: Store,
+    registry: RegistryPort,
+    model: str,
+    policy_path: Path,
+    who: str,
+    now: datetime,
+    lead: timedelta,
+    reason: str | None = None,
+    as_of: datetime | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Change:
+    """End the challenger's trial: on a verdict of ROLLBACK, or at any time for a person's reason.
+
+    Safety does not wait for evidence: with a `reason` of a person's own the verdict is recorded and not asked. Neither
+    does it wait for the registry, which may follow later. The other arguments are those of `promote`.
+
+    Raises:
+        NotAllowedByVerdict: There is no reason, and the verdict is another.
+        InvalidExperiment: Nobody is on trial.
+        InvalidSetting: The reason is empty.
+        Unavailable: The store does not answer; `gauntlet experiment off` stops a challenger without it.
+    """
+    current = read_experiment(folder.experiment)
+    if current.challenger is None:
+        for finished in reconcile_aliases(folder, store=store, registry=registry, model=model, sleep=sleep):
+            if finished.action == "rollback" and finished.revision_after == current.revision:
+                return finished
+    _require_challenger(current, "roll back")
+    if reason is not None and not reason.strip():
+        raise InvalidSetting("the reason is empty; it must say why the challenger is rolled back")
+    try:
+        verdict: Verdict | None = look(folder, store=store, policy_path=policy_path, as_of=as_of, now=now)
+    except (GauntletError, OSError):
+        if reason is None:
+            raise
+        verdict = None
+    if reason is None and verdict is not None and verdict.verdict != "ROLLBACK":
+        raise NotAllowedByVerdict(
+            f"no rollback by verdict: it is {verdict.verdict}: {'; '.join(verdict.reasons)}; with a reason of your own "
+            "(--reason) it is always allowed"
+        )
+    after = msgspec.structs.replace(stop(current, now=now, lead=lead), challenger=None)
+    change = _change("rollback", current, after, verdict, model=model, who=who, now=now, reason=reason)
+    change = _carry_out(folder, store, change, after)
+    return _follow(store, registry, change, sleep)
+
+
+def bootstrap_champion(registry: RegistryPort, version: Version, *, store: Store, who: str, now: datetime) -> Change:
+    """Make a model the first champion: there is none that it could be compared with on live customers.
+
+    Raises:
+        NotAllowedByVerdict: There is a champion already; only a verdict replaces it.
+        NotBlessed: The model has no blessing that holds for scope `split` today.
+        Unavailable: Store or registry do not answer; nothing was changed.
+    """
+    reigning = registry.find(f"models:/{version.name}@{CHAMPION}")
+    if reigning is not None:
+        raise NotAllowedByVerdict(f"{reigning} is champion already; only a challenger's verdict of PROMOTE replaces it")
+    _check_blessed(registry, version, now)
+    change = Change(
+        number=0,
+        at=to_micros(now),
+        who=who,
+        action="bootstrap",
+        model=version.name,
+        champion=version.digest,
+        aliases="moved",
+    )
+    with store.writing() as connection:  # the row is kept only if the alias could be set
+        change = record(connection, change)
+        registry.set_alias(version, CHAMPION)
+        if CHALLENGER in version.aliases:
+            registry.drop_alias(version.name, CHALLENGER)
+    return change
+
+
+def reconcile_aliases(
+    folder: Folder,
+    *,
+    store: Store,
+    registry: RegistryPort,
+    model: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Change]:
+    """Let the registry follow every change of roles that it has not followed yet.
+
+    Returns:
+        Those changes, as they stand now; none if nothing was pending.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    pending = [change for change in read_changes(store, pending_only=True) if change.model == model]
+    if not pending:
+        return []
+    current = read_experiment(folder.experiment)
+    settled = []
+    for change in pending:
+        if _holds(change, current):
+            settled.append(_follow(store, registry, change, sleep))
+        else:
+            settled.append(settle(store, change, "void", "the experiment file says otherwise"))
+    return settled
+
+
+def _require_challenger(experiment: Experiment, verb: str) -> None:
+    if experiment.challenger is None:
+        raise InvalidExperiment(f"there is no challenger to {verb}; the experiment file names the champion alone")
+
+
+def _check_blessed(registry: RegistryPort, version: Version, now: datetime) -> None:
+    with tempfile.TemporaryDirectory(prefix="gauntlet-") as beside:
+        place = Path(beside) / "artifact"
+        registry.fetch(version, place)
+        check_blessing(read_blessing(place), artifact=version.digest, now=now, scope="split")
+
+
+def _change(
+    action: str,
+    before: Experiment,
+    after: Experiment,
+    verdict: Verdict | None,
+    *,
+    model: str,
+    who: str,
+    now: datetime,
+    reason: str | None = None,
+) -> Change:
+    return Change(
+        number=0,
+        at=to_micros(now),
+        who=who,
+        action="promote" if action == "promote" else "rollback",
+        model=model,
+        champion=before.champion,
+        challenger=before.challenger,
+        revision_before=before.revision,
+        revision_after=after.revision,
+        verdict=verdict,
+        manual=reason is not None,
+        reason=reason,
+    )
+
+
+def _carry_out(folder: Folder, store: Store, change: Change, after: Experiment) -> Change:
+    """The audit row, then the file; a row whose file could not be written is void."""
+    with store.writing() as connection:
+        store.lock(connection, "roles")
+        found = read_experiment(folder.experiment).revision
+        if found != change.revision_before:
+            raise Unavailable(
+                f"the experiment file went from revision {change.revision_before} to {found} meanwhile; try again"
+            )
+        change = record(connection, change)
+    try:
+        write_experiment(folder.experiment, after)
+    except OSError as e:
+        settle(store, change, "void", f"the experiment file could not be written: {e}")
+        raise Unavailable(f"the experiment file {folder.experiment} cannot be written: {e}") from e
+    return change
+
+
+def _holds(change: Change, current: Experiment) -> bool:
+    """Whether the experiment file still says what a change made it say."""
+    if change.revision_after is None or current.revision < change.revision_after:
+        return False
+    if change.action == "promote":
+        return current.champion == change.challenger
+    return current.champion == change.champion and current.challenger != change.challenger
+
+
+def _follow(store: Store, registry: RegistryPort, change: Change, sleep: Callable[[float], None]) -> Change:
+    """Move the aliases, a few times over; the audit row says how it ended."""
+    problem: GauntletError | None = None
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+        try:
+            _move_aliases(registry, change)
+        except Unavailable as e:
+            problem = e
+        except GauntletError as e:
+            problem = e
+            break
+        else:
+            return settle(store, change, "moved")
+    return settle(store, change, "pending", str(problem))
+
+
+def _move_aliases(registry: RegistryPort, change: Change) -> None:
+    """What a change means in the registry. Doing it twice is doing it once."""
+    loser = change.champion if change.action == "promote" else change.challenger
+    if change.action == "promote":
+        winner = registry.find_by_digest(change.model, change.challenger or "")
+        if winner is None:
+            raise NotFound(f"no version of {change.model} in the registry has the digest {change.challenger}")
+        registry.set_alias(winner, CHAMPION)
+        _drop_challenger(registry, winner)
+        if winner.tags.get(STATUS_TAG) == _ARCHIVED:
+            registry.tag(winner, **{STATUS_TAG: CHAMPION})
+    lost = registry.find_by_digest(change.model, loser or "")
+    if lost is not None:
+        _drop_challenger(registry, lost)
+        registry.tag(lost, **{STATUS_TAG: _ARCHIVED})
+
+
+def _drop_challenger(registry: RegistryPort, version: Version) -> None:
+    """Another model may be challenger by now, and stays it."""
+    if CHALLENGER in version.aliases:
+        registry.drop_alias(version.name, CHALLENGER)

@@ -1,0 +1,136 @@
+"""The judge's memory of verdicts, and what it says of the current experiment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from service.experiment import Experiment
+from service.micros import to_micros
+from service.records import Mode
+from service.store import Store, tables
+from validation.judge.verdict import Verdict
+
+
+class Logged(msgspec.Struct, frozen=True, kw_only=True):
+    """What the prediction log holds of an experiment, matured or not.
+
+    Attributes:
+        predictions: Every prediction, whatever its purpose.
+        answered_champion: Live ones that the champion answered.
+        answered_challenger: Live ones that the challenger answered.
+        outcomes: Predictions for which a truth was told.
+    """
+
+    predictions: int
+    answered_champion: int
+    answered_challenger: int
+    outcomes: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `GET /v1/experiment`.
+
+    Attributes:
+        experiment: The experiment's id.
+        revision: Of the experiment file.
+        effective_from: From when that holds.
+        mode: `off`, `shadow` or `split`.
+        split: The challenger's share.
+        champion: Digest.
+        challenger: Digest, if somebody is on trial.
+        logged: What the store holds of it.
+        verdict: What the evidence allows.
+        looked_at: When this was found out.
+    """
+
+    experiment: str
+    revision: int
+    effective_from: datetime
+    mode: Mode
+    split: float
+    champion: str
+    challenger: str | None
+    logged: Logged
+    verdict: Verdict
+    looked_at: datetime
+
+
+def describe_status(store: Store, experiment: Experiment, verdict: Verdict, *, now: datetime) -> Status:
+    """Put together what is said of an experiment.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    return Status(
+        experiment=experiment.id,
+        revision=experiment.revision,
+        effective_from=experiment.effective_from,
+        mode=experiment.mode,
+        split=experiment.split,
+        champion=experiment.champion,
+        challenger=experiment.challenger,
+        logged=count_logged(store, experiment.id),
+        verdict=verdict,
+        looked_at=now,
+    )
+
+
+def count_logged(store: Store, experiment_id: str) -> Logged:
+    """Count the rows of an experiment.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    p, o = tables.predictions, tables.outcomes
+    is_live = p.c.purpose == "live"
+    counts = sa.select(
+        sa.func.count(),
+        *(sa.func.count().filter(is_live, p.c.variant == variant) for variant in ("champion", "challenger")),
+    ).where(p.c.experiment == experiment_id)
+    told = (
+        sa.select(sa.func.count(o.c.prediction_id.distinct()))
+        .select_from(o.join(p, o.c.prediction_id == p.c.prediction_id))
+        .where(p.c.experiment == experiment_id)
+    )
+    with store.reading() as connection:
+        predictions, champion, challenger = connection.execute(counts).one()
+        outcomes = connection.execute(told).scalar_one()
+    return Logged(
+        predictions=predictions, answered_champion=champion, answered_challenger=challenger, outcomes=outcomes
+    )
+
+
+def keep_verdict(store: Store, verdict: Verdict, *, now: datetime) -> bool:
+    """Store a verdict if it differs from the last one of its experiment.
+
+    Returns:
+        Whether it was stored.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    table, content = tables.verdicts, msgspec.json.encode(verdict).decode()
+    last = sa.select(table.c.content).where(table.c.experiment == verdict.experiment)
+    with store.writing() as connection:
+        store.lock(connection, "verdicts")
+        if connection.execute(last.order_by(table.c.number.desc()).limit(1)).scalar() == content:
+            return False
+        values: dict[str, Any] = {"experiment": verdict.experiment, "at": to_micros(now), "verdict": verdict.verdict}
+        connection.execute(table.insert().values(**values, content=content))
+    return True
+
+
+def read_verdicts(store: Store, experiment_id: str) -> list[tuple[int, Verdict]]:
+    """The stored verdicts of an experiment with the microsecond of each, the oldest first.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    table = tables.verdicts
+    query = sa.select(table.c.at, table.c.content).where(table.c.experiment == experiment_id).order_by(table.c.number)
+    with store.reading() as connection:
+        return [(at, msgspec.json.decode(content, type=Verdict)) for at, content in connection.execute(query)]

@@ -1,0 +1,115 @@
+"""The verdict as people read it on a terminal."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from validation.judge.evidence import Evidence
+from validation.judge.verdict import Verdict
+
+_STYLES = {"PROMOTE": "bold green", "ROLLBACK": "bold red", "KEEP_COLLECTING": "bold yellow", "INVALID": "bold magenta"}
+_WIDTH = 100
+
+
+def render(verdict: Verdict, *, color: bool = False, width: int = _WIDTH) -> str:
+    """A verdict with its reasons and evidence.
+
+    Args:
+        verdict: What was found.
+        color: Whether to write terminal colors.
+        width: Characters a line.
+    """
+    console = Console(
+        file=io.StringIO(), force_terminal=color, no_color=not color, width=width, highlight=False, legacy_windows=False
+    )
+    console.print(Text(verdict.verdict, style=_STYLES[verdict.verdict]), Text(_moment(verdict)))
+    console.print(Text(_trial(verdict)))
+    for reason in verdict.reasons:
+        console.print(Text(f"- {reason}"))
+    if verdict.evidence is not None:
+        console.print(_table(verdict.evidence))
+    written = console.file
+    text = written.getvalue() if isinstance(written, io.StringIO) else ""
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _moment(verdict: Verdict) -> str:
+    return f"provisional, as of {verdict.as_of:%Y-%m-%d %H:%M:%S %Z}" if verdict.as_of else ""
+
+
+def _trial(verdict: Verdict) -> str:
+    split = f" {verdict.split:.0%}" if verdict.mode == "split" else ""
+    return (
+        f"challenger {_short(verdict.challenger)} against champion {_short(verdict.champion)}, "
+        f"{verdict.mode}{split}, revision {verdict.revision}, policy {verdict.policy}"
+    )
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else digest.removeprefix("sha256:")[:12]
+
+
+def _table(evidence: Evidence) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in _lines(evidence):
+        table.add_row(name, value)
+    return table
+
+
+def _lines(evidence: Evidence) -> list[tuple[str, str]]:
+    counts = evidence.counts
+    return [
+        ("customers", f"{counts.n} enrolled, {evidence.matured} matured, in {evidence.cohorts} {_noun(evidence)}"),
+        ("pairs", f"{evidence.wins} wins, {evidence.ties} ties, {evidence.losses} losses of the challenger"),
+        (
+            "not counted",
+            f"{evidence.missing_disagreements} missing disagreements, {evidence.missing_agreements} missing "
+            f"agreements, {evidence.unscored} unscored, {evidence.late} late",
+        ),
+        (
+            "right",
+            f"champion {_percent(evidence.champion_accuracy)}, challenger {_percent(evidence.challenger_accuracy)}",
+        ),
+        (
+            "difference",
+            f"{_signed(evidence.difference)} in [{evidence.lower:+.4f}, {evidence.upper:+.4f}]{_spread(evidence)}",
+        ),
+        ("log e, promote", _against(evidence.log_e, evidence.log_e_worst, evidence.threshold)),
+        (
+            "log e, rollback",
+            _against(evidence.rollback_log_e, evidence.rollback_log_e_best, evidence.rollback_threshold),
+        ),
+        (
+            "split",
+            f"{counts.answered_champion} answered by champion, {counts.answered_challenger} by challenger; "
+            f"log e {evidence.srm_log_e:.2f} of {evidence.srm_threshold:.2f} that it is off",
+        ),
+    ]
+
+
+def _noun(evidence: Evidence) -> str:
+    return "cohort" if evidence.cohorts == 1 else "cohorts"
+
+
+def _against(log_e: float, with_missing: float, threshold: float) -> str:
+    return f"{log_e:.2f} of {threshold:.2f} ({with_missing:.2f} with every missing truth against it)"
+
+
+def _spread(evidence: Evidence) -> str:
+    if evidence.spread is None or evidence.cohorts < 2:
+        return ""
+    return f", single cohorts {evidence.spread[0]:+.4f} to {evidence.spread[1]:+.4f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"
