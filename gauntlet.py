@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bentos.errors import GauntletError, InvalidSetting
+from bentos.errors import GauntletError, InvalidSetting, WithProblems
 from bentos.folder import Folder
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ DEMO_HOME = "gauntlet-demo"
 GATE_ERROR = 3
 BAD_INPUT = 2
 INTERNAL_ERROR = 70
+_SHOWN = 20
 
 
 def _in(default: str) -> Callable[..., Any]:
@@ -282,12 +283,12 @@ def verdict(as_of: str | None, policy: Path | None, folder: Folder, as_json: boo
     PROMOTE, ROLLBACK, KEEP_COLLECTING or INVALID. It may be asked as often as one likes: the answer stays valid.
     """
     from validation.judge.looking import look
-    from validation.judge.terminal import render
+    from validation.judge.terminal import render, to_json
 
     found = look(
         folder, store=_store(folder), policy_path=_rules(policy, folder), as_of=_moment(as_of), now=datetime.now(UTC)
     )
-    _print(found, as_json, lambda it: render(it, color=sys.stdout.isatty()))
+    click.echo(to_json(found).decode() if as_json else render(found, color=sys.stdout.isatty()))
 
 
 @cli.command()
@@ -342,7 +343,10 @@ def ship(folder: Folder, once: bool) -> None:
 
     `gauntlet serve` starts one by itself; this is for a spool whose service runs elsewhere.
     """
+    from service.logs import log_to_stderr
     from service.shipper import run_shipper
+
+    log_to_stderr("shipper")
 
     run_shipper(folder.spool, _store(folder), once=once)
 
@@ -357,7 +361,10 @@ def judge(host: str, port: int, policy: Path | None, folder: Folder) -> None:
 
     Answers /v1/experiment. `gauntlet serve` starts one by itself; this is for a store that others write to.
     """
+    from service.logs import log_to_stderr
     from validation.judge.process import run_judge
+
+    log_to_stderr("judge")
 
     run_judge(folder, store=_store(folder), policy_path=_rules(policy, folder), host=host, port=port)
 
@@ -478,6 +485,17 @@ def _print(result: Any, as_json: bool, render: Callable[[Any], Any]) -> None:
     Console().print(rendered)
 
 
+def _explain(error: Exception) -> str:
+    """An error as people read it: several problems one a line, and never more than a screen of them."""
+    problems = error.problems if isinstance(error, WithProblems) else ()
+    if not isinstance(error, WithProblems) or len(problems) < 2:
+        return str(error)
+    lines = [f"{error.what}: {len(problems)} problems (rows are counted from 0)", *(str(p) for p in problems[:_SHOWN])]
+    if len(problems) > _SHOWN:
+        lines.append(f"and {len(problems) - _SHOWN} more")
+    return "\n  ".join(lines)
+
+
 def main() -> NoReturn:
     """Run the command line; every foreseen error is one line on stderr and exit code 2 (the gate: 3)."""
     is_gate = "gate" in sys.argv[1:2]
@@ -489,7 +507,7 @@ def main() -> NoReturn:
         e.show()
         sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
     except (GauntletError, OSError) as e:
-        click.echo(f"gauntlet: {e}", err=True)
+        click.echo(f"gauntlet: {_explain(e)}", err=True)
         sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)

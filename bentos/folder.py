@@ -56,6 +56,11 @@ class Folder:
         return f"sqlite:///{self.store}"
 
     @property
+    def customer(self) -> Path:
+        """A customer to try `/v1/score` with, as the demo leaves one."""
+        return self.data / "customer.json"
+
+    @property
     def policy(self) -> Path:
         """The online policy of this installation; where there is none, the shipped one holds."""
         return self.path / "policy.yaml"

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bentos.artifact import BLESSING, Artifact, load_artifact
+from bentos.artifact import BLESSING, MANIFEST, Artifact, load_artifact
 from bentos.errors import ArtifactDamaged, BadInput, NotFound, Unavailable
 from bentos.folder import Folder
 
@@ -169,6 +171,7 @@ class Registry:
             NotFound: The tracking server no longer has it.
         """
         from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
 
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as beside, self._translated():
@@ -176,7 +179,9 @@ class Registry:
                 fetched = download_artifacts(
                     artifact_uri=f"runs:/{version.run}/{ARTIFACT_PATH}", dst_path=beside, tracking_uri=self.tracking_uri
                 )
-            except OSError as e:
+            except (OSError, MlflowException) as e:
+                if isinstance(e, MlflowException) and not self._lacks(version, f"{ARTIFACT_PATH}/{MANIFEST}"):
+                    raise
                 raise NotFound(f"the artifact of {version} is not at the tracking server any more: {e}") from e
             artifact = load_artifact(Path(fetched))
             if version.digest and artifact.digest != version.digest:
@@ -204,10 +209,10 @@ class Registry:
                 fetched = download_artifacts(
                     artifact_uri=f"runs:/{version.run}/{path}", dst_path=str(folder), tracking_uri=self.tracking_uri
                 )
-            except (FileNotFoundError, MlflowException) as e:
-                if isinstance(e, MlflowException) and not self._lacks(version, path):
-                    raise
-                raise NotFound(f"the run of {version} has no {path}") from e
+            except (OSError, MlflowException) as e:
+                if self._lacks(version, path):
+                    raise NotFound(f"the run of {version} has no {path}") from e
+                raise
         return Path(fetched)
 
     def _lacks(self, version: Version, path: str) -> bool:
@@ -308,7 +313,10 @@ def _or_none(find: Callable[[], MlflowVersion | None]) -> MlflowVersion | None:
 
 def _first_line(error: Any) -> str:
     text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
+    refused = re.search(r"\[Errno \d+\] [\w ]+", text)  # the last link of a chain that quotes itself three times
+    if refused:
+        return refused.group()
+    return textwrap.shorten(text.splitlines()[0], 200, placeholder=" ...") if text else type(error).__name__
 
 
 def _quieten() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bentos.artifact.manifest import BLESSING, sha256, verify, write_beside
+from bentos.artifact.manifest import BLESSING, MANIFEST, sha256, verify, write_beside
 from bentos.errors import NotBlessed
 
 
@@ -94,8 +94,9 @@ def read_blessing(folder: Path) -> Blessing:
     try:
         return msgspec.json.decode((folder / BLESSING).read_bytes(), type=Blessing)
     except FileNotFoundError as e:
-        raise NotBlessed(f"{folder} has no {BLESSING}: it never passed a gate; run `gauntlet gate` on it") from e
-    except msgspec.MsgspecError as e:
+        digest = sha256((folder / MANIFEST).read_bytes()) if (folder / MANIFEST).is_file() else str(folder)
+        raise NotBlessed(f"{digest} has no {BLESSING}: it never passed a gate; run `gauntlet gate` on it") from e
+    except (msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise NotBlessed(f"{folder / BLESSING}: {e}") from e
 
 

@@ -165,7 +165,7 @@ def parse_contract(content: bytes, source: str = "contract.json") -> Contract:
     """
     try:
         contract = msgspec.json.decode(content, type=Contract)
-    except msgspec.MsgspecError as e:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise InvalidContract(f"{source}: {e}") from e
     check_contract(contract, source)
     return contract

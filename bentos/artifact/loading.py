@@ -63,5 +63,5 @@ def load_artifact(folder: Path) -> Artifact:
 def _read(path: Path, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.MsgspecError as e:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise ArtifactDamaged(f"{path}: {e}") from e

@@ -53,8 +53,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> str:
     try:
         for name, content in files.items():
             (beside / name).write_bytes(content)
-        manifest = Manifest(schema_version=1, files={name: sha256(files[name]) for name in FILES})
-        content = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+        content = _manifest_of({name: sha256(files[name]) for name in FILES})
         (beside / MANIFEST).write_bytes(content)
         beside.chmod(0o755)
         beside.rename(folder)
@@ -95,7 +94,7 @@ def verify(folder: Path) -> str:
     content = (folder / MANIFEST).read_bytes()
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.MsgspecError as e:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise ArtifactDamaged(f"{folder / MANIFEST}: {e}") from e
     if set(manifest.files) != set(FILES):
         raise ArtifactDamaged(f"{folder / MANIFEST} must name {', '.join(FILES)}")
@@ -105,7 +104,14 @@ def verify(folder: Path) -> str:
             raise ArtifactDamaged(f"{path} is missing, and {MANIFEST} names it")
         if sha256(path.read_bytes()) != expected:
             raise ArtifactDamaged(f"{path} differs from what {MANIFEST} says; fetch the artifact again")
+    if content != _manifest_of(manifest.files):  # a changed blank would make the same files another artifact
+        raise ArtifactDamaged(f"{folder / MANIFEST} is not as it was written; fetch the artifact again")
     extra = {path.name for path in folder.iterdir()} - {*FILES, MANIFEST, BLESSING}
     if extra:
         raise ArtifactDamaged(f"{folder / min(extra)} is not part of an artifact")
     return sha256(content)
+
+
+def _manifest_of(digests: Mapping[str, str]) -> bytes:
+    manifest = Manifest(schema_version=1, files={name: digests[name] for name in FILES})
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"

@@ -21,9 +21,14 @@ from service.demo.traffic import Answer, Answered
 from training.train import Trained
 from validation.gate.report import GateReport
 from validation.judge.audit import Change
+from validation.judge.evidence import Evidence
+from validation.judge.policy import OnlinePolicy
+from validation.judge.terminal import deciding_log_e
 from validation.judge.verdict import Verdict
 
-_WIDTH = 110
+_INDENT = 13
+_REASONS = 3
+"""How many of a gate's reasons are said; the report has them all."""
 _STYLES = {
     "PASS": "bold green",
     "PROMOTE": "bold green",
@@ -45,7 +50,6 @@ class Narrator:
         self._console, self._began, self._step = console, time.monotonic(), 0
         self._status = console.status("", spinner="dots")
         self._looks: list[dict[str, Any]] = []
-        self._policy = ""
         self.record: dict[str, Any] = {
             "folder": str(folder),
             "seed": seed,
@@ -65,9 +69,13 @@ class Narrator:
         """One numbered step; further lines stand below it."""
         self._status.stop()
         self._step += 1
-        self._console.print(f"[bold]{self._step:>2} {name:<11}[/bold]{text}", highlight=False, soft_wrap=True)
+        self._indented(f"[bold]{self._step:>2} {name}[/bold]", text)
         for line in more:
-            self._console.print(f"{'':14}{line}", highlight=False, soft_wrap=True)
+            self._indented("", line)
+
+    def remark(self, text: str) -> None:
+        """A line between the lines of the table of evidence."""
+        self._indented("", f"[bold]→[/bold] {text}")
 
     def quiet(self) -> None:
         """Show nothing as being worked on."""
@@ -75,7 +83,6 @@ class Narrator:
 
     def opening(self, *, policy: str, gate_policy: str) -> None:
         """What this is, and by which rules."""
-        self._policy = policy
         self.record["policies"] = {"gate": gate_policy, "online": policy}
         self._console.print(
             "[bold]Gauntlet[/bold]: every model runs the gauntlet before it serves. "
@@ -140,9 +147,11 @@ class Narrator:
             }
         )
         against = f"against {report.champion}" if report.champion else "no champion yet"
-        more = [escape(reason) for reason in report.reasons]
+        more = [escape(reason) for reason in report.reasons[:_REASONS]]
         if report.verdict == "PASS":
-            more = [self._mcnemar(report)] if report.champion else more[-1:]
+            more = [_why_passed(report)]
+        elif len(report.reasons) > _REASONS:
+            more.append(f"and {len(report.reasons) - _REASONS} more in {escape(str(report.report_path))}")
         self.step(
             "gate",
             f"{_styled(report.verdict)} for {report.candidate} on {report.judged_on.n:,} held-out rows, {against}",
@@ -156,14 +165,18 @@ class Narrator:
         self.record["bentos"].append({"tag": packed.tag, "models": models})
         self.step("package", f"Bento {packed.tag} carries {' and '.join(models)}, both blessed")
 
-    def evidence_begins(self, name: str, *, url: str) -> None:
+    def evidence_begins(self, name: str, *, url: str, policy: OnlinePolicy) -> None:
         """The head of the table in which evidence grows."""
         self._looks = []
         self.record["experiments"].append({"name": name, "url": url, "looks": self._looks})
         self.step(
             "shadow",
-            "both models score every customer, the champion answers; truths arrive after the maturity window",
-            f"evidence by policy {self._policy}; log e must reach its threshold, however often one looks:",
+            f"{url}: both models score every customer, the champion answers",
+            f"outcomes are observed {timedelta(microseconds=policy.maturity_window).days} days later, and judged as of "
+            "then: no clock is turned",
+            f"policy {policy.name}, for a demonstration: cohorts of {policy.cohort / 1e6:g} s, {policy.min_cohorts} is "
+            f"enough; a promotion needs {policy.min_matured:,} matured customers",
+            "log e must reach its threshold, however often one looks:",
         )
         self._line(("customers", "matured", "won/tied/lost", "difference", "between", "log e", "harm", "verdict"))
 
@@ -179,7 +192,7 @@ class Narrator:
             "answered_by_challenger": answered["challenger"],
             "verdict": verdict.verdict,
             "reasons": list(verdict.reasons),
-            "evidence": msgspec.to_builtins(found),
+            "evidence": _clockless(found),
         }
         self._looks.append(look)
         if found is None:
@@ -207,7 +220,7 @@ class Narrator:
                 "experiment": name,
                 "verdict": verdict.verdict,
                 "matured": found.matured if found else 0,
-                "log_e": _log_e(verdict),
+                "log_e": deciding_log_e(verdict),
                 "reasons": list(verdict.reasons),
             }
         )
@@ -238,32 +251,50 @@ class Narrator:
         where = f"[bold]{escape(self.record['folder'])}[/bold]"
         done = f"\nDone in {timedelta(seconds=round(seconds))}. Everything is in {where}. Try next:"
         self._console.print(done, highlight=False, soft_wrap=True)
-        table = Table.grid(padding=(0, 2))
         for command, purpose in commands:
-            table.add_row(f"  [cyan]{escape(command)}[/cyan]", f"[dim]{escape(purpose)}[/dim]")
-        self._console.print(table, soft_wrap=True)
+            self._console.print(f"  [dim]# {escape(purpose)}[/dim]", highlight=False, soft_wrap=True)
+            self._console.print(f"  [cyan]{escape(command)}[/cyan]", highlight=False, soft_wrap=True)
         content = json.dumps(self.record, indent=2).encode() + b"\n"
         for path in kept:
             write_beside(path, content)
 
-    def _mcnemar(self, report: GateReport) -> str:
-        check = next((check for check in report.checks if check.name == "mcnemar"), None)
-        passed = sum(check.status == "PASS" for check in report.checks)
-        summary = f"{passed} checks hold; blessed, and challenger now"
-        return f"{summary}; McNemar: {escape(check.reason)}" if check else summary
+    def _indented(self, head: str, text: str) -> None:
+        """A line whose continuation stands below its beginning."""
+        self._status.stop()
+        grid = Table.grid()
+        grid.add_column(width=_INDENT)
+        grid.add_column()
+        grid.add_row(head, text)
+        self._console.print(grid, highlight=False)
 
     def _line(self, cells: tuple[str, ...]) -> None:
         widths = (9, 7, 14, 10, 15, 10, 10)
         text = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
-        self._console.print(f"{'':12}{text}  {cells[-1]}", highlight=False, soft_wrap=True)
+        self._console.print(f"{'':{_INDENT - 4}}{text}  {cells[-1]}", highlight=False, soft_wrap=True)
+
+
+def _clockless(evidence: Evidence | None) -> dict[str, Any] | None:
+    """The evidence without what depends on the second in which a customer came: how many cohorts, and their spread."""
+    if evidence is None:
+        return None
+    kept: dict[str, Any] = msgspec.to_builtins(evidence)
+    return {name: value for name, value in kept.items() if name not in ("cohorts", "spread")}
+
+
+def _why_passed(report: GateReport) -> str:
+    values = {check.name: check.value for check in report.checks if check.value is not None}
+    passed = sum(check.status == "PASS" for check in report.checks)
+    gaps = [value for name, value in values.items() if name.startswith("accuracy_gap")]
+    said = f"{passed} checks hold: accuracy {values['accuracy']:.3f}, ROC-AUC {values['roc_auc']:.3f}"
+    said += f", largest accuracy gap between groups {max(gaps):.3f}" if gaps else ""
+    pairs = next((check.details for check in report.checks if check.name == "mcnemar" and check.details), None)
+    if pairs is None:
+        return said
+    return (
+        f"{said}; it alone is right on {pairs['b']:.0f} rows, the champion alone on {pairs['c']:.0f} "
+        f"(McNemar mid-p {pairs['p']:.1e})"
+    )
 
 
 def _styled(verdict: str) -> str:
     return f"[{_STYLES.get(verdict, 'bold magenta')}]{verdict}[/]"
-
-
-def _log_e(verdict: Verdict) -> float:
-    """The log e-value of what was decided: of harm for ROLLBACK, of the claim otherwise."""
-    if verdict.evidence is None:
-        return 0.0
-    return verdict.evidence.rollback_log_e if verdict.verdict == "ROLLBACK" else verdict.evidence.log_e

@@ -13,6 +13,8 @@ from service.demo.stage import Stage, fresh_folder
 from service.demo.story import tell
 from service.supervisor import serve
 
+_WIDTH = 110
+
 
 def run_demo(
     folder: Folder,
@@ -45,7 +47,8 @@ def run_demo(
     Raises:
         GauntletError: A part refused or failed; the message says which and why.
     """
-    console = Console(width=None, soft_wrap=True)
+    console = Console()
+    console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
     fresh_folder(folder)
     say = Narrator(console, folder=folder.path, seed=seed)
     say.opening(gate_policy=gate_policy.stem, policy=online_policy.stem)
@@ -73,6 +76,10 @@ def _next_commands(folder: Folder) -> list[tuple[str, str]]:
     gauntlet = "gauntlet" if shutil.which("gauntlet") and not Path(".uv/bin/uv").exists() else ".uv/bin/uv run gauntlet"
     return [
         (f"{gauntlet} serve {where}", "serve this folder again: http://127.0.0.1:3000/docs"),
+        (
+            f"curl -s http://127.0.0.1:3000/v1/score -H 'content-type: application/json' -d @{folder.customer}",
+            "and score a customer with it",
+        ),
         (f"{gauntlet} verdict {where}", "what the evidence says now"),
         (
             f"{gauntlet} train {where} --data {folder.data / 'history.csv'} -p max_depth=12",

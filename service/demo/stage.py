@@ -5,6 +5,7 @@ The one module outside `gauntlet.py` that imports all planes: a composition root
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from service.experiment import Experiment, read_experiment, set_split, start_sha
 from service.store import Store, open_store
 from service.supervisor import serving
 from training.data import Data, data_of, read_data
+from training.holdout import is_holdout
 from training.train import Trained, TrainRequest, train_on
 from training.use_case import UseCase, load_use_case
 from validation.gate.report import GateReport
@@ -38,7 +40,8 @@ from validation.judge.verdict import Verdict
 
 SYNTHETIC_CUSTOMERS = 10_000
 LIVE_SHARE = 0.4
-"""Customers kept back from training and gate alike, to come as live traffic."""
+"""Share of customers kept back from training and gate alike, to come as live traffic. They are taken from those who
+would be trained on, so that the gate has the holdout that every model of this data shares."""
 WHO = "gauntlet demo"
 _MARK = "demo.json"
 _SETTLE_SECONDS = 20.0
@@ -101,16 +104,20 @@ class Stage:
         """Read the data, and keep a part of its customers back as live traffic."""
         self._progress("reading the data")
         whole = read_data(self._use_case, source, folder=self.folder, seed=self.seed, rows=SYNTHETIC_CUSTOMERS)
-        order = np.random.default_rng(self.seed).permutation(len(whole.frame))
-        live = whole.frame.iloc[order[: int(len(order) * LIVE_SHARE)]]
-        history = whole.frame.iloc[np.sort(order[len(live) :])].reset_index(drop=True)
+        trainable = np.flatnonzero([not is_holdout(row_id) for row_id in whole.frame[self.contract.id]])
+        order = np.random.default_rng(self.seed).permutation(trainable)[: int(len(whole.frame) * LIVE_SHARE)]
+        live, history = whole.frame.iloc[order], whole.frame.drop(index=whole.frame.index[order])
+        history = history.reset_index(drop=True)
         path = self.folder.data / "history.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         history.to_csv(path, index=False)
+        customers = customers_of(self.contract, live)
+        body = {"customer_id": customers[0].customer_id, "features": customers[0].features}
+        self.folder.customer.write_text(json.dumps(body, indent=2) + "\n")
         self._data = data_of(self.contract, history, source=f"{whole.source}, history", is_synthetic=whole.is_synthetic)
         return Prepared(
             history=self._data,
-            live=customers_of(self.contract, live),
+            live=customers,
             source=whole.source,
             is_synthetic=whole.is_synthetic,
             positive_share=float((whole.frame[self.contract.target] == self.contract.labels.positive).mean()),

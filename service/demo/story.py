@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,11 +12,13 @@ from service.demo.stage import Prepared, Stage
 from service.demo.traffic import Customer, ask, tell_truths
 from validation.judge.verdict import Verdict
 
-BATCH = 250
+BATCH = 200
 """Customers between two looks at the evidence: few enough to see it grow, enough to be quick."""
 SHADOW_LOOKS = 2
 """Looks in the shadow before a challenger that did no harm is given a share."""
 SPLIT = 0.25
+BREAKS_AT = 3
+"""The batch from which on a column is broken, in the trial that shows it: the challenger has its share by then."""
 LEANS_ON = "TotalCharges"
 STANDS_FOR = "tenure"
 """A customer's total charges follow from tenure and monthly charges, so that a model can lean on either."""
@@ -24,12 +26,28 @@ STANDS_FOR = "tenure"
 
 @dataclass(frozen=True)
 class Trial:
-    """One experiment as the story runs it: its name, its customers in the order in which they come, and its salt."""
+    """One experiment as the story runs it.
+
+    Attributes:
+        name: What the record calls it.
+        challenger: Who is on trial.
+        customers: Who comes, in this order.
+        salt: Of the experiment.
+        breaks_at: The batch from which on a column arrives broken; None: none does.
+    """
 
     name: str
     challenger: Version
     customers: Sequence[Customer]
     salt: str
+    breaks_at: int | None = None
+
+    def batches(self) -> Iterator[tuple[int, Sequence[Customer]]]:
+        """Customers between two looks, as they arrive."""
+        for index, start in enumerate(range(0, len(self.customers), BATCH)):
+            batch = self.customers[start : start + BATCH]
+            is_broken = self.breaks_at is not None and index >= self.breaks_at
+            yield index, [customer.with_broken(LEANS_ON, 0.0) for customer in batch] if is_broken else batch
 
 
 def tell(stage: Stage, say: Narrator, *, source: str | None) -> None:
@@ -89,9 +107,9 @@ def _leaning_challenger(stage: Stage, say: Narrator, prepared: Prepared, champio
         return
     say.packed(stage.package(champion=champion, challenger=trained.version))
     with stage.serving() as url:
-        say.step("upstream", f"the billing export breaks: {LEANS_ON} arrives as 0 from now on, as columns do")
-        broken = [customer.with_broken(LEANS_ON, 0.0) for customer in prepared.live]
-        trial = Trial("leaning challenger", trained.version, broken, salt=f"second-{stage.seed}")
+        trial = Trial(
+            "leaning challenger", trained.version, prepared.live, salt=f"second-{stage.seed}", breaks_at=BREAKS_AT
+        )
         if _try_on_live_customers(stage, say, url, trial).verdict == "ROLLBACK":
             change = stage.rollback(url)
             answer = ask(url, prepared.live[:1]).answers[0]
@@ -109,13 +127,16 @@ def _hopeless_candidate(stage: Stage, say: Narrator) -> None:
 def _try_on_live_customers(stage: Stage, say: Narrator, url: str, trial: Trial) -> Verdict:
     """Shadow first, then a split, with a look after every batch, until the evidence decides or customers run out."""
     stage.shadow(url, trial.challenger, salt=trial.salt)
-    say.evidence_begins(trial.name, url=url)
+    say.evidence_begins(trial.name, url=url, policy=stage.policy)
     verdict = stage.look()
-    for looks, start in enumerate(range(0, len(trial.customers), BATCH)):
-        if looks == SHADOW_LOOKS:
+    for index, customers in trial.batches():
+        if index == SHADOW_LOOKS:
             stage.split(url, SPLIT)
+            say.remark(f"no harm seen: the challenger answers {SPLIT:.0%} of customers from now on")
+        if index == trial.breaks_at:
+            say.remark(f"the billing export breaks upstream, as columns do: {LEANS_ON} arrives as 0 from now on")
         say.progress("customers are asking")
-        sent = ask(url, trial.customers[start : start + BATCH])
+        sent = ask(url, customers)
         window = timedelta(microseconds=stage.policy.maturity_window)
         tell_truths(url, sent, now=datetime.now(UTC), window=window)
         verdict = say.look(sent, stage.look())

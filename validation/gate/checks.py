@@ -165,9 +165,10 @@ class AccuracyGapCheck:
         """Measure the gap for both models and judge the candidate's."""
         if self.attribute not in evidence.groups:
             protected = ", ".join(evidence.groups) or "nothing"
+            other = "" if evidence.groups else ", such as no-protected-attributes.yaml"
             raise ValueError(
                 f"the policy limits the accuracy gap of {self.attribute}, and the contract protects {protected}; "
-                "name it under protected in the use case, or choose a policy that does not ask for it"
+                f"name it under protected in the use case, or choose a policy that does not ask for it{other}"
             )
         groups = evidence.groups[self.attribute]
         candidate = measure_gap(evidence.candidate.positives == evidence.truth, groups)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from bentos.errors import InvalidSetting
 from bentos.folder import Folder
 from service.experiment import Experiment, read_experiment
 from service.shipper import ship
 from service.store import Store
+from validation.judge.audit import describe, read_changes
 from validation.judge.closing import count_late, provisional_cohorts, read_ledger
 from validation.judge.policy import OnlinePolicy, load_policy
 from validation.judge.verdict import Verdict, judge
@@ -53,4 +56,8 @@ def judge_experiment(
     cohorts = read_ledger(store, experiment.id)
     if as_of is not None:
         cohorts += provisional_cohorts(store, experiment.id, policy, as_of=as_of)
-    return judge(cohorts, policy, experiment, late=count_late(store, experiment.id), as_of=as_of)
+    verdict = judge(cohorts, policy, experiment, late=count_late(store, experiment.id), as_of=as_of)
+    if experiment.challenger is None and (changes := read_changes(store)):
+        last = f"last: {describe(changes[-1]).splitlines()[0]}"
+        return msgspec.structs.replace(verdict, reasons=(*verdict.reasons, last))
+    return verdict

@@ -16,7 +16,15 @@ from typing import Protocol
 import msgspec
 
 from bentos.artifact import check_blessing, read_blessing
-from bentos.errors import GauntletError, InvalidExperiment, InvalidSetting, NotAllowedByVerdict, NotFound, Unavailable
+from bentos.errors import (
+    GauntletError,
+    InvalidExperiment,
+    InvalidSetting,
+    NotAllowedByVerdict,
+    NotBlessed,
+    NotFound,
+    Unavailable,
+)
 from bentos.folder import Folder
 from bentos.registry import STATUS_TAG, Version
 from service.experiment import Experiment, read_experiment, stop, swap_roles, write_experiment
@@ -227,7 +235,10 @@ def _check_blessed(registry: RegistryPort, version: Version, now: datetime) -> N
     with tempfile.TemporaryDirectory(prefix="gauntlet-") as beside:
         place = Path(beside) / "artifact"
         registry.fetch(version, place)
-        check_blessing(read_blessing(place), artifact=version.digest, now=now, scope="split")
+        try:
+            check_blessing(read_blessing(place), artifact=version.digest, now=now, scope="split")
+        except NotBlessed as e:
+            raise NotBlessed(f"{version} must not serve: {e}") from e
 
 
 def _change(

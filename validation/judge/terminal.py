@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,11 +31,29 @@ def render(verdict: Verdict, *, color: bool = False, width: int = _WIDTH) -> str
     console.print(Text(_trial(verdict)))
     for reason in verdict.reasons:
         console.print(Text(f"- {reason}"))
-    if verdict.evidence is not None:
+    if verdict.evidence is not None and verdict.challenger is not None:
         console.print(_table(verdict.evidence))
     written = console.file
     text = written.getvalue() if isinstance(written, io.StringIO) else ""
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def to_json(verdict: Verdict) -> bytes:
+    """A verdict for machines: all of it, with the two numbers that are asked for most on top.
+
+    They are `matured`, and `log_e` of what was decided: of harm for ROLLBACK, of the claim otherwise.
+    """
+    found = verdict.evidence
+    matured = found.matured if found else 0
+    on_top = {"verdict": verdict.verdict, "matured": matured, "log_e": deciding_log_e(verdict)}
+    return msgspec.json.format(msgspec.json.encode(on_top | msgspec.to_builtins(verdict)), indent=2)
+
+
+def deciding_log_e(verdict: Verdict) -> float:
+    """The log e-value of what was decided: of harm for ROLLBACK, of the claim otherwise; 0 without evidence."""
+    if verdict.evidence is None:
+        return 0.0
+    return verdict.evidence.rollback_log_e if verdict.verdict == "ROLLBACK" else verdict.evidence.log_e
 
 
 def _moment(verdict: Verdict) -> str:

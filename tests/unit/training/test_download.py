@@ -34,7 +34,7 @@ class Host:
         host = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 host.asked += 1
                 self.send_response(200 if self.path == "/telco.csv" else 404)
                 self.end_headers()

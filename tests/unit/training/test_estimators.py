@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from bentos.artifact import Encoder
 from bentos.errors import InvalidContract, InvalidSetting, NotConvertible
 from training.data import Data, encode, truth
-from training.estimators import KNOWN, fit, pipeline_of, probabilities, recipe_of
+from training.estimators import KNOWN, _round_thresholds_down, fit, pipeline_of, probabilities, recipe_of
 from training.use_case import UseCase
 
 
@@ -69,9 +71,7 @@ def test_what_there_is_not_is_told_with_what_there_is(
         ("sklearn.ensemble.VotingClassifier", "cannot be made from plain parameters"),
     ],
 )
-def test_an_estimator_that_cannot_serve_is_refused_by_name(
-    telco_use_case: UseCase, estimator: str, told: str
-) -> None:
+def test_an_estimator_that_cannot_serve_is_refused_by_name(telco_use_case: UseCase, estimator: str, told: str) -> None:
     with pytest.raises(NotConvertible, match=f"{estimator}.*{told}"):
         recipe_of(estimator, {}, contract=telco_use_case.contract)
 
@@ -118,15 +118,29 @@ def test_the_same_seed_gives_the_same_answers(telco_use_case: UseCase, synthetic
     assert (probabilities(fit(recipe, rows, labels), rows) == probabilities(fit(recipe, rows, labels), rows)).all()
 
 
-def test_rounding_thresholds_down_changes_no_answer_on_float32_rows(
-    telco_use_case: UseCase, synthetic: Data
-) -> None:
-    contract = telco_use_case.contract
-    rows, labels = encode(contract, synthetic.frame[:800]), truth(contract, synthetic.frame[:800])
-    rounded = fit(recipe_of("hist_gradient_boosting", {}, contract=contract), rows, labels)
-    parameters = dict(KNOWN["hist_gradient_boosting"].defaults)
-    plain = HistGradientBoostingClassifier(**parameters, random_state=0).fit(rows, labels)
+def test_rounding_thresholds_down_changes_no_answer_on_float32_rows(telco_use_case: UseCase) -> None:
+    rng = np.random.default_rng(0)
+    rows = (rng.integers(0, 50, (1000, 2)) / 10).astype(np.float32)  # midpoints of tenths are no float32
+    labels = (np.sin(rows[:, 0] * 3) + rng.normal(0, 0.3, 1000) > 0).astype(np.int64)
+    rounded = fit(recipe_of("hist_gradient_boosting", {}, contract=telco_use_case.contract), rows, labels)
+    plain = HistGradientBoostingClassifier(**KNOWN["hist_gradient_boosting"].defaults, random_state=0).fit(rows, labels)
+    assert unrepresentable_share(rounded.named_steps["estimator"]) == 0 < unrepresentable_share(plain)
     assert (probabilities(rounded, rows) == plain.predict_proba(rows)[:, 1]).all()
-    nodes = rounded.named_steps["estimator"]._predictors[0][0].nodes
+
+
+def unrepresentable_share(estimator: Any) -> float:
+    """The share of thresholds that are no float32."""
+    nodes = np.concatenate([tree.nodes for trees in estimator._predictors for tree in trees])
     thresholds = nodes["num_threshold"][nodes["is_leaf"] == 0]
-    assert (thresholds == thresholds.astype(np.float32)).all()
+    return float((thresholds != thresholds.astype(np.float32)).mean())
+
+
+@given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=20))
+def test_a_rounded_threshold_is_the_largest_float32_not_above(thresholds: list[float]) -> None:
+    nodes = np.array([(value,) for value in thresholds], dtype=[("num_threshold", np.float64)])
+    _round_thresholds_down(nodes)
+    rounded = nodes["num_threshold"]
+    above = np.nextafter(rounded.astype(np.float32), np.float32(np.inf)).astype(np.float64)
+    assert (rounded == rounded.astype(np.float32)).all()
+    assert (rounded <= thresholds).all()
+    assert (above > thresholds).all()

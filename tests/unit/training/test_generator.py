@@ -80,9 +80,7 @@ def test_a_little_noise_in_the_numbers_costs_little_accuracy(trial: Trial) -> No
 
 def test_total_charges_stand_in_for_tenure_until_they_break(trial: Trial) -> None:
     leaning = trial.is_right(trial.answers("hist_gradient_boosting", without=("tenure",))).mean()
-    broken = trial.is_right(
-        trial.answers("hist_gradient_boosting", without=("tenure",), broken="TotalCharges")
-    ).mean()
+    broken = trial.is_right(trial.answers("hist_gradient_boosting", without=("tenure",), broken="TotalCharges")).mean()
     steady = trial.is_right(trial.answers("random_forest", without=("TotalCharges",), broken="TotalCharges")).mean()
     assert leaning >= trial.is_right(trial.forest).mean() - 0.01
     assert steady - broken >= 0.05

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.artifact import Contract, Encoder, Scorer
+from bentos.artifact import Contract, Encoder, Labels, Numeric, Scorer
 from bentos.errors import ArtifactDamaged, NotConvertible
 from training.conversion import TOLERANCE, check_parity, to_onnx
 from training.data import Data, encode, split, truth
@@ -53,14 +53,37 @@ def test_an_estimator_by_import_path_agrees(telco_use_case: UseCase, synthetic: 
     assert check_parity(fitted.pipeline, fitted.model, fitted.edges()) <= TOLERANCE
 
 
-def test_gradient_boosting_beside_its_thresholds_needs_the_cure(
-    telco_use_case: UseCase, synthetic: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Without rounding thresholds down first, the edge rows catch what the holdout does not.
+def tenths() -> tuple[Contract, Any, Any]:
+    """Two features with few distinct values, whose midpoints are no float32; rows and truth."""
+    features = tuple(Numeric(name=name, minimum=0, maximum=5) for name in ("a", "b"))
+    contract = Contract(
+        schema_version=1,
+        name="tenths",
+        id="id",
+        target="target",
+        labels=Labels(positive="1", negative="0"),
+        features=features,
+    )
+    rng = np.random.default_rng(0)
+    rows = (rng.integers(0, 50, (2000, 2)) / 10).astype(np.float32)
+    return contract, rows, (np.sin(rows[:, 0] * 3) + rows[:, 1] / 5 + rng.normal(0, 0.3, 2000) > 0.5).astype(np.int64)
+
+
+def difference_beside_thresholds_of_tenths() -> float:
+    contract, rows, labels = tenths()
+    pipeline = fit(recipe_of("hist_gradient_boosting", {}, contract=contract), rows, labels)
+    edges = edge_rows(contract, thresholds_of(pipeline), rows, n=EDGES, rng=np.random.default_rng(0))
+    return check_parity(pipeline, to_onnx(pipeline, width=2, name="m"), edges)
+
+
+def test_gradient_boosting_agrees_beside_thresholds_that_are_no_float32() -> None:
+    assert difference_beside_thresholds_of_tenths() <= TOLERANCE
+
+
+def test_edge_rows_show_what_rounding_thresholds_down_cures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.estimators._round_thresholds_down", lambda nodes: None)
-    fitted = Fitted(telco_use_case.contract, synthetic, "hist_gradient_boosting")
     with pytest.raises(NotConvertible, match=r"HistGradientBoostingClassifier as ONNX differs"):
-        check_parity(fitted.pipeline, fitted.model, fitted.edges())
+        difference_beside_thresholds_of_tenths()
 
 
 def test_an_estimator_that_differs_is_refused_by_name_with_the_difference(
@@ -78,7 +101,8 @@ def test_an_estimator_without_a_converter_is_refused_by_name(telco_use_case: Use
 
 @pytest.mark.parametrize("estimator", KNOWN)
 def test_the_same_fit_gives_the_same_bytes(telco_use_case: UseCase, synthetic: Data, estimator: str) -> None:
-    one, other = (Fitted(telco_use_case.contract, synthetic, estimator) for _ in range(2))
+    fewer = {"random_forest": {"n_estimators": 30}, "hist_gradient_boosting": {"max_iter": 30}}.get(estimator, {})
+    one, other = (Fitted(telco_use_case.contract, synthetic, estimator, **fewer) for _ in range(2))
     assert one.model == other.model
     assert dump_estimator(one.pipeline) == dump_estimator(other.pipeline)
 

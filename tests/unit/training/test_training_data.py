@@ -206,9 +206,7 @@ def test_columns_in_another_order_are_the_same_data(
     assert straight.digest == turned.digest
 
 
-def test_one_changed_value_changes_the_digest(
-    telco_use_case: UseCase, customers: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_one_changed_value_changes_the_digest(telco_use_case: UseCase, customers: pd.DataFrame, tmp_path: Path) -> None:
     before = read(telco_use_case, saved(tmp_path, customers)).digest
     customers.loc[0, "MonthlyCharges"] += 0.01
     assert read(telco_use_case, saved(tmp_path, customers, "changed.csv")).digest != before

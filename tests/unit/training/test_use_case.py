@@ -82,11 +82,15 @@ def test_a_minimal_use_case_needs_no_source(tmp_path: Path) -> None:
         pytest.param({"features__0__minimum": 200}, ["age", "minimum must be below maximum"], id="empty-range"),
         pytest.param({"features__0__missing": ["?"]}, ["age", "missing", "fill"], id="missing-without-fill"),
         pytest.param({"features__0__kind": "number"}, ["features[0].kind", "number"], id="unknown-kind"),
-        pytest.param({"features__1__categories": [True, False]}, ["categories[0]", 'quote words such as "Yes"'], id="yes"),
+        pytest.param(
+            {"features__1__categories": [True, False]}, ["categories[0]", 'quote words such as "Yes"'], id="yes"
+        ),
         pytest.param({"protected": ["age"]}, ["age", "categorical"], id="protected-number"),
         pytest.param({"source": {"kind": "database", "name": "x"}}, ["source.kind", "database"], id="unknown-source"),
         pytest.param(
-            {"downloads": {"d": {"url": "https://x.example/d.csv", "sha256": "abc"}}}, ["downloads.d.sha256"], id="digest"
+            {"downloads": {"d": {"url": "https://x.example/d.csv", "sha256": "abc"}}},
+            ["downloads.d.sha256"],
+            id="digest",
         ),
         pytest.param(
             {"downloads": {"d": {"url": "file:///etc/passwd", "sha256": "0" * 64}}}, ["downloads.d.url"], id="scheme"
