@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from training.validation import validate
 
 GENERATORS: Mapping[str, Callable[[int, int], pd.DataFrame]] = {"telco": generate_customers}
 """Embedded generators by name: (rows, seed) gives a frame with the columns of a use case."""
+_BUNDLED = ("breast_cancer", "digits", "iris", "wine")
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def read_data(use_case: UseCase, source: str | None, *, folder: Folder, seed: in
     if source is None:
         return _read_own_source(use_case, seed=seed, rows=rows)
     if source in use_case.downloads:
-        path = fetch(use_case.downloads[source], folder.data / f"{source}.csv")
-        return data_of(use_case.contract, _read_file(path), source=f"{source} ({use_case.downloads[source].url})")
+        download = use_case.downloads[source]
+        path = fetch(download, folder.data / f"{source}{Path(urlsplit(download.url).path).suffix}")
+        return data_of(use_case.contract, _read_file(path), source=f"{source} ({download.url})")
     path = Path(source)
     if not path.is_file():
         names = ", ".join(sorted(use_case.downloads))
@@ -146,9 +149,6 @@ def _load_bundled(contract: Contract, name: str) -> pd.DataFrame:
     frame.insert(0, contract.id, [f"{name}-{row:06d}" for row in range(len(frame))])
     frame[contract.target] = bunch.target.map(names)
     return frame
-
-
-_BUNDLED = ("breast_cancer", "digits", "iris", "wine")
 
 
 def _read_file(path: Path) -> pd.DataFrame:

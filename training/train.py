@@ -116,6 +116,7 @@ def train(
         NotConvertible: The estimator's ONNX form answers differently.
         Unavailable: A download or the tracking server failed.
     """
+    _check_request(request)
     use_case = load_use_case(request.use_case)
     progress("reading data")
     data = read_data(use_case, request.data, folder=folder, seed=request.seed, rows=request.rows)

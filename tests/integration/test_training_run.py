@@ -166,7 +166,7 @@ def test_a_model_whose_onnx_form_differs_fails_its_run_and_registers_nothing(
         pytest.param(TrainRequest(use_case=CANCER.use_case, estimator="forest"), InvalidSetting, id="estimator"),
         pytest.param(TrainRequest(use_case=CANCER.use_case, parameters={"depth": 3}), InvalidSetting, id="parameter"),
         pytest.param(TrainRequest(use_case=CANCER.use_case, folds=1), InvalidSetting, id="folds"),
-        pytest.param(TrainRequest(use_case=CANCER.use_case, seed=-1), InvalidSetting, id="seed"),
+        pytest.param(TrainRequest(use_case=SYNTHETIC.use_case, seed=-1), InvalidSetting, id="seed"),
         pytest.param(TrainRequest(use_case=SYNTHETIC.use_case, rows=10), InvalidData, id="rows"),
     ],
 )
