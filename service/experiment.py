@@ -63,7 +63,7 @@ def parse_experiment(content: bytes, source: str = "experiment.yaml") -> Experim
         InvalidExperiment: It cannot be read or served by; the message names the key and what is allowed.
     """
     try:
-        found = msgspec.convert(yaml.safe_load(content), type=Experiment)
+        found = msgspec.convert(_with_mode_off(yaml.safe_load(content)), type=Experiment)
     except (yaml.YAMLError, msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise InvalidExperiment(f"{source}: {' '.join(str(e).split())}") from e
     problems = list(_contradictions(found))
@@ -154,6 +154,13 @@ def swap_roles(current: Experiment, *, now: datetime, lead: timedelta) -> Experi
     return msgspec.structs.replace(
         stop(current, now=now, lead=lead), champion=current.challenger, challenger=current.champion
     )
+
+
+def _with_mode_off(plain: Any) -> Any:
+    """YAML takes an unquoted `off` for false. Whoever types it wants the challenger stopped, now."""
+    if isinstance(plain, dict) and plain.get("mode") is False:
+        return {**plain, "mode": "off"}
+    return plain
 
 
 def _next(current: Experiment, now: datetime, lead: timedelta) -> dict[str, Any]:

@@ -114,10 +114,13 @@ def load_models(source: Path, stores: Sequence[Path]) -> Models:
     Raises:
         NotFound: There is no Bento, or a model of it is nowhere.
         ArtifactDamaged: A file of a model is not what was packed; the message names it.
-        Refused: A challenger's contract asks for other rows than the champion's.
+        Refused: A challenger's contract asks for other rows than the champion's, or a file must not be read.
     """
     roles = read_roles(source / ROLES)
-    artifacts = {packed.digest: load_artifact(find_artifact(packed, tuple(stores))) for packed in roles.models}
+    try:
+        artifacts = {packed.digest: load_artifact(find_artifact(packed, tuple(stores))) for packed in roles.models}
+    except PermissionError as e:
+        raise Refused(f"{e.filename} cannot be read by this process's user; let it be read and entered") from e
     contract = artifacts[roles.champion.digest].contract
     row = Row(Encoder(contract))
     loaded = {}

@@ -19,6 +19,7 @@ from service.judge_client import JudgeClient
 from service.metrics import Metrics
 from service.micros import from_micros
 from service.models import Models
+from service.problems import CONTENT_TYPE, describe_error
 from service.scoring import Roles, score
 from service.spool import Spool
 from service.watching import ExperimentWatch
@@ -94,14 +95,10 @@ class Handlers:
         return Response(200, b"live\n", TEXT)
 
     async def readyz(self, _body: bytes) -> Response:
-        """Whether the process should get requests.
-
-        Raises:
-            Unavailable: It should not; the message says why.
-        """
+        """Whether the process should get requests; 503 with the reason if not. Probes ask often: nothing is logged."""
         reason = self.watch.not_ready(self._clock())
         if reason is not None:
-            raise Unavailable(reason)
+            return Response(503, describe_error(Unavailable(reason)), CONTENT_TYPE)
         return Response(200, b"ready\n", TEXT)
 
     async def exposition(self, _body: bytes) -> Response:
@@ -155,6 +152,7 @@ def make_routes(handlers: Handlers) -> tuple[Route, ...]:
     return (
         *described,
         Route("GET", "/openapi.json", _constant(Response(200, document)), "This interface for machines."),
+        Route("GET", "/docs/openapi.json", _constant(Response(200, document)), "The same, where only /docs is let in."),
         Route("GET", "/docs", _constant(Response(200, page, HTML)), "This interface for people."),
         Route("GET", "/", _constant(Response(307, b"", TEXT, ((b"location", b"/docs"),))), "Leads to /docs."),
     )

@@ -1,0 +1,113 @@
+"""The experiment file: what may stand in it, what changes it, and what identifies an experiment."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bentos.errors import InvalidExperiment, NotFound
+from service.experiment import (
+    dump_experiment,
+    first_experiment,
+    parse_experiment,
+    read_experiment,
+    set_split,
+    start_shadow,
+    stop,
+    swap_roles,
+    write_experiment,
+)
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LEAD = timedelta(seconds=5)
+CHAMPION, CHALLENGER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+@pytest.fixture
+def off():
+    return first_experiment(CHAMPION, now=NOW)
+
+
+@pytest.fixture
+def shadow(off):
+    return start_shadow(off, CHALLENGER, now=NOW, salt="s", lead=LEAD)
+
+
+@pytest.fixture
+def split(shadow):
+    return set_split(shadow, 0.25, now=NOW, lead=LEAD)
+
+
+def test_what_is_written_is_read(split, tmp_path):
+    write_experiment(tmp_path / "experiment.yaml", split)
+    assert read_experiment(tmp_path / "experiment.yaml") == split
+    assert [path.name for path in tmp_path.iterdir()] == ["experiment.yaml"]
+
+
+def test_every_change_is_a_revision_that_holds_after_the_lead(off, shadow, split):
+    assert [e.revision for e in (off, shadow, split, stop(split, now=NOW, lead=LEAD))] == [1, 2, 3, 4]
+    assert split.effective_from == NOW + LEAD
+
+
+def test_a_split_is_a_phase_of_the_same_experiment_and_a_new_shadow_another_one(shadow, split):
+    assert split.id == shadow.id
+    assert start_shadow(split, CHALLENGER, now=NOW, salt="t", lead=LEAD).id != split.id
+
+
+def test_a_promotion_swaps_roles_and_enrols_nobody(split):
+    after = swap_roles(split, now=NOW, lead=LEAD)
+    assert (after.champion, after.challenger, after.mode, after.split) == (CHALLENGER, CHAMPION, "off", 0.0)
+
+
+def test_an_unquoted_off_stops_the_challenger(split):
+    content = dump_experiment(stop(split, now=NOW, lead=LEAD)).replace(b"mode: 'off'", b"mode: off")
+    assert b"mode: off" in content
+    assert parse_experiment(content).mode == "off"
+
+
+def test_an_unquoted_time_is_read(split):
+    content = dump_experiment(split).replace(b"'2026-01-31T12:00:05Z'", b"2026-01-31T12:00:05Z")
+    assert parse_experiment(content) == split
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        (b"split: 0.25", b"split: 2", "split is 2; it must be in [0, 1]"),
+        (b"split: 0.25", b"split: 0", "in mode split it must be above 0"),
+        (b"split: 0.25", b"split: a lot", "split"),
+        (b"mode: split", b"mode: shadow", "split is 0.25; it must be 0 in mode shadow"),
+        (b"mode: split", b"mode: canary", "mode"),
+        (b"revision: 3", b"revision: 0", "revision is 0; it must be 1 or more"),
+        (b"05Z", b"05", "time zone"),
+        (b"salt: s", b"salt: ''", "salt is empty"),
+        (CHALLENGER.encode(), b"churn:2", "challenger is 'churn:2'; it must be an artifact digest"),
+        (CHALLENGER.encode(), CHAMPION.encode(), "the same artifact"),
+        (b"champion:", b"champoin:", "champ"),
+        (b"revision: 3", b"revision: [", "experiment.yaml"),
+    ],
+)
+def test_a_file_that_cannot_be_served_by_is_refused_by_name(split, old, new, named):
+    content = dump_experiment(split)
+    assert old in content
+    with pytest.raises(InvalidExperiment) as refused:
+        parse_experiment(content.replace(old, new))
+    assert named in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_mode_that_needs_a_challenger_is_refused_without_one(off):
+    with pytest.raises(InvalidExperiment, match="no challenger to give a split to"):
+        set_split(off, 0.5, now=NOW, lead=LEAD)
+    with pytest.raises(InvalidExperiment, match="no challenger to promote"):
+        swap_roles(off, now=NOW, lead=LEAD)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.01])
+def test_a_share_outside_its_range_is_refused(shadow, share):
+    with pytest.raises(InvalidExperiment, match="above 0 and at most 1"):
+        set_split(shadow, share, now=NOW, lead=LEAD)
+
+
+def test_a_file_that_is_not_there_says_who_makes_it(tmp_path):
+    with pytest.raises(NotFound, match="gauntlet serve"):
+        read_experiment(tmp_path / "experiment.yaml")
