@@ -191,23 +191,14 @@ class Stage:
 
     def promote(self, url: str) -> Change:
         """Carry out a verdict of PROMOTE."""
-        change = promote(
-            self.folder,
-            store=self._store,
-            registry=self._registry,
-            model=self.contract.name,
-            policy_path=self.folder.policy,
-            who=WHO,
-            now=_now(),
-            lead=timedelta(0),
-            as_of=self._matured_by(),
-        )
-        self._await_revision(url)
-        return change
+        return self._carry_out(promote, url)
 
     def rollback(self, url: str) -> Change:
         """Carry out a verdict of ROLLBACK."""
-        change = rollback(
+        return self._carry_out(rollback, url)
+
+    def _carry_out(self, act: Callable[..., Change], url: str) -> Change:
+        change = act(
             self.folder,
             store=self._store,
             registry=self._registry,
@@ -220,10 +211,6 @@ class Stage:
         )
         self._await_revision(url)
         return change
-
-    def version(self, version: Version) -> Version:
-        """A version with its aliases and tags as they are now."""
-        return self._registry.resolve(version.uri)
 
     def close(self) -> None:
         """Let go of the store."""
