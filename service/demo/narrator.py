@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -176,9 +177,10 @@ class Narrator:
             "then: no clock is turned",
             f"policy {policy.name}, for a demonstration: cohorts of {policy.cohort / 1e6:g} s, {policy.min_cohorts} is "
             f"enough; a promotion needs {policy.min_matured:,} matured customers",
-            "log e must reach its threshold, however often one looks:",
+            f"log e for the claim must reach {-math.log(policy.alpha_promote):.2f}, that of harm "
+            f"{-math.log(policy.alpha_rollback):.2f}, however often one looks:",
         )
-        self._line(("customers", "matured", "won/tied/lost", "difference", "between", "log e", "harm", "verdict"))
+        self._line(("matured", "won/tied/lost", "differ", "between", "log e", "harm", "verdict"))
 
     def look(self, sent: Answered, verdict: Verdict) -> Verdict:
         """One look at the evidence: a line of the table."""
@@ -196,17 +198,16 @@ class Narrator:
         }
         self._looks.append(look)
         if found is None:
-            self._line(("", "", "", "", "", "", "", _styled(verdict.verdict)))
+            self._line(("", "", "", "", "", "", _styled(verdict.verdict)))
             return verdict
         self._line(
             (
-                f"{found.counts.n:,}",
                 f"{found.matured:,}",
                 f"{found.wins}/{found.ties}/{found.losses}",
                 f"{found.difference or 0:+.3f}",
                 f"{found.lower:+.3f} {found.upper:+.3f}",
-                f"{found.log_e:.2f}/{found.threshold:.2f}",
-                f"{found.rollback_log_e:.2f}/{found.rollback_threshold:.2f}",
+                f"{found.log_e:.2f}",
+                f"{found.rollback_log_e:.2f}",
                 _styled(verdict.verdict),
             )
         )
@@ -268,9 +269,9 @@ class Narrator:
         self._console.print(grid, highlight=False)
 
     def _line(self, cells: tuple[str, ...]) -> None:
-        widths = (9, 7, 14, 10, 15, 10, 10)
+        widths = (7, 13, 6, 13, 6, 6)  # with the longest verdict 80 columns
         text = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
-        self._console.print(f"{'':{_INDENT - 4}}{text}  {cells[-1]}", highlight=False, soft_wrap=True)
+        self._console.print(f"  {text}  {cells[-1]}", highlight=False, soft_wrap=True)
 
 
 def _clockless(evidence: Evidence | None) -> dict[str, Any] | None:
