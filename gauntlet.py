@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bentos.errors import GauntletError, InvalidSetting, WithProblems
+from bentos.errors import GauntletError, InvalidSetting, Refused, WithProblems
 from bentos.folder import Folder
 
 if TYPE_CHECKING:
-    from bentos.registry import Registry
+    from bentos.registry import Registry, Version
     from service.experiment import Experiment
     from service.store import Store
 
@@ -128,6 +129,7 @@ def train(folder: Folder, use_case: Path, parameters: tuple[str, ...], as_json: 
     )
     trained = run(request, registry=_registry(folder), folder=folder, progress=_progress)
     _print(trained, as_json, describe)
+    _suggest(folder, f"gate models:/{trained.version.name}/{trained.version.number}")
 
 
 @cli.command()
@@ -190,11 +192,12 @@ def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json
         now=datetime.now(UTC),
     )
     _print(packed, as_json, str)
+    _suggest(folder, "serve")
 
 
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=3000, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 for any free one.")
 @click.option(
     "--only",
     type=click.Choice(["scoring"]),
@@ -240,6 +243,7 @@ def experiment_shadow(challenger: str, folder: Folder) -> None:
     from service.experiment import LEAD, new_salt, start_shadow
 
     version = _registry(folder).resolve(challenger)
+    _check_packed(folder, version)
     _change(folder, lambda old, now: start_shadow(old, version.digest, now=now, salt=new_salt(), lead=LEAD))
 
 
@@ -247,7 +251,7 @@ def experiment_shadow(challenger: str, folder: Folder) -> None:
 @click.argument("percent", type=click.FloatRange(0, 100, min_open=True))
 @_in_folder
 def experiment_split(percent: float, folder: Folder) -> None:
-    """Return the challenger's answer to PERCENT of customers.
+    """Return the challenger's answer to PERCENT of customers, such as 25.
 
     Customers keep their variant; raising the share moves customers to the challenger only.
     """
@@ -292,18 +296,23 @@ def verdict(as_of: str | None, policy: Path | None, folder: Folder, as_json: boo
 
 
 @cli.command()
-@click.argument("model", default="models:/churn@challenger")
-@click.option("--bootstrap", is_flag=True, help="Make MODEL the first champion; refused where there is one.")
+@click.argument("model", required=False)
+@click.option(
+    "--bootstrap",
+    is_flag=True,
+    help="Make MODEL (default models:/churn@challenger) the first champion; refused where there is one.",
+)
 @_AS_OF
 @_online_policy
 @_in_folder
-def promote(model: str, bootstrap: bool, as_of: str | None, policy: Path | None, folder: Folder) -> None:
+def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path | None, folder: Folder) -> None:
     """Make the challenger champion, if that is allowed.
 
     The verdict must be PROMOTE and the challenger's blessing must hold. Roles swap in the experiment file; the
     registry's aliases follow.
 
-    MODEL is only looked at with --bootstrap; otherwise the experiment file says who the challenger is.
+    The experiment file says who the challenger is; another MODEL is refused. With --bootstrap MODEL is the first
+    champion.
     """
     from validation.judge.audit import describe
     from validation.judge.promotion import bootstrap_champion
@@ -311,9 +320,11 @@ def promote(model: str, bootstrap: bool, as_of: str | None, policy: Path | None,
 
     registry, store = _registry(folder), _store(folder)
     if bootstrap:
-        version = registry.resolve(model)
+        version = registry.resolve(model or "models:/churn@challenger")
         click.echo(describe(bootstrap_champion(registry, version, store=store, who=_who(), now=datetime.now(UTC))))
         return
+    if model is not None:
+        _check_on_trial(folder, registry.resolve(model))
     click.echo(describe(run(folder, store=store, registry=registry, **_change_options(folder, as_of, policy))))
 
 
@@ -404,6 +415,32 @@ def demo(folder: Folder, **options: Any) -> None:
             **options,
         )
     )
+
+
+def _check_packed(folder: Folder, version: Version) -> None:
+    """A challenger that the Bento does not carry would enrol nobody, and nobody would notice."""
+    from bentos.roles import ROLES, read_roles
+
+    carried = read_roles(folder.bento / "src" / ROLES).models
+    if version.digest not in [model.digest for model in carried]:
+        raise Refused(
+            f"{version} is not in the Bento, which carries version {', '.join(model.version for model in carried)}; "
+            f"run `gauntlet package --challenger {version.uri}` and start `gauntlet serve` again"
+        )
+
+
+def _check_on_trial(folder: Folder, version: Version) -> None:
+    from service.experiment import read_experiment
+
+    if version.digest != read_experiment(folder.experiment).challenger:
+        raise Refused(f"{version} is not on trial; leave MODEL out to promote the challenger that is")
+
+
+def _suggest(folder: Folder, *commands: str) -> None:
+    """What to type next, where people read it."""
+    where = "" if str(folder.path) == HOME else f" --folder {folder.path}"
+    for command in commands:
+        click.echo(f"  next: gauntlet {command}{where}", err=True)
 
 
 def _registry(folder: Folder) -> Registry:
@@ -499,6 +536,7 @@ def _explain(error: Exception) -> str:
 def main() -> NoReturn:
     """Run the command line; every foreseen error is one line on stderr and exit code 2 (the gate: 3)."""
     is_gate = "gate" in sys.argv[1:2]
+    warnings.filterwarnings("ignore", category=UserWarning, module="sklearn.utils.parallel")
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.Exit as e:

@@ -53,6 +53,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.field if self.row is None else f"row {self.row}, {self.field}"
+        if self.value == "missing":
+            return f"{place} is missing; it must be {self.allowed}"
         return f"{place}: {self.value} is not allowed; it must be {self.allowed}"
 
 

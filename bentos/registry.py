@@ -32,6 +32,12 @@ STATUS_TAG = "status"
 """`archived` on a version that lost its role."""
 
 
+_HINTS = {
+    "champion": "; `gauntlet promote --bootstrap` makes the first champion of a model that passed `gauntlet gate`",
+    "challenger": "; a model becomes challenger by passing `gauntlet gate`",
+}
+
+
 @dataclass(frozen=True)
 class Version:
     """A registered model: the identity that metrics, records and people name.
@@ -141,7 +147,8 @@ class Registry:
         with self._translated():
             found = _or_none(find)
         if found is None:
-            raise NotFound(f"{uri} is not in the registry; {self._what_there_is(name)}")
+            hint = _HINTS.get(uri.rpartition("@")[2], "")
+            raise NotFound(f"{uri} is not in the registry; {self._what_there_is(name)}{hint}")
         return self._version(found)
 
     def find(self, uri: str) -> Version | None:

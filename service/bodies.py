@@ -102,7 +102,7 @@ def _outcome_problems(row: object, contract: Contract, index: int | None) -> Ite
         return
     own_id, outcome, observed_at = (row.get(name) for name in fields)
     if not isinstance(own_id, str) or ids.normalized(own_id) is None:
-        yield Problem("prediction_id", shown(own_id), f"the {ids.ALLOWED}, that /v1/score answered", index)
+        yield Problem("prediction_id", shown(own_id), f"{ids.ALLOWED}: the one that /v1/score answered", index)
     labels = (contract.labels.positive, contract.labels.negative)
     if isinstance(outcome, bool) or not isinstance(outcome, str | int) or str(outcome) not in labels:
         yield Problem("outcome", shown(outcome), f"{labels[0]!r} or {labels[1]!r}", index)

@@ -114,7 +114,16 @@ def new_salt() -> str:
 
 
 def start_shadow(current: Experiment, challenger: str, *, now: datetime, salt: str, lead: timedelta) -> Experiment:
-    """Put a challenger in the champion's shadow: a new experiment, with a salt of its own."""
+    """Put a challenger in the champion's shadow: a new experiment, with a salt of its own.
+
+    Raises:
+        InvalidExperiment: It is on trial already, and a new experiment would forget that trial's customers.
+    """
+    if current.mode != "off" and current.challenger == challenger:
+        raise InvalidExperiment(
+            f"this challenger is on trial already, mode {current.mode} in revision {current.revision}; "
+            "`gauntlet experiment off` ends that trial, and shadow then begins another one"
+        )
     return msgspec.structs.replace(
         current,
         **_next(current, now, lead),

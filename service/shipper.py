@@ -7,7 +7,6 @@ shipper may die at any moment, and two may work at once: neither loses a record 
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from bentos.errors import NotFound, Unavailable
 from service.micros import to_micros
 from service.records import Outcome, Prediction, Record
 from service.spool import ID_FILE, number_of, segment_name, segments_of
+from service.stopping import Stop, stop_at_signals
 from service.store import Store, tables
 
 DEAD_LETTERS = "dead-letters.txt"
@@ -86,7 +86,7 @@ def run_shipper(
     store: Store,
     *,
     once: bool = False,
-    stop: threading.Event | None = None,
+    stop: Stop | threading.Event | None = None,
     interval_seconds: float = 0.5,
 ) -> Shipped:
     """Ship again and again until told to stop, then once more, so that nothing stays behind.
@@ -116,14 +116,6 @@ def run_shipper(
             pause = min(max(2 * pause, interval_seconds), _LONGEST_PAUSE_SECONDS)
             _LOG.warning("ship_failed", extra={"reason": str(e), "next_try_seconds": pause})
     return shipped + ship(spool_folder, store)
-
-
-def stop_at_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set from now on."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def give_up_spool(store: Store, worker: str, *, who: str, reason: str, now: datetime) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -28,6 +27,7 @@ from service.children import Child
 from service.entry import BAD_START, listen, prepare
 from service.experiment import first_experiment, write_experiment
 from service.logs import log_to_stderr
+from service.stopping import stop_at_signals
 
 logger = logging.getLogger("gauntlet.supervisor")
 
@@ -184,9 +184,7 @@ def serve(
         return _serve_alone(folder, host, port)
     supervisor = Supervisor(folder, host=host, port=port, policy=policy)
     log_to_stderr("serve")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_at_signals()
     try:
         supervisor.start()
         say(f"serving {supervisor.url}/docs; logs in {folder.path / 'logs'}; Ctrl-C stops")

@@ -19,6 +19,5 @@ def describe(trained: Trained) -> str:
             f"  {trained.folds}-fold cross-validation: {metrics}",
             f"  ONNX differs from scikit-learn by at most {trained.parity:.1e} in probability",
             f"  {trained.digest}, {trained.seconds:.1f} s",
-            f"  next: gauntlet gate models:/{trained.version.name}@candidate",
         )
     )

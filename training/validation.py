@@ -91,7 +91,7 @@ def _column_problems(contract: Contract, frame: pd.DataFrame) -> Iterator[Proble
     allowed = ", ".join(names)
     for name in names:
         if name not in found:
-            yield Problem(name, "a missing column", "a column of the file")
+            yield Problem(name, "missing", "a column of the file")
     for name in dict.fromkeys(found):
         if name not in names:
             yield Problem(name[:80], "an unknown column", f"one of {allowed}")

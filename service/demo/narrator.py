@@ -82,12 +82,13 @@ class Narrator:
         """Show nothing as being worked on."""
         self._status.stop()
 
-    def opening(self, *, policy: str, gate_policy: str) -> None:
+    def opening(self, *, policy: str, gate_policy: str, replaces_another: bool) -> None:
         """What this is, and by which rules."""
         self.record["policies"] = {"gate": gate_policy, "online": policy}
         self._console.print(
             "[bold]Gauntlet[/bold]: every model runs the gauntlet before it serves. "
-            f"Folder {escape(self.record['folder'])}, seed {self.record['seed']}.",
+            f"Folder {escape(self.record['folder'])}{', emptied of an earlier demo' if replaces_another else ''}, "
+            f"seed {self.record['seed']}.",
             highlight=False,
             soft_wrap=True,
         )
@@ -107,7 +108,8 @@ class Narrator:
         self.step(
             "data",
             f"{rows + live:,} customers, {prepared.positive_share:.1%} positive; {kind}{escape(prepared.source)}",
-            f"{rows:,} are history to train and judge on; {live:,} are kept back and come as live traffic",
+            f"{live:,} are kept back and come as live traffic; {rows:,} are history: a fifth of all customers, by a "
+            "stable hash of the id, is held out for the gate, and the others are trained on",
         )
 
     def training(self, trained: Trained, *, note: str = "") -> Trained:

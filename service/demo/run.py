@@ -49,9 +49,10 @@ def run_demo(
     """
     console = Console()
     console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
+    replaces_another = folder.path.exists()
     fresh_folder(folder)
     say = Narrator(console, folder=folder.path, seed=seed)
-    say.opening(gate_policy=gate_policy.stem, policy=online_policy.stem)
+    say.opening(gate_policy=gate_policy.stem, policy=online_policy.stem, replaces_another=replaces_another)
     stage = Stage(
         folder,
         seed=seed,

@@ -18,7 +18,7 @@ import msgspec
 from bentos.errors import GauntletError, InvalidPolicy, InvalidSetting
 from bentos.folder import Folder
 from service.experiment import read_experiment
-from service.shipper import stop_at_signals
+from service.stopping import Stop, stop_at_signals
 from service.store import Store
 from validation.judge.closing import close_cohorts
 from validation.judge.looking import judge_experiment, look
@@ -38,7 +38,7 @@ _Message = MutableMapping[str, Any]
 class _Board:
     """What the judge says now; written by one thread and read by another, one value at a time."""
 
-    stop: threading.Event
+    stop: Stop
     status: Status | None = None
     problem: str = "the judge has not looked yet"
 

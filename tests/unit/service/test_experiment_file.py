@@ -50,7 +50,13 @@ def test_every_change_is_a_revision_that_holds_after_the_lead(off, shadow, split
 
 def test_a_split_is_a_phase_of_the_same_experiment_and_a_new_shadow_another_one(shadow, split):
     assert split.id == shadow.id
-    assert start_shadow(split, CHALLENGER, now=NOW, salt="t", lead=LEAD).id != split.id
+    off = stop(split, now=NOW, lead=LEAD)
+    assert start_shadow(off, CHALLENGER, now=NOW, salt="t", lead=LEAD).id != split.id
+
+
+def test_a_challenger_on_trial_is_not_put_on_trial_again(split):
+    with pytest.raises(InvalidExperiment, match="on trial already, mode split in revision 3"):
+        start_shadow(split, CHALLENGER, now=NOW, salt="t", lead=LEAD)
 
 
 def test_a_promotion_swaps_roles_and_enrols_nobody(split):
