@@ -495,10 +495,11 @@ def _who() -> str:
 
 def _change(folder: Folder, change: Callable[[Experiment, datetime], Experiment]) -> None:
     """Write the next revision of the experiment file, and say what it says."""
-    from service.experiment import dump_experiment, read_experiment, write_experiment
+    from service.experiment import changing, dump_experiment, read_experiment, write_experiment
 
-    after = change(read_experiment(folder.experiment), datetime.now(UTC))
-    write_experiment(folder.experiment, after)
+    with changing(folder.experiment):
+        after = change(read_experiment(folder.experiment), datetime.now(UTC))
+        write_experiment(folder.experiment, after)
     click.echo(dump_experiment(after).decode(), nl=False)
 
 

@@ -145,9 +145,15 @@ def _pack_champion(version: Version, artifact: Artifact, now: datetime) -> tuple
         blessing = read_blessing(artifact.folder)
         check_blessing(blessing, artifact=artifact.digest, now=now, scope="split")
     except NotBlessed as e:
-        if "champion" not in version.aliases:
+        blessing_once = _blessing_or_none(artifact)
+        is_only_expired = blessing_once is not None and (
+            blessing_once.artifact,
+            blessing_once.verdict,
+            blessing_once.scope,
+        ) == (artifact.digest, "PASS", "split")
+        if "champion" not in version.aliases or not is_only_expired:
             raise
-        return _packed(version, _blessing_or_none(artifact)), (f"the reigning champion is packed although {e}",)
+        return _packed(version, blessing_once), (f"the reigning champion is packed although {e}",)
     return _packed(version, blessing), ()
 
 

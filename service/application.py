@@ -102,7 +102,10 @@ class Application:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._interval_seconds)
-            self.watch.poll()
+            try:
+                self.watch.poll()
+            except Exception:  # whatever it was: the next revision must still be read
+                logger.exception("experiment_poll_failed")
 
     def _state(self) -> ScoringState:
         now = self._clock()

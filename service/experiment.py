@@ -6,10 +6,12 @@ instant and every prediction says under which revision it was made.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import yaml
 
 from bentos.artifact import write_beside
 from bentos.errors import InvalidExperiment, NotFound
+from bentos.strict_yaml import load_yaml
 from service.records import Mode
 
 LEAD = timedelta(seconds=1)
@@ -63,7 +66,7 @@ def parse_experiment(content: bytes, source: str = "experiment.yaml") -> Experim
         InvalidExperiment: It cannot be read or served by; the message names the key and what is allowed.
     """
     try:
-        found = msgspec.convert(_with_mode_off(yaml.safe_load(content)), type=Experiment)
+        found = msgspec.convert(_with_mode_off(load_yaml(content)), type=Experiment)
     except (yaml.YAMLError, msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise InvalidExperiment(f"{source}: {' '.join(str(e).split())}") from e
     problems = list(_contradictions(found))
@@ -101,6 +104,15 @@ def write_experiment(path: Path, experiment: Experiment) -> None:
     content = dump_experiment(experiment)
     parse_experiment(content, str(path))
     write_beside(path, content)
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Hold the file against every other change while its old revision is read and its new one written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def first_experiment(champion: str, *, now: datetime) -> Experiment:
@@ -177,10 +189,7 @@ def _next(current: Experiment, now: datetime, lead: timedelta) -> dict[str, Any]
 
 
 def _contradictions(experiment: Experiment) -> Iterator[str]:
-    if experiment.revision < 1:
-        yield f"revision is {experiment.revision}; it must be 1 or more"
-    if experiment.effective_from.tzinfo is None:
-        yield "effective_from must have a time zone, such as 2026-01-31T12:00:00Z"
+    yield from _time_contradictions(experiment)
     for key in ("champion", "challenger"):
         digest = getattr(experiment, key)
         if digest is not None and not _DIGEST.fullmatch(digest):
@@ -197,3 +206,14 @@ def _contradictions(experiment: Experiment) -> Iterator[str]:
         yield "split is 0; in mode split it must be above 0"
     if not experiment.salt:
         yield "salt is empty; any text will do, and it stays the same throughout an experiment"
+
+
+def _time_contradictions(experiment: Experiment) -> Iterator[str]:
+    if experiment.revision < 1:
+        yield f"revision is {experiment.revision}; it must be 1 or more"
+    if experiment.revision >= 2**63:
+        yield f"revision is {experiment.revision}; it must be below 2^63"
+    if not 2000 <= experiment.effective_from.year <= 9000:
+        yield f"effective_from is in the year {experiment.effective_from.year}; it must be from 2000 to 9000"
+    if experiment.effective_from.tzinfo is None:
+        yield "effective_from must have a time zone, such as 2026-01-31T12:00:00Z"

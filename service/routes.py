@@ -78,11 +78,16 @@ class Handlers:
         return Response(200, _encode(scored.answer))
 
     async def outcomes(self, body: bytes) -> Response:
-        """Take outcomes: all of them, or none."""
+        """Take outcomes: all of them, or none.
+
+        Raises:
+            Unavailable: The spool cannot be written to.
+        """
         taken = read_outcomes(body, self.models.contract, received_at=self._clock())
-        for outcome in taken:
-            self._spool.append(outcome)
-        self.metrics.outcomes += len(taken)
+        written = sum([self._spool.append(outcome) for outcome in taken])
+        self.metrics.outcomes += written
+        if written < len(taken):  # unlike a prediction, an outcome can be sent again, and counts once
+            raise Unavailable(f"{len(taken) - written} of {len(taken)} outcomes could not be kept; send them all again")
         return Response(202, _encode({"accepted": len(taken)}))
 
     async def experiment(self, _body: bytes) -> Response:

@@ -272,8 +272,13 @@ def _move_cursor(connection: Connection, worker: str, chunk: _Chunk, began: int)
 
 
 def _keep_dead_letters(folder: Path, lines: Iterable[bytes]) -> None:
-    with (folder / DEAD_LETTERS).open("ab") as file:
-        file.write(b"".join(line + b"\n" for line in lines))
+    """Keep what the store refuses. A full disk must not hold up the good lines behind it: then it is counted only."""
+    kept = list(lines)
+    try:
+        with (folder / DEAD_LETTERS).open("ab") as file:
+            file.write(b"".join(line + b"\n" for line in kept))
+    except OSError as e:
+        _LOG.error("dead_letters_lost", extra={"lines": len(kept), "reason": str(e)})
 
 
 def _spool_id(folder: Path) -> str:

@@ -7,6 +7,7 @@ answered: at most the line it was writing stays cut, and nothing is ever written
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 import uuid
@@ -15,6 +16,8 @@ from pathlib import Path
 import msgspec
 
 from service.records import Record
+
+logger = logging.getLogger("gauntlet.spool")
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 ID_FILE = "spool-id"
@@ -53,17 +56,24 @@ class Spool:
         self._number = max((number_of(path) for path in segments_of(self.folder)), default=0)
         self._open_segment()
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Record) -> bool:
         """Write one record; when this returns, the end of this process cannot lose it.
 
         A failure to write raises nothing, because an answer is worth more than its record; it is counted in `lost`.
+
+        Returns:
+            Whether it was written.
         """
         line = self._encoder.encode(record) + b"\n"
         with self._turn:
             try:
                 self._write(line)
-            except OSError:
+            except OSError as e:
+                if not self.lost:
+                    logger.error("spool_record_lost", extra={"reason": str(e)})  # the metric counts the others
                 self.lost += 1
+                return False
+        return True
 
     def close(self) -> None:
         """End writing. What is appended later counts as lost."""

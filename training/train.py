@@ -23,6 +23,7 @@ from bentos.artifact import TrainingRecord, dump_contract, dump_json, sha256, wr
 from bentos.errors import InvalidSetting, NotFound
 from bentos.folder import Folder
 from bentos.registry import ARTIFACT_PATH, Registry, Version
+from bentos.strict_yaml import load_yaml
 from training.conversion import check_parity, to_onnx
 from training.data import Data, encode, read_data, split, truth
 from training.edge_rows import edge_rows, thresholds_of
@@ -324,7 +325,7 @@ def _git_revision() -> str | None:
 
 def _parameters_in(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(path.read_bytes())
+        found = load_yaml(path.read_bytes())
     except FileNotFoundError as e:
         raise NotFound(f"there is no parameters file {path}") from e
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as e:
@@ -338,6 +339,6 @@ def _parameters_in(path: Path) -> dict[str, Any]:
 
 def _parse_value(name: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return load_yaml(text)
     except yaml.YAMLError as e:
         raise InvalidSetting(f"--parameter {name}: {text!r} is no YAML value") from e

@@ -11,6 +11,7 @@ import yaml
 
 from bentos.artifact import Contract, check_contract
 from bentos.errors import InvalidContract, NotFound
+from bentos.strict_yaml import load_yaml
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -78,7 +79,7 @@ def load_use_case(path: Path) -> UseCase:
         InvalidContract: It cannot be read, has an unknown or missing key, or contradicts itself.
     """
     try:
-        raw = yaml.safe_load(path.read_bytes())
+        raw = load_yaml(path.read_bytes())
     except (FileNotFoundError, IsADirectoryError) as e:
         raise NotFound(f"there is no use case file {path}") from e
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:

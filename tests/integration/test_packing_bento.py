@@ -113,6 +113,13 @@ def test_a_champion_that_does_not_reign_needs_a_blessing_too(registry, tmp_path)
         package(registry, champion=registry.add(0.5), challengers=[], folder=Folder(tmp_path), now=NOW)
 
 
+@pytest.mark.usefixtures("no_build")
+def test_a_reigning_champion_that_never_passed_a_gate_is_refused(registry, tmp_path):
+    champion = registry.add(0.45, aliases=("champion",), blessing=None)
+    with pytest.raises(NotBlessed, match="never passed a gate"):
+        package(registry, champion=champion, challengers=[], folder=Folder(tmp_path), now=NOW)
+
+
 def test_a_reigning_champion_is_packed_after_its_blessing_expired(registry, tmp_path, monkeypatch):
     built = []
     monkeypatch.setattr(packing, "_build", lambda job, *_, **__: built.append(job) or _built(tmp_path))

@@ -11,6 +11,7 @@ import yaml
 
 from bentos.artifact import sha256
 from bentos.errors import InvalidPolicy, NotFound, shown
+from bentos.strict_yaml import load_yaml
 from validation.gate.metrics import METRICS
 
 JudgeBy = Literal["point", "interval"]
@@ -152,7 +153,7 @@ def parse_policy(content: bytes, source: str) -> Policy:
     """
     try:
         # A SafeLoader that does one thing more: it refuses a key that is written twice.
-        found = yaml.load(content, Loader=_StrictLoader)  # noqa: S506
+        found = load_yaml(content)
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise InvalidPolicy(f"{source} is no YAML: {' '.join(str(e).split())}") from e
     problems = list(_file_problems(found))
@@ -163,20 +164,6 @@ def parse_policy(content: bytes, source: str) -> Policy:
     if problems:
         raise InvalidPolicy(f"{source}: {'; '.join(problems)}")
     return policy
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's plain types; a key that is written twice is an error, as the first would be lost in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping whose keys are all different."""
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is written twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
 
 
 def _file_problems(found: object) -> Iterator[str]:

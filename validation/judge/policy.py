@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from bentos.errors import InvalidPolicy, NotFound
+from bentos.strict_yaml import load_yaml
 
 SCHEMA_VERSION = 1
 
@@ -91,7 +92,7 @@ def parse_policy(content: bytes, source: str = "policy.yaml") -> OnlinePolicy:
         InvalidPolicy: It cannot be judged by; the message names each key and what is allowed.
     """
     try:
-        file = msgspec.convert(yaml.safe_load(content), type=_PolicyFile)
+        file = msgspec.convert(load_yaml(content), type=_PolicyFile)
     except (yaml.YAMLError, msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise InvalidPolicy(f"{source}: {' '.join(str(e).split())}") from e
     window, cohort = _micros(file.maturity_window), _micros(file.cohort)

@@ -27,7 +27,7 @@ from bentos.errors import (
 )
 from bentos.folder import Folder
 from bentos.registry import STATUS_TAG, Version
-from service.experiment import Experiment, read_experiment, stop, swap_roles, write_experiment
+from service.experiment import Experiment, changing, read_experiment, stop, swap_roles, write_experiment
 from service.micros import to_micros
 from service.store import Store
 from validation.judge.audit import Change, read_changes, record, settle
@@ -270,19 +270,20 @@ def _change(
 
 def _carry_out(folder: Folder, store: Store, change: Change, after: Experiment) -> Change:
     """The audit row, then the file; a row whose file could not be written is void."""
-    with store.writing() as connection:
-        store.lock(connection, "roles")
-        found = read_experiment(folder.experiment).revision
-        if found != change.revision_before:
-            raise Unavailable(
-                f"the experiment file went from revision {change.revision_before} to {found} meanwhile; try again"
-            )
-        change = record(connection, change)
-    try:
-        write_experiment(folder.experiment, after)
-    except OSError as e:
-        settle(store, change, "void", f"the experiment file could not be written: {e}")
-        raise Unavailable(f"the experiment file {folder.experiment} cannot be written: {e}") from e
+    with changing(folder.experiment):
+        with store.writing() as connection:
+            store.lock(connection, "roles")
+            found = read_experiment(folder.experiment).revision
+            if found != change.revision_before:
+                raise Unavailable(
+                    f"the experiment file went from revision {change.revision_before} to {found} meanwhile; try again"
+                )
+            change = record(connection, change)
+        try:
+            write_experiment(folder.experiment, after)
+        except OSError as e:
+            settle(store, change, "void", f"the experiment file could not be written: {e}")
+            raise Unavailable(f"the experiment file {folder.experiment} cannot be written: {e}") from e
     return change
 
 

@@ -1,11 +1,13 @@
 """The experiment file: what may stand in it, what changes it, and what identifies an experiment."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bentos.errors import InvalidExperiment, NotFound
 from service.experiment import (
+    changing,
     dump_experiment,
     first_experiment,
     parse_experiment,
@@ -41,6 +43,20 @@ def test_what_is_written_is_read(split, tmp_path):
     write_experiment(tmp_path / "experiment.yaml", split)
     assert read_experiment(tmp_path / "experiment.yaml") == split
     assert [path.name for path in tmp_path.iterdir()] == ["experiment.yaml"]
+
+
+def test_two_changes_at_once_are_made_one_after_the_other(shadow, tmp_path):
+    path = tmp_path / "experiment.yaml"
+    write_experiment(path, shadow)
+
+    def raise_split(_):
+        with changing(path):
+            current = read_experiment(path)
+            write_experiment(path, set_split(current, 0.5, now=NOW, lead=LEAD))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(raise_split, range(40)))
+    assert read_experiment(path).revision == shadow.revision + 40
 
 
 def test_every_change_is_a_revision_that_holds_after_the_lead(off, shadow, split):
@@ -85,6 +101,11 @@ def test_an_unquoted_time_is_read(split):
         (b"mode: split", b"mode: canary", "mode"),
         (b"revision: 3", b"revision: 0", "revision is 0; it must be 1 or more"),
         (b"05Z", b"05", "time zone"),
+        (b"revision: 3", b"revision: 9223372036854775808", "below 2^63"),
+        (b"'2026-01-31T12:00:05Z'", b"2026-02-30T00:00:00Z", "day is out of range"),
+        (b"'2026-01-31T12:00:05Z'", b"'0001-01-01T00:00:00+14:00'", "in the year 1"),
+        (b"salt: s", b"salt: s\nsalt: t", "'salt' is written twice"),
+        (b"salt: s", b"salt: " + b"[" * 3000 + b"]" * 3000, "nested too deeply"),
         (b"salt: s", b"salt: ''", "salt is empty"),
         (CHALLENGER.encode(), b"churn:2", "challenger is 'churn:2'; it must be an artifact digest"),
         (CHALLENGER.encode(), CHAMPION.encode(), "the same artifact"),

@@ -277,3 +277,35 @@ def test_a_challenger_that_answers_no_number_costs_the_customer_nothing(tmp_path
 def test_the_contract_is_what_the_toys_say(off):
     features = off.get("/openapi.json").json()["components"]["schemas"]["Features"]
     assert list(features["properties"]) == [feature.name for feature in CONTRACT.features]
+
+
+def test_a_long_body_with_a_key_written_twice_is_refused_by_name(off):
+    keys = ",".join(f'"{number}":0' for number in range(20_000))
+    response = off.request(
+        "POST", "/v1/score", content=f'{{{keys},"19999":0}}', headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 400
+    assert "'19999' twice" in response.json()["detail"]
+
+
+def test_a_body_with_endless_problems_is_answered_with_the_first_hundred(off):
+    response = off.post("/v1/outcomes", {"outcomes": [{}] * 5000})
+    assert response.status_code == 422
+    assert len(response.json()["errors"]) <= 103
+
+
+def test_a_customer_id_with_a_nul_is_refused(off):
+    response = off.post("/v1/score", body(customer_id="a\0b"))
+    assert response.status_code == 422
+    assert fields(response) == ["customer_id"]
+
+
+def test_outcomes_that_cannot_be_kept_are_not_called_accepted(tmp_path):
+    with served(tmp_path) as toy:
+        prediction_id = toy.post("/v1/score", body()).json()["prediction_id"]
+        told = {"prediction_id": prediction_id, "outcome": "Yes", "observed_at": "2026-03-01T00:00:00Z"}
+        assert toy.post("/v1/outcomes", told).status_code == 202
+        toy.application._spool.close()
+        response = toy.post("/v1/outcomes", told)
+        assert response.status_code == 503
+        assert "send them all again" in response.json()["detail"]
