@@ -136,8 +136,11 @@ def fit(recipe: Recipe, rows: NDArray[np.float32], truth: NDArray[np.int64]) -> 
 
     Raises:
         InvalidSetting: A parameter has a value that the estimator refuses.
+        NotConvertible: With these parameters it gives no probabilities.
     """
     pipeline = pipeline_of(recipe)
+    if not hasattr(pipeline.named_steps["estimator"], "predict_proba"):
+        raise NotConvertible(f"{recipe.path} gives no probabilities with these parameters")
     try:
         with _one_openmp_thread():
             pipeline.fit(_as_read(pipeline, rows), truth)

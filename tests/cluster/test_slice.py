@@ -231,7 +231,8 @@ def test_a_shadow_is_seen_by_both_replicas_and_returned_by_none(installation: In
 def test_a_split_gives_a_customer_the_same_variant_from_both_replicas(installation: Installation, step: Step) -> None:
     challenger = installation.roles.challengers[0].digest
     now = datetime.now(UTC)
-    shadow = start_shadow(installation.experiment(), challenger, now=now, salt="cluster", lead=timedelta(0))
+    off = stop(installation.experiment(), now=now, lead=timedelta(0))
+    shadow = start_shadow(off, challenger, now=now, salt="cluster", lead=timedelta(0))
     with step("split seen by both replicas"):
         installation.change(set_split(shadow, 0.5, now=now, lead=LEAD))
     first, second = (

@@ -18,6 +18,7 @@ JudgeBy = Literal["point", "interval"]
 """`point`: the number alone decides. `interval`: FAIL and PASS only where the whole interval says so."""
 
 LEAST_DRAWS = 20
+_MOST_DAYS = 3650
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="performance"):
@@ -214,8 +215,8 @@ def _problems(policy: Policy) -> Iterator[str]:
         yield "name is empty"
     if policy.seed < 0:
         yield f"seed is {policy.seed}; it must be at least 0"
-    if policy.valid_days < 1:
-        yield f"valid_days is {policy.valid_days}; it must be at least 1"
+    if not 1 <= policy.valid_days <= _MOST_DAYS:
+        yield f"valid_days is {policy.valid_days}; it must be from 1 to {_MOST_DAYS}"
     names = [name for rule in policy.rules for name in _names(rule)]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{name} is asked for twice; give one rule for it"

@@ -86,6 +86,15 @@ def test_a_value_that_the_estimator_refuses_is_one_clear_sentence(telco_use_case
     assert "\n" not in str(caught.value)
 
 
+def test_an_estimator_that_gives_no_probabilities_with_its_parameters_is_refused_by_name(
+    telco_use_case: UseCase, synthetic: Data
+) -> None:
+    contract = telco_use_case.contract
+    recipe = recipe_of("sklearn.svm.SVC", {}, contract=contract)
+    with pytest.raises(NotConvertible, match=r"sklearn\.svm\.SVC gives no probabilities"):
+        fit(recipe, encode(contract, synthetic.frame), truth(contract, synthetic.frame))
+
+
 def test_a_feature_left_out_changes_no_answer(telco_use_case: UseCase, synthetic: Data) -> None:
     contract = telco_use_case.contract
     rows, labels = encode(contract, synthetic.frame), truth(contract, synthetic.frame)

@@ -70,7 +70,7 @@ def test_all_protected_attributes_can_be_asked_for():
         (policy(rules=None), "the policy lacks the key 'rules'"),
         (policy(ACCURACY, seed=None), "the policy lacks the key 'seed'"),
         (policy(ACCURACY, seed=-1), "seed is -1; it must be at least 0"),
-        (policy(ACCURACY, valid_days=0), "valid_days is 0; it must be at least 1"),
+        (policy(ACCURACY, valid_days=0), "valid_days is 0; it must be from 1 to 3650"),
         (policy(ACCURACY, boostrap=True), "unknown key 'boostrap'; allowed are name, description, seed"),
         (policy(ACCURACY, bootstrap="yes"), "bootstrap is 'yes'; it must be true or false"),
         (policy(ACCURACY, name=" "), "name is empty"),
