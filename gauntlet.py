@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bentos.errors import GauntletError, InvalidSetting, Refused, WithProblems
+from bentos.errors import PROBLEMS_SHOWN, GauntletError, InvalidSetting, Refused, WithProblems
 from bentos.folder import Folder
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ DEMO_HOME = "gauntlet-demo"
 GATE_ERROR = 3
 BAD_INPUT = 2
 INTERNAL_ERROR = 70
-_SHOWN = 20
 
 
 def _in(default: str) -> Callable[..., Any]:
@@ -528,9 +527,9 @@ def _explain(error: Exception) -> str:
     problems = error.problems if isinstance(error, WithProblems) else ()
     if not isinstance(error, WithProblems) or len(problems) < 2:
         return str(error)
-    lines = [f"{error.what}: {len(problems)} problems (rows are counted from 0)", *(str(p) for p in problems[:_SHOWN])]
-    if len(problems) > _SHOWN:
-        lines.append(f"and {len(problems) - _SHOWN} more")
+    lines = [f"{error.what}: {len(problems)} problems (rows are counted from 0)", *(str(p) for p in problems[:PROBLEMS_SHOWN])]
+    if len(problems) > PROBLEMS_SHOWN:
+        lines.append(f"and {len(problems) - PROBLEMS_SHOWN} more")
     return "\n  ".join(lines)
 
 

@@ -78,7 +78,7 @@ def package(
 
     Args:
         registry: Where the models are.
-        champion: The reigning champion, which may always be packed.
+        champion: The reigning champion; an expired blessing is a warning for it, and for no other model.
         challengers: Blessed models of the same contract.
         folder: The installation's folder: BentoML's home and the link are in it.
         now: When blessings have to hold.
@@ -87,7 +87,7 @@ def package(
     Raises:
         NotFound: A model is not at the tracking server, or the code is no checkout.
         ArtifactDamaged: A model is not what was registered.
-        NotBlessed: A challenger's blessing does not hold, or a champion that does not reign has none that does.
+        NotBlessed: A challenger's blessing does not hold, or the champion has none but an expired one while it reigns.
         Refused: A challenger's contract asks for other rows, or the build fails.
         BadInput: One model is named twice.
     """
