@@ -527,7 +527,10 @@ def _explain(error: Exception) -> str:
     problems = error.problems if isinstance(error, WithProblems) else ()
     if not isinstance(error, WithProblems) or len(problems) < 2:
         return str(error)
-    lines = [f"{error.what}: {len(problems)} problems (rows are counted from 0)", *(str(p) for p in problems[:PROBLEMS_SHOWN])]
+    lines = [
+        f"{error.what}: {len(problems)} problems (rows are counted from 0)",
+        *(str(p) for p in problems[:PROBLEMS_SHOWN]),
+    ]
     if len(problems) > PROBLEMS_SHOWN:
         lines.append(f"and {len(problems) - PROBLEMS_SHOWN} more")
     return "\n  ".join(lines)
