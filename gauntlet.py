@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +19,9 @@ from bentos.folder import Folder
 
 if TYPE_CHECKING:
     from bentos.registry import Registry, Version
-    from service.experiment import Experiment
+    from service.files.model import FileModel
+    from service.http.keys import Scope
+    from service.scoring.experiment import Experiment
     from service.store import Store
 
 USE_CASES = Path(__file__).parent / "training" / "use_cases"
@@ -50,6 +53,25 @@ _in_folder = _in(HOME)
 
 def _as_json(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+class _Percent(click.ParamType[float]):
+    """A percentage from 0 to 100, with or without its sign; a fraction such as 0.25 is asked back, as it is a trap."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number of percent."""
+        text = str(value)
+        try:
+            percent = float(text.removesuffix("%"))
+        except ValueError:
+            percent = -1.0
+        if not 0 <= percent <= 100:
+            self.fail(f"{text!r} is no percentage from 0 to 100, such as 25", param, ctx)
+        if 0 < percent < 1 and not text.endswith("%"):
+            self.fail(f"{text} is less than one percent; say {percent * 100:g} or {text}%, as you mean", param, ctx)
+        return percent
 
 
 _online_policy = click.option(
@@ -198,20 +220,133 @@ def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 for any free one.")
 @click.option(
+    "--admin-port",
+    type=click.IntRange(0, 65535),
+    show_default="3001; any free one where --port is 0",
+    help="Where /metrics is.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    envvar="GAUNTLET_WORKERS",
+    default=1,
+    show_default=True,
+    show_envvar=True,
+    help="Scoring processes.",
+)
+@click.option(
     "--only",
     type=click.Choice(["scoring"]),
     help="Start this process alone, as a container does; shipper and judge then run elsewhere.",
 )
 @_online_policy
 @_in_folder
-def serve(host: str, port: int, only: str | None, policy: Path | None, folder: Folder) -> None:
+def serve(
+    host: str, port: int, admin_port: int | None, workers: int, only: str | None, policy: Path | None, folder: Folder
+) -> None:
     """Serve the packed Bento over HTTP.
 
-    Beside scoring run the shipper, which moves the prediction log to the store, and the judge.
+    Beside scoring run the shipper, which moves the prediction log to the store, and the judge. Where --host is no
+    loopback address, clients must show API keys: `gauntlet keys add` makes them.
     """
     from service.supervisor import serve as run
 
-    sys.exit(run(folder, host=host, port=port, policy=_rules(policy, folder), scoring_only=only == "scoring"))
+    sys.exit(
+        run(
+            folder,
+            host=host,
+            port=port,
+            admin_port=admin_port,
+            workers=workers,
+            policy=_rules(policy, folder),
+            scoring_only=only == "scoring",
+        )
+    )
+
+
+@cli.group()
+def keys() -> None:
+    """Give API keys to clients, and take them away.
+
+    Only their SHA-256 is kept, in DIR/keys; the service rereads it while it serves. Scopes: score, outcomes, admin.
+    """
+
+
+_SCOPE = click.argument("scope", type=click.Choice(["score", "outcomes", "admin"]))
+
+
+@keys.command("add")
+@_SCOPE
+@click.argument("client")
+@_in_folder
+def keys_add(scope: Scope, client: str, folder: Folder) -> None:
+    """Make a key for CLIENT and print it, once.
+
+    A client may have several, so that one can be replaced without a gap: add, hand over, revoke --all-but-newest.
+    """
+    from service.http.keys import add_key
+
+    click.echo(add_key(folder.keys, scope, client))
+
+
+@keys.command("list")
+@_in_folder
+def keys_list(folder: Folder) -> None:
+    """Print who has keys: client, scopes, and the first digits of the key's SHA-256."""
+    from service.http.keys import read_keys
+
+    for digest, client in read_keys(folder.keys).items():
+        click.echo(f"{client.name:<20} {','.join(sorted(client.scopes)):<20} {digest.hex()[:12]}")
+
+
+@keys.command("revoke")
+@_SCOPE
+@click.argument("client")
+@click.option("--all-but-newest", is_flag=True, help="Keep the key that was added last.")
+@_in_folder
+def keys_revoke(scope: Scope, client: str, all_but_newest: bool, folder: Folder) -> None:
+    """Take the keys of CLIENT away."""
+    from service.http.keys import revoke_keys
+
+    gone = revoke_keys(folder.keys, scope, client, all_but_newest=all_but_newest)
+    click.echo(f"{gone} key{'' if gone == 1 else 's'} of {client} taken away from {scope}")
+
+
+@cli.command("score-file")
+@click.argument("input_file", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--shard",
+    envvar="GAUNTLET_SHARD",
+    default="0/1",
+    show_default=True,
+    show_envvar=True,
+    metavar="INDEX/COUNT",
+    help="Which share of the rows, from 0; the index may be a variable's name, as in $JOB_COMPLETION_INDEX/8.",
+)
+@click.option("--model", metavar="MODEL", help="A blessed model of the registry. Default: the champion that is served.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="A column of IN to carry over to OUT; repeatable.")
+@click.option(
+    "--bad-rows",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Set bad rows aside in this .jsonl file, with reasons, and go on. Default: the first ones end it.",
+)
+@click.option("--restart", is_flag=True, help="Score anew what is done or was begun with another input or model.")
+@_in_folder
+@_as_json
+def score_file(folder: Folder, input_file: Path, model: str | None, shard: str, as_json: bool, **options: Any) -> None:
+    """Score a .parquet, .csv or .csv.gz file.
+
+    OUT is a .parquet file, or with several shards a folder of parts. Killed and started again, it goes on where it was.
+    Rows are checked as over HTTP; their answers are in no prediction log.
+    """
+    from service.files.asking import Request
+    from service.files.scoring import score_file as run
+    from service.files.sharing import parse_shard
+
+    request = Request(input=input_file, shard=parse_shard(shard, os.environ), **options)
+    _print(run(request, _file_model(folder, model), progress=_progress), as_json, str)
 
 
 @cli.group()
@@ -226,44 +361,65 @@ def experiment() -> None:
 @_in_folder
 def experiment_show(folder: Folder) -> None:
     """Print the experiment file as it stands."""
-    from service.experiment import dump_experiment, read_experiment
+    from service.scoring.experiment import dump_experiment, read_experiment
 
     click.echo(dump_experiment(read_experiment(folder.experiment)).decode(), nl=False)
 
 
 @experiment.command("shadow")
-@click.argument("challenger", default="models:/churn@challenger")
+@click.argument("challengers", nargs=-1, metavar="[CHALLENGER]...")
 @_in_folder
-def experiment_shadow(challenger: str, folder: Folder) -> None:
-    """Score a challenger in the shadow of live traffic.
+def experiment_shadow(challengers: tuple[str, ...], folder: Folder) -> None:
+    """Score challengers in the shadow of live traffic.
 
-    It begins a new experiment. CHALLENGER's answers are logged, not returned; it must be in the Bento that is served.
+    It begins a new experiment. A CHALLENGER's answers are logged, not returned; it must be in the Bento that is served.
+    Default: models:/churn@challenger. Customers are divided evenly among several.
     """
-    from service.experiment import LEAD, new_salt, start_shadow
+    from service.scoring.experiment import LEAD, new_salt, start_shadow
 
-    version = _registry(folder).resolve(challenger)
-    _check_packed(folder, version)
-    _change(folder, lambda old, now: start_shadow(old, version.digest, now=now, salt=new_salt(), lead=LEAD))
+    versions = [_registry(folder).resolve(name) for name in challengers or ("models:/churn@challenger",)]
+    for version in versions:
+        _check_packed(folder, version)
+    digests = [version.digest for version in versions]
+    _change(folder, lambda old, now: start_shadow(old, *digests, now=now, salt=new_salt(), lead=LEAD))
 
 
 @experiment.command("split")
-@click.argument("percent", type=click.FloatRange(0, 100, min_open=True))
+@click.argument("percent", type=_Percent())
 @_in_folder
 def experiment_split(percent: float, folder: Folder) -> None:
     """Return the challenger's answer to PERCENT of customers, such as 25.
 
     Customers keep their variant; raising the share moves customers to the challenger only.
     """
-    from service.experiment import LEAD, set_split
+    from service.scoring.experiment import LEAD, set_split
 
     _change(folder, lambda old, now: set_split(old, percent / 100, now=now, lead=LEAD))
+
+
+@experiment.command("shares")
+@click.option("--sample", type=_Percent(), help="Customers who take part in the trial at all.")
+@click.option("--holdout", type=_Percent(), help="Customers who never meet a challenger, in any experiment; 0 ends it.")
+@click.option("--no-treatment", type=_Percent(), help="Customers from whom actions are withheld; 0 ends it.")
+@_in_folder
+def experiment_shares(folder: Folder, **shares: float | None) -> None:
+    """Set which percentage of customers takes part, is held out, or is not treated.
+
+    Each share is drawn by a hash of its own and is sticky. What is not given stays as it is.
+    """
+    from service.scoring.experiment import LEAD, set_shares
+
+    given = {name: percent / 100 for name, percent in shares.items() if percent is not None}
+    if not given:
+        raise InvalidSetting("give --sample, --holdout or --no-treatment, each a percentage of customers")
+    _change(folder, lambda old, now: set_shares(old, given, now=now, lead=LEAD))
 
 
 @experiment.command("off")
 @_in_folder
 def experiment_off(folder: Folder) -> None:
     """Let the champion answer alone, at once."""
-    from service.experiment import LEAD, stop
+    from service.scoring.experiment import LEAD, stop
 
     _change(folder, lambda old, now: stop(old, now=now, lead=LEAD))
 
@@ -275,12 +431,16 @@ _AS_OF = click.option(
 )
 
 
+_CHALLENGER = click.option("--challenger", metavar="MODEL", help="Which one, where several are on trial.")
+
+
 @cli.command()
+@_CHALLENGER
 @_AS_OF
 @_online_policy
 @_in_folder
 @_as_json
-def verdict(as_of: str | None, policy: Path | None, folder: Folder, as_json: bool) -> None:
+def verdict(challenger: str | None, as_of: str | None, policy: Path | None, folder: Folder, as_json: bool) -> None:
     """Say what the evidence allows, with reasons.
 
     PROMOTE, ROLLBACK, KEEP_COLLECTING or INVALID. It may be asked as often as one likes: the answer stays valid.
@@ -289,7 +449,12 @@ def verdict(as_of: str | None, policy: Path | None, folder: Folder, as_json: boo
     from validation.judge.terminal import render, to_json
 
     found = look(
-        folder, store=_store(folder), policy_path=_rules(policy, folder), as_of=_moment(as_of), now=datetime.now(UTC)
+        folder,
+        store=_store(folder),
+        policy_path=_rules(policy, folder),
+        as_of=_moment(as_of),
+        now=datetime.now(UTC),
+        challenger=_digest_of(challenger, folder),
     )
     click.echo(to_json(found).decode() if as_json else render(found, color=sys.stdout.isatty()))
 
@@ -322,18 +487,20 @@ def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path 
         version = registry.resolve(model or "models:/churn@challenger")
         click.echo(describe(bootstrap_champion(registry, version, store=store, who=_who(), now=datetime.now(UTC))))
         return
-    if model is not None:
-        _check_on_trial(folder, registry.resolve(model))
-    click.echo(describe(run(folder, store=store, registry=registry, **_change_options(folder, as_of, policy))))
+    options = _change_options(folder, as_of, policy)
+    click.echo(describe(run(folder, store=store, registry=registry, challenger=_digest_of(model, folder), **options)))
 
 
 @cli.command()
 @click.option("--reason", help="Roll back without waiting for the verdict; always allowed, and recorded.")
+@_CHALLENGER
 @_AS_OF
 @_online_policy
 @_in_folder
-def rollback(reason: str | None, as_of: str | None, policy: Path | None, folder: Folder) -> None:
-    """End the challenger's trial.
+def rollback(
+    reason: str | None, challenger: str | None, as_of: str | None, policy: Path | None, folder: Folder
+) -> None:
+    """End the challenger's trial. Where several are on trial, the others go on.
 
     On a verdict of ROLLBACK, or at any time for a --reason of your own.
     """
@@ -342,7 +509,8 @@ def rollback(reason: str | None, as_of: str | None, policy: Path | None, folder:
 
     registry, store = _registry(folder), _store(folder)
     options = _change_options(folder, as_of, policy)
-    click.echo(describe(run(folder, store=store, registry=registry, reason=reason, **options)))
+    digest = _digest_of(challenger, folder)
+    click.echo(describe(run(folder, store=store, registry=registry, reason=reason, challenger=digest, **options)))
 
 
 @cli.command()
@@ -354,7 +522,7 @@ def ship(folder: Folder, once: bool) -> None:
     `gauntlet serve` starts one by itself; this is for a spool whose service runs elsewhere.
     """
     from service.logs import log_to_stderr
-    from service.shipper import run_shipper
+    from service.prediction_log.shipper import run_shipper
 
     log_to_stderr("shipper")
 
@@ -416,6 +584,21 @@ def demo(folder: Folder, **options: Any) -> None:
     )
 
 
+def _file_model(folder: Folder, uri: str | None) -> FileModel:
+    """The model that scores a file; only one that is named needs the registry."""
+    from service.files.model import champion_of, registered
+    from service.scoring.models import Identity
+
+    if uri is None:
+        return champion_of(folder)
+    registry = _registry(folder)
+    version = registry.resolve(uri)
+    with tempfile.TemporaryDirectory(prefix="gauntlet-model-") as beside:
+        artifact = registry.fetch(version, Path(beside) / "artifact")
+        identity = Identity(name=version.name, version=version.number, digest=artifact.digest)
+        return registered(identity, artifact)
+
+
 def _check_packed(folder: Folder, version: Version) -> None:
     """A challenger that the Bento does not carry would enrol nobody, and nobody would notice."""
     from bentos.roles import ROLES, read_roles
@@ -428,11 +611,16 @@ def _check_packed(folder: Folder, version: Version) -> None:
         )
 
 
-def _check_on_trial(folder: Folder, version: Version) -> None:
-    from service.experiment import read_experiment
+def _digest_of(model: str | None, folder: Folder) -> str | None:
+    """The digest of a model that is on trial; None where none is named."""
+    from service.scoring.experiment import read_experiment
 
-    if version.digest != read_experiment(folder.experiment).challenger:
-        raise Refused(f"{version} is not on trial; leave MODEL out to promote the challenger that is")
+    if model is None:
+        return None
+    version = _registry(folder).resolve(model)
+    if version.digest not in [digest for digest, _ in read_experiment(folder.experiment).challengers]:
+        raise Refused(f"{version} is not on trial; leave it out to mean the challenger that is")
+    return version.digest
 
 
 def _suggest(folder: Folder, *commands: str) -> None:
@@ -476,7 +664,7 @@ def _moment(text: str | None) -> datetime | None:
 
 def _change_options(folder: Folder, as_of: str | None, policy: Path | None) -> dict[str, Any]:
     from bentos.roles import ROLES, read_roles
-    from service.experiment import LEAD
+    from service.scoring.experiment import LEAD
 
     return {
         "model": read_roles(folder.bento / "src" / ROLES).champion.name,
@@ -494,12 +682,14 @@ def _who() -> str:
 
 def _change(folder: Folder, change: Callable[[Experiment, datetime], Experiment]) -> None:
     """Write the next revision of the experiment file, and say what it says."""
-    from service.experiment import changing, dump_experiment, read_experiment, write_experiment
+    import msgspec
+
+    from service.scoring.experiment import changing, dump_experiment, read_experiment, write_experiment
 
     with changing(folder.experiment):
         after = change(read_experiment(folder.experiment), datetime.now(UTC))
         write_experiment(folder.experiment, after)
-    click.echo(dump_experiment(after).decode(), nl=False)
+    click.echo(dump_experiment(msgspec.structs.replace(after, history=())).decode(), nl=False)
 
 
 def _progress(text: str) -> None:

@@ -1,7 +1,7 @@
 """The errors of Gauntlet: one tree, and no web framework, database or registry in it.
 
 Adapters translate what their libraries raise into one of these and chain the original (`raise … from e`). Exit codes
-(`gauntlet.py`) and HTTP status codes (`service/problems.py`) are given to them at the edge.
+(`gauntlet.py`) and HTTP status codes (`service/http/problems.py`) are given to them at the edge.
 
 * GauntletError
   - BadInput                 what a person or a client sent is not allowed

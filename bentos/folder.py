@@ -56,6 +56,11 @@ class Folder:
         return f"sqlite:///{self.store}"
 
     @property
+    def keys(self) -> Path:
+        """API keys as SHA-256, one file a scope."""
+        return self.path / "keys"
+
+    @property
     def customer(self) -> Path:
         """A customer to try `/v1/score` with, as the demo leaves one."""
         return self.data / "customer.json"

@@ -1,4 +1,4 @@
-"""A child process of the supervisor: started with its log, found dead, due again after a pause, stopped."""
+"""Child processes that are kept running: started with their logs, started again when they die or hang, stopped."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 logger = logging.getLogger("gauntlet.supervisor")
+
+BAD_START = 2
+"""Exit code where starting again would fail again."""
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
@@ -25,12 +28,13 @@ class Child:
     """One child process.
 
     Attributes:
-        name: `scoring`, `shipper` or `judge`; its log is `logs/NAME.log` in the folder.
+        name: `scoring`, `scoring-2`, `shipper` or `judge`.
         module: What is run.
         arguments: With these.
         environment: Beside this process's own.
         code: The folder that its code comes from; asked at each start, because a link in it may have moved.
-        inherited: A socket that it listens on.
+        inherited: Sockets that it listens on.
+        log: The file that its output goes to; None: where this process's own goes.
         process: While it runs.
         started: When it was started last, on the monotonic clock.
         pause_seconds: Before the next start.
@@ -41,28 +45,22 @@ class Child:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     code: Callable[[], Path]
-    inherited: socket.socket | None = None
+    inherited: Sequence[socket.socket] = ()
+    log: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     pause_seconds: float = 0.0
     _due: float = field(default=0.0, repr=False)
 
-    def start(self, log: Path) -> None:
-        """Start it, its stderr and stdout at the end of its log."""
+    def start(self) -> None:
+        """Start it, its stderr and stdout at the end of its log, which it rotates itself."""
         code = self.code()
-        environment = {**os.environ, **self.environment, "PYTHONPATH": str(code), "PYTHONUNBUFFERED": "1"}
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
-            self.process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "service.child", self.module, *self.arguments],
-                cwd=code,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=file,
-                stderr=file,
-                pass_fds=() if self.inherited is None else (self.inherited.fileno(),),
-                start_new_session=True,  # Ctrl-C in a terminal is for this process, which stops them in order
-            )
+        if self.log is None:
+            self.process = self._spawn(code, None)
+        else:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("ab") as file:
+                self.process = self._spawn(code, file.fileno())
         self.started = time.monotonic()
 
     def look(self, now: float) -> int | None:
@@ -84,11 +82,20 @@ class Child:
         """Whether it is dead and should be started now."""
         return self.process is None and now >= self._due
 
-    def stop(self, grace_seconds: float) -> None:
-        """Tell it to stop, wait, and kill it if it does not."""
+    def kill(self) -> None:
+        """End it at once, stopped or not; it is found dead at the next look."""
+        if self.process is not None:
+            self.process.kill()
+
+    def tell_to_stop(self) -> None:
+        """Ask it to stop, and do not wait."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait(self, grace_seconds: float) -> None:
+        """Wait until it has stopped, and kill it if it does not."""
         if self.process is None:
             return
-        self.process.terminate()
         try:
             self.process.wait(grace_seconds)
         except subprocess.TimeoutExpired:
@@ -97,7 +104,73 @@ class Child:
             self.process.wait()
         self._let_go()
 
+    def _spawn(self, code: Path, output: int | None) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, **self.environment, "PYTHONPATH": str(code), "PYTHONUNBUFFERED": "1"}
+        log = () if self.log is None else ("--log", str(self.log.resolve()))
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "service.child", *log, self.module, *self.arguments],
+            cwd=code,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            pass_fds=[one.fileno() for one in self.inherited],
+            start_new_session=True,  # Ctrl-C in a terminal is for this process, which stops them in order
+        )
+
     def _let_go(self) -> None:
         if self.process is not None and self.process.stdin is not None:
             self.process.stdin.close()
         self.process = None
+
+
+class Children:
+    """Children that are kept running together.
+
+    Attributes:
+        children: In the order in which they are started.
+    """
+
+    def __init__(self, children: Iterable[Child]) -> None:
+        self.children = tuple(children)
+
+    def start(self) -> None:
+        """Start every one."""
+        for child in self.children:
+            child.start()
+
+    def look(self, now: float) -> list[tuple[Child, int]]:
+        """Look who died.
+
+        Args:
+            now: The monotonic clock, seconds.
+
+        Returns:
+            Those that were found dead just now, with their exit codes.
+        """
+        found = []
+        for child in self.children:
+            code = child.look(now)
+            if code is not None:
+                extra = {"child": child.name, "exit_code": code, "pause_seconds": child.pause_seconds}
+                logger.error("child_died", extra=extra)
+                found.append((child, code))
+        return found
+
+    def start_due(self, now: float) -> None:
+        """Start again what died, where its pause is over."""
+        for child in self.children:
+            if child.is_due(now):
+                child.start()
+
+    def is_any_running(self) -> bool:
+        """Whether one of them runs, as far as the last look knows."""
+        return any(child.process is not None for child in self.children)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Tell all to stop, then wait for each and kill it if it does not."""
+        for child in self.children:
+            child.tell_to_stop()
+        until = time.monotonic() + grace_seconds
+        for child in self.children:
+            child.wait(max(0.0, until - time.monotonic()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -32,7 +33,46 @@ def make_id(at: int, randomness: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def make_ids(at: int, randomness: bytes) -> list[str]:
+    """New prediction ids of one moment, as `make_id` makes them, at a third of the cost.
+
+    Args:
+        at: Now, in microseconds since 1970 UTC.
+        randomness: Eight random bytes for each id.
+    """
+    beginning = make_id(at, bytes(8))[:19]
+    noise = (int.from_bytes(randomness[i : i + 8], "big") >> 2 | 0b10 << 62 for i in range(0, len(randomness), 8))
+    return [f"{beginning}{text[:4]}-{text[4:]}" for text in map("{:016x}".format, noise)]
+
+
 def normalized(prediction_id: str) -> str | None:
     """A client's own id in lower case; None where it is no UUIDv7."""
     lowered = prediction_id.lower()
     return lowered if _UUID7.fullmatch(lowered) else None
+
+
+def millis_of(prediction_id: str) -> int:
+    """The moment that an id was made at, in milliseconds since 1970 UTC.
+
+    Args:
+        prediction_id: As `normalized` gives it.
+
+    Examples:
+        >>> millis_of("0190163d-8694-739b-aea5-966c26f8ad91")
+        1718368208532
+    """
+    return int(prediction_id[:8] + prediction_id[9:13], 16)
+
+
+def scoped_id(key: str, client: str) -> str:
+    """The prediction id that an idempotency key of a client stands for: its time, and bits that are that client's own.
+
+    Two clients that choose the same key get two predictions, and one client's retry the same one, on any replica.
+
+    Args:
+        key: A UUIDv7, as `normalized` gives it.
+        client: The client's name.
+    """
+    digest = hashlib.sha256(f"{client}\n{key}".encode()).digest()
+    own = f"{0b10 << 62 | int.from_bytes(digest[:8], 'big') >> 2:016x}"
+    return f"{key[:18]}-{own[:4]}-{own[4:]}"

@@ -1,99 +1,59 @@
-"""Counting: plain integers in this process, shown to Prometheus by one collector of its own registry.
+"""Counting what scoring does, in slots that every worker of an installation shares the sum of.
 
-prometheus-client's own counters choose at import between memory and files by an environment variable that
-`bentoml serve` sets; these do not, cost a dictionary look-up, and are right with the one worker that scoring has.
+A count is an addition to a float64 in memory that outlives the process (`service.counters`). Whichever worker is asked
+for `/metrics` adds up what all of them counted, the dead included. What is counted is the sum of the workers; how they
+are is the worst of those alive: `gauntlet_ready` is 1 where all are ready, the revision is the lowest. Who plays which
+role is what the worker that answers serves by; the process metrics are each worker's own, by a label.
 """
 
 from __future__ import annotations
 
+import os
 import platform
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
-from typing import TypeVar, get_args
+from pathlib import Path
+from typing import get_args
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+import numpy as np
+from numpy.typing import NDArray
 
 from service import metric_names as names
-from service.models import Model
-from service.records import Mode
-from service.scoring import Roles, Scored
+from service.counters.file import Counts, open_counts, read_counts
+from service.counters.layout import Layout
+from service.counters.places import places_of
+from service.counters.processes import FAMILIES, process_lines
+from service.counters.rows import RowCounter, settled
+from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedModel, scoring_layout
+from service.counters.text import CONTENT_TYPE, Labels, gauge, renderer
+from service.http.application import UNMATCHED
+from service.prediction_log.records import Mode, Prediction
+from service.scoring.deciding import Roles, Scored
+from service.scoring.models import Model, Models
 
-BUCKETS_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["CONTENT_TYPE", "Metrics", "ScoringState", "series_bound"]
 
+ALIVE_SECONDS = 5.0
+"""A worker whose last heartbeat is older is not asked how it is. They beat four times a second."""
 
-class Metrics(Collector):
-    """What this process counted since it started.
-
-    Attributes:
-        outcomes: Outcomes accepted.
-        judge_unanswered: Questions that the judge did not answer.
-    """
-
-    def __init__(self, state: Callable[[], ScoringState]) -> None:
-        self.outcomes = 0
-        self.judge_unanswered = 0
-        self._state = state
-        self._requests: Counter[tuple[str, str, int]] = Counter()
-        self._seconds: dict[str, tuple[list[int], list[float]]] = {}
-        self._predictions: Counter[tuple[str, str, str, str]] = Counter()
-        self._failures: Counter[str] = Counter()
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-
-    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
-        self._requests[route, method, status] += 1
-        found = self._seconds.get(route)
-        if found is None:
-            found = self._seconds[route] = ([0] * (len(BUCKETS_SECONDS) + 1), [0.0])
-        counts, total = found
-        counts[bisect_left(BUCKETS_SECONDS, seconds)] += 1
-        total[0] += seconds
-
-    def count_prediction(self, scored: Scored, roles: Roles) -> None:
-        """Count one prediction, and its challenger's failure if there was one."""
-        answer = scored.answer
-        self._predictions[answer.variant, str(answer.model), answer.label, scored.prediction.purpose] += 1
-        if scored.failed and roles.challenger is not None:
-            self._failures[str(roles.challenger.identity)] += 1
-
-    def exposition(self) -> bytes:
-        """Everything in Prometheus's text form."""
-        return generate_latest(self._registry)
-
-    def collect(self) -> Iterator[Metric]:
-        """One family a name, whether something was counted or not."""
-        yield _counter(names.REQUESTS, ("route", "method", "status"), self._requests)
-        yield self._histogram()
-        yield _counter(names.PREDICTIONS, ("variant", "model", "label", "purpose"), self._predictions)
-        yield _counter(names.CHALLENGER_FAILURES, ("model",), {(model,): n for model, n in self._failures.items()})
-        yield _counter(names.OUTCOMES, (), {(): self.outcomes})
-        yield _counter(names.JUDGE_UNANSWERED, (), {(): self.judge_unanswered})
-        state = self._state()
-        yield _counter(names.SPOOL_LOST, (), {(): state.spool_lost})
-        yield from _state_gauges(state)
-
-    def _histogram(self) -> Metric:
-        family = HistogramMetricFamily(names.REQUEST_SECONDS, names.HELP[names.REQUEST_SECONDS], labels=["route"])
-        for route, (counts, total) in self._seconds.items():
-            cumulative, buckets = 0, []
-            for edge, count in zip((*map(str, BUCKETS_SECONDS), "+Inf"), counts, strict=True):
-                cumulative += count
-                buckets.append((edge, cumulative))
-            family.add_metric([route], buckets, total[0])
-        return family
+_WORST = (
+    (names.READY, min),
+    (names.EXPERIMENT_FILE_VALID, min),
+    (names.EXPERIMENT_CHAMPION_PRESENT, min),
+    (names.EXPERIMENT_CHALLENGER_PRESENT, min),
+    (names.EXPERIMENT_REVISION, min),
+    (names.CHALLENGERS_LEFT_OUT, max),
+)
+"""What each worker says of itself, in the order of its states, and what stands for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringState:
-    """What is true now and is not counted: asked for when Prometheus asks.
+    """What is true now and is not counted: asked for four times a second and when Prometheus asks.
 
     Attributes:
         roles: Who plays which role; None while there are none.
@@ -102,7 +62,8 @@ class ScoringState:
         is_file_valid: Whether the experiment file can be read.
         is_champion_present: Whether the Bento carries the champion that it names.
         is_challenger_present: Whether it carries the challenger that it puts on trial.
-        spool_lost: Records that could not be written.
+        are_challengers_left_out: Whether no challenger is scored because workers died.
+        spool_lost: Records that this process could not write since it started.
     """
 
     roles: Roles | None
@@ -111,50 +72,227 @@ class ScoringState:
     is_file_valid: bool
     is_champion_present: bool
     is_challenger_present: bool
+    are_challengers_left_out: bool
     spool_lost: int
 
 
-def _state_gauges(state: ScoringState) -> Iterator[Metric]:
+class _Counter:
+    """A counter without labels as an attribute that is added to: `metrics.outcomes += 1`."""
+
+    def __init__(self, name: str) -> None:
+        self._key = (name, ())
+
+    def __get__(self, metrics: Metrics, _owner: type[Metrics]) -> int:
+        return int(metrics.slots[metrics.places.others[self._key]])
+
+    def __set__(self, metrics: Metrics, value: int) -> None:
+        metrics.slots[metrics.places.others[self._key]] = value
+
+
+class Metrics:
+    """What this worker counts, and what all of them counted. Nothing is counted before `open`.
+
+    One thread counts at a time: an addition is a reading and a writing.
+
+    Attributes:
+        layout: Which slot counts what.
+        slots: What this worker counted.
+        places: Where in them each label combination is counted.
+        outcomes: Outcomes accepted.
+        treatments: Treatments accepted.
+        judge_unanswered: Questions that the judge did not answer.
+    """
+
+    outcomes = _Counter(names.OUTCOMES)
+    treatments = _Counter(names.TREATMENTS)
+    judge_unanswered = _Counter(names.JUDGE_UNANSWERED)
+
+    def __init__(self, state: Callable[[], ScoringState]) -> None:
+        self._state = state
+        self._lost = 0
+
+    def open(self, folder: Path, worker: str, *, models: Models, paths: Sequence[str]) -> None:
+        """Begin to count, from where the last process of this name ended.
+
+        Args:
+            folder: Of all workers' counts.
+            worker: This one's name.
+            models: Everything that can be scored with.
+            paths: Of the routes.
+        """
+        counted = [CountedModel(str(m.identity), d, models.references[d]) for d, m in models.by_digest.items()]
+        found = scoring_layout(models.contract, counted, paths)
+        self._folder, self.layout = folder, found.layout
+        self._file = open_counts(folder, worker, digest=found.layout.digest, slots=found.layout.size)
+        self.slots = self._file.slots
+        self._render = renderer(found.layout)
+        self.places = places_of(found, counted)
+        self._features, start = found.features, found.layout.starts[found.features.name]
+        self._rows = RowCounter(found.features, self.slots[start : start + found.features.size])
+        if self._file.has_died:
+            self.count(names.WORKER_DEATHS)
+
+    def close(self) -> None:
+        """End cleanly. The sums stay."""
+        self._tell()
+        self._file.close()
+
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answered request.
+
+        Args:
+            route: Its path in the table of routes; anything else counts as unmatched.
+            method: As it was sent.
+            status: As it was answered.
+            seconds: What it took.
+        """
+        slots, places = self.slots, self.places
+        place = places.requests.get((route, method, status))
+        slots[places.unexpected(route, method, status) if place is None else place] += 1
+        timed = places.request_seconds.get(route) or places.request_seconds[UNMATCHED]
+        slots[timed.start + bisect_left(REQUEST_BUCKETS, seconds)] += 1
+        slots[timed.total] += seconds
+
+    def count_call(self, model: Model, rows: int, seconds: float) -> None:
+        """Count one call of a model, of however many rows."""
+        slots, digest = self.slots, model.identity.digest
+        timed = self.places.calls[digest]
+        slots[timed.start + bisect_left(MODEL_BUCKETS, seconds)] += 1
+        slots[timed.total] += seconds
+        slots[self.places.rows[digest]] += rows
+
+    def count_scored(self, scored: Sequence[Scored], rows: NDArray[np.float32]) -> None:
+        """Count predictions, with the features and probabilities of those that are live.
+
+        Args:
+            scored: What was answered.
+            rows: The encoded rows of the same, in the same order, shape (len(scored), width).
+        """
+        slots, places = self.slots, self.places
+        n_live = 0
+        for one in scored:
+            answer, record = one.answer, one.prediction
+            slots[places.predictions[answer.variant, answer.model.digest, answer.label, record.purpose]] += 1
+            if one.failed is not None:
+                slots[places.failures[one.failed.identity.digest]] += 1
+            if record.purpose == "live":
+                n_live += 1
+                self._count_probabilities(record)
+        if n_live == len(scored):
+            self._rows.count(rows)
+        elif n_live:
+            self._rows.count(rows[[i for i, one in enumerate(scored) if one.prediction.purpose == "live"]])
+
+    def count(self, name: str, *labels: str, n: int = 1) -> None:
+        """Count something else by its labels' values, all of which were laid out.
+
+        Raises:
+            KeyError: There is no such counter, or no such label value.
+        """
+        self.slots[self.places.others[name, labels]] += n
+
+    def beat(self) -> None:
+        """Say that this worker lives and how it is; the event loop does it four times a second."""
+        self._tell()
+
+    def exposition(self) -> bytes:
+        """Everything of all workers in Prometheus's text form."""
+        state = self._tell()
+        workers = self._workers()
+        start = self.layout.starts[self._features.name]
+        sums = np.sum([settled(self._features, start, worker.slots) for worker in workers], axis=0).tolist()
+        now = time.monotonic()
+        alive = [worker for worker in workers if _is_alive(worker, now)]
+        lines = [*self._render(sums), *_worst(alive), *_roles(state)]
+        lines += process_lines([(worker.name, worker.pid) for worker in alive])
+        return ("\n".join(lines) + "\n").encode()
+
+    def _count_probabilities(self, record: Prediction) -> None:
+        slots, scores = self.slots, self.places.scores
+        probability = record.champion_probability
+        if probability is not None:
+            graded = scores[record.champion]
+            slots[graded.start + bisect_right(graded.edges, probability)] += 1
+            slots[graded.total] += probability
+        probability = record.challenger_probability
+        if probability is not None and record.challenger is not None:
+            graded = scores[record.challenger]
+            slots[graded.start + bisect_right(graded.edges, probability)] += 1
+            slots[graded.total] += probability
+
+    def _workers(self) -> list[Counts]:
+        found = read_counts(self._folder, self.layout.digest)
+        return [*(worker for worker in found if worker.name != self._file.name), self._file.read()]
+
+    def _tell(self) -> ScoringState:
+        state = self._state()
+        own = (
+            state.is_ready,
+            state.is_file_valid,
+            state.is_champion_present,
+            state.is_challenger_present,
+            state.roles.revision if state.roles else 0,
+            state.are_challengers_left_out,
+        )
+        for place, value in enumerate(own):
+            self._file.say(place, float(value))
+        self.count(names.SPOOL_LOST, n=state.spool_lost - self._lost)
+        self._lost = state.spool_lost
+        self._file.beat(time.monotonic())
+        return state
+
+
+def series_bound(layout: Layout, models: int, workers: int) -> int:
+    """How many samples an exposition can at most hold, whatever is asked of the service.
+
+    Args:
+        layout: What is counted.
+        models: How many the Bento carries.
+        workers: How many are alive at most.
+    """
+    states = len(_WORST) + 1 + len(get_args(Mode)) + 1 + 1  # the worst, workers, modes, split, build
+    return layout.bound + states + models + FAMILIES * workers
+
+
+def _is_alive(worker: Counts, now: float) -> bool:
+    if not worker.pid or not 0 <= now - worker.beat <= ALIVE_SECONDS:
+        return False
+    try:
+        os.kill(worker.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives, and is another user's
+        pass
+    return True
+
+
+def _worst(alive: Sequence[Counts]) -> Iterator[str]:
+    for place, (name, worst) in enumerate(_WORST):
+        yield from gauge(name, ({}, worst(worker.states[place] for worker in alive)))
+    yield from gauge(names.WORKERS, ({}, len(alive)))
+
+
+def _roles(state: ScoringState) -> Iterator[str]:
+    """Who plays which role, as the worker that answers serves by."""
     roles = state.roles
-    yield _gauge(names.READY, state.is_ready)
-    yield _gauge(names.EXPERIMENT_FILE_VALID, state.is_file_valid)
-    yield _gauge(names.EXPERIMENT_CHAMPION_PRESENT, state.is_champion_present)
-    yield _gauge(names.EXPERIMENT_CHALLENGER_PRESENT, state.is_challenger_present)
-    yield _gauge(names.EXPERIMENT_REVISION, roles.revision if roles else 0)
-    yield _gauge(names.EXPERIMENT_SPLIT, roles.split if roles else 0)
-    modes = GaugeMetricFamily(names.EXPERIMENT_MODE, names.HELP[names.EXPERIMENT_MODE], labels=["mode"])
-    for mode in get_args(Mode):
-        modes.add_metric([mode], float(roles is not None and roles.mode == mode))
-    yield modes
-    yield _model_info(roles)
-    labels = ["gauntlet", "python", "onnxruntime"]
-    build = GaugeMetricFamily(names.BUILD_INFO, names.HELP[names.BUILD_INFO], labels=labels)
-    build.add_metric([state.gauntlet, platform.python_version(), version("onnxruntime")], 1)
-    yield build
+    modes = ((_label("mode", mode), float(roles is not None and roles.mode == mode)) for mode in get_args(Mode))
+    yield from gauge(names.EXPERIMENT_MODE, *modes)
+    yield from gauge(names.EXPERIMENT_SPLIT, ({}, roles.split if roles else 0.0))
+    in_role = [] if roles is None else [("champion", roles.champion), ("challenger", roles.challenger)]
+    yield from gauge(names.MODEL_INFO, *((_model_labels(role, model), 1) for role, model in in_role if model))
+    build = {"gauntlet": state.gauntlet, "python": platform.python_version(), "onnxruntime": _version_of("onnxruntime")}
+    yield from gauge(names.BUILD_INFO, (build, 1))
 
 
-def _model_info(roles: Roles | None) -> Metric:
-    labels = ["role", "model", "name", "version", "digest"]
-    family = GaugeMetricFamily(names.MODEL_INFO, names.HELP[names.MODEL_INFO], labels=labels)
-    in_role: dict[str, Model | None] = (
-        {} if roles is None else {"champion": roles.champion, "challenger": roles.challenger}
-    )
-    for role, model in in_role.items():
-        if model is not None:
-            it = model.identity
-            family.add_metric([role, str(it), it.name, it.version, it.digest], 1)
-    return family
+@cache
+def _version_of(package: str) -> str:
+    return version(package)
 
 
-_Labels = TypeVar("_Labels", bound=tuple[str | int, ...])
+def _label(name: str, value: str) -> Labels:
+    return {name: value}
 
 
-def _counter(name: str, labels: tuple[str, ...], counts: Mapping[_Labels, int]) -> Metric:
-    family = CounterMetricFamily(name.removesuffix("_total"), names.HELP[name], labels=labels)
-    for values, count in counts.items():
-        family.add_metric([str(value) for value in values], count)
-    return family
-
-
-def _gauge(name: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, names.HELP[name], value=float(value))
+def _model_labels(role: str, model: Model) -> Labels:
+    it = model.identity
+    return {"role": role, "model": str(it), "name": it.name, "version": it.version, "digest": it.digest}

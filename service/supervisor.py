@@ -1,6 +1,6 @@
-"""`gauntlet serve`: scoring, the shipper of its prediction log and the judge, as children of one process.
+"""`gauntlet serve`: scoring workers, the shipper of their prediction log and the judge, as children of one process.
 
-The port is this process's own, so requests wait while scoring restarts. A child that dies is started again with a
+The port is this process's own, so requests wait while a worker restarts. A child that dies is started again with a
 growing pause, children end when this process does, and a stop goes in order: scoring first, then what drains its log.
 """
 
@@ -13,26 +13,28 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 from bentos.errors import NotFound, Refused, Unavailable
 from bentos.folder import Folder
 from bentos.roles import ROLES, read_roles
-from service.children import Child
-from service.entry import BAD_START, listen, prepare
-from service.experiment import first_experiment, write_experiment
+from service.children import Child, Children
+from service.entry import listen, prepare
 from service.logs import log_to_stderr
+from service.scoring.experiment import first_experiment, write_experiment
+from service.settings import Settings, read_settings
 from service.stopping import stop_at_signals
+from service.workers import LOOK_SECONDS, Sockets, Workers, keep_workers, make_workers
 
 logger = logging.getLogger("gauntlet.supervisor")
 
 CODE = Path(__file__).resolve().parent.parent
-LOOK_SECONDS = 0.1
 GRACE_SECONDS = 30.0
 """How long a stop waits for each child before it is killed: more than scoring waits for its requests."""
 
@@ -42,6 +44,7 @@ class Supervisor:
 
     Attributes:
         url: Where scoring answers.
+        admin_url: Where its metrics are.
         children: In the order in which they are stopped.
     """
 
@@ -53,33 +56,41 @@ class Supervisor:
         port: int = 3000,
         policy: Path | None = None,
         scoring_only: bool = False,
+        workers: int | None = None,
+        admin_port: int | None = None,
+        scoring: Mapping[str, str] | None = None,
     ) -> None:
-        """Take the port and look at what is served; nothing runs before `start`.
+        """Take the ports and look at what is served; nothing runs before `start`. `scoring` are variables for it.
 
         Raises:
-            Unavailable: The port cannot be had.
+            Unavailable: A port cannot be had.
             NotFound: There is no Bento in the folder, or no such policy.
             ArtifactDamaged: The Bento cannot be read.
+            InvalidSetting: A setting of scoring is not allowed.
         """
         self._folder = Folder(folder.path.resolve())
         if policy is not None and not policy.is_file():
             raise NotFound(f"there is no policy {policy}")
         self._source()
-        self._socket = listen(host, port)
-        self._port: int = self._socket.getsockname()[1]
-        address = f"[{host}]" if ":" in host else host
-        self.url = f"http://{address}:{self._port}"
+        self._variables = scoring or {}
+        settings = read_settings(folder=self._folder.path, worker="scoring", host=host)
+        self._sockets = _listen(settings, port, admin_port)
+        self.url, self.admin_url = _url_of(self._sockets.clients), _url_of(self._sockets.admin)
         judge_port = _free_port()
-        self.children = [self._scoring(judge_port, scoring_only)]
-        if not scoring_only:
-            self.children += [self._shipper(), self._judge(judge_port, policy)]
+        self._scoring = self._workers(settings, workers, judge_port, scoring_only)
+        self._others = Children([] if scoring_only else [self._shipper(), self._judge(judge_port, policy)])
         self._turn = threading.Lock()
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """Everyone, in the order in which they are stopped."""
+        return (*self._scoring.children.children, *self._others.children)
 
     def start(self) -> None:
         """Start every child; writes the first experiment file if there is none."""
         write_first_experiment(self._folder, now=datetime.now(UTC))
-        for child in self.children:
-            child.start(self._log(child))
+        self._scoring.start()
+        self._others.start()
 
     def look(self) -> None:
         """Start again what died, when its pause is over.
@@ -89,37 +100,25 @@ class Supervisor:
         """
         with self._turn:
             now = time.monotonic()
-            for child in self.children:
-                code = child.look(now)
-                if code is not None:
-                    extra = {"child": child.name, "exit_code": code, "pause_seconds": child.pause_seconds}
-                    logger.error("child_died", extra=extra)
-                    if child.name == "scoring" and code == BAD_START:
-                        raise Refused(f"scoring cannot start: {self._last_reason(child)}")
-                if child.is_due(now):
-                    child.start(self._log(child))
+            refusing = self._scoring.look(now)
+            if refusing is not None:
+                raise Refused(f"scoring cannot start: {_last_reason(refusing)}")
+            self._others.look(now)
+            self._others.start_due(now)
 
     def stop(self) -> None:
         """Stop scoring, then let the shipper drain its log, then the judge."""
         with self._turn:
-            for child in self.children:
-                child.stop(GRACE_SECONDS)
-            self._socket.close()
+            self._scoring.stop(GRACE_SECONDS)
+            for child in self._others.children:
+                child.tell_to_stop()
+                child.wait(GRACE_SECONDS)
+            self._sockets.close()
 
     def tail(self, lines: int = 15) -> str:
         """The end of scoring's log, for people who wonder."""
-        log = self._log(self.children[0])
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.is_file() else ""
-
-    def _log(self, child: Child) -> Path:
-        return self._folder.path / "logs" / f"{child.name}.log"
-
-    def _last_reason(self, child: Child) -> str:
-        lines = self._log(child).read_text(errors="replace").splitlines()
-        try:
-            return str(json.loads(lines[-1])["reason"])
-        except (IndexError, ValueError, KeyError, TypeError):
-            return f"see {self._log(child)}"
+        log = self.children[0].log
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log and log.is_file() else ""
 
     def _source(self) -> Path:
         """The code of the Bento that the folder's link points at now."""
@@ -128,25 +127,38 @@ class Supervisor:
             raise NotFound(f"{self._folder.path} holds no Bento to serve; build one with `gauntlet package`")
         return source
 
-    def _scoring(self, judge_port: int, scoring_only: bool) -> Child:
+    def _workers(self, settings: Settings, count: int | None, judge_port: int, scoring_only: bool) -> Workers:
+        path = self._folder.path
         environment = {
-            "GAUNTLET_FOLDER": str(self._folder.path),
+            "GAUNTLET_FOLDER": str(path),
             "GAUNTLET_BENTO": str(self._folder.bento),
-            "GAUNTLET_WORKER": "scoring",
             "BENTOML_HOME": str(self._folder.bentoml),
+            **self._variables,
         }
         if not scoring_only:
             environment["GAUNTLET_JUDGE_URL"] = f"http://127.0.0.1:{judge_port}"
-        arguments = ("--fd", str(self._socket.fileno()))
-        return Child("scoring", "service.entry", arguments, environment, self._source, self._socket)
+        return make_workers(
+            settings,
+            self._sockets,
+            count=count or settings.workers,
+            code=self._source,
+            environment=environment,
+            logs=self._logs,
+        )
 
     def _shipper(self) -> Child:
-        return Child("shipper", "gauntlet", ("ship", *self._in_folder()), {}, lambda: CODE)
+        return Child(
+            "shipper", "gauntlet", ("ship", *self._in_folder()), {}, lambda: CODE, log=self._logs / "shipper.log"
+        )
 
     def _judge(self, port: int, policy: Path | None) -> Child:
         rules = () if policy is None else ("--policy", str(policy.resolve()))
         arguments = ("judge", "--host", "127.0.0.1", "--port", str(port), *rules, *self._in_folder())
-        return Child("judge", "gauntlet", arguments, {}, lambda: CODE)
+        return Child("judge", "gauntlet", arguments, {}, lambda: CODE, log=self._logs / "judge.log")
+
+    @property
+    def _logs(self) -> Path:
+        return self._folder.path / "logs"
 
     def _in_folder(self) -> tuple[str, str]:
         return "--folder", str(self._folder.path)
@@ -159,6 +171,8 @@ def serve(
     port: int = 3000,
     policy: Path | None = None,
     scoring_only: bool = False,
+    workers: int | None = None,
+    admin_port: int | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> int:
     """Serve the folder's Bento until SIGTERM or SIGINT.
@@ -168,7 +182,9 @@ def serve(
         host: Address to listen on.
         port: Port to listen on; 0 for any.
         policy: The judge's rules; None for the default ones.
-        scoring_only: Serve in this very process, without shipper and judge, as a container does.
+        scoring_only: Serve without shipper and judge, as a container does; one worker is this very process.
+        workers: How many scoring processes share the port; None: as GAUNTLET_WORKERS says.
+        admin_port: Port of the metrics; None: as the settings say, and any where `port` is 0.
         announce: Gets one line for people when it begins; stderr where none is given.
 
     Returns:
@@ -181,8 +197,8 @@ def serve(
     """
     say = announce or _say
     if scoring_only:
-        return _serve_alone(folder, host, port)
-    supervisor = Supervisor(folder, host=host, port=port, policy=policy)
+        return _serve_alone(folder, host, port, workers, admin_port)
+    supervisor = Supervisor(folder, host=host, port=port, policy=policy, workers=workers, admin_port=admin_port)
     log_to_stderr("serve")
     stop = stop_at_signals()
     try:
@@ -196,16 +212,26 @@ def serve(
 
 
 @contextmanager
-def serving(
+def serving(folder: Folder, **options: Any) -> Iterator[str]:
+    """Serve the folder's Bento while the block runs; gives the base URL once scoring is ready. See `supervised`."""
+    with supervised(folder, **options) as supervisor:
+        yield supervisor.url
+
+
+@contextmanager
+def supervised(
     folder: Folder,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     policy: Path | None = None,
     scoring_only: bool = False,
+    workers: int | None = None,
+    admin_port: int | None = None,
+    scoring: Mapping[str, str] | None = None,
     ready_seconds: float = 60.0,
-) -> Iterator[str]:
-    """Serve the folder's Bento while the block runs; gives the base URL once scoring is ready.
+) -> Iterator[Supervisor]:
+    """Serve the folder's Bento while the block runs; gives the supervisor once scoring is ready.
 
     Args:
         folder: The installation's folder.
@@ -213,21 +239,33 @@ def serving(
         port: Port to listen on; 0 for any.
         policy: The judge's rules; None for the default ones.
         scoring_only: Start scoring alone.
+        workers: How many scoring processes share the port; None: as GAUNTLET_WORKERS says.
+        admin_port: Port of the metrics; None: as the settings say, and any where `port` is 0.
+        scoring: Variables for scoring beside this process's own.
         ready_seconds: How long scoring may take.
 
     Raises:
-        Unavailable: The port cannot be had, or scoring is not ready in time; the message ends with its log.
+        Unavailable: A port cannot be had, or scoring is not ready in time; the message ends with its log.
         NotFound: There is no Bento to serve.
         Refused: The Bento cannot be served.
     """
-    supervisor = Supervisor(folder, host=host, port=port, policy=policy, scoring_only=scoring_only)
+    supervisor = Supervisor(
+        folder,
+        host=host,
+        port=port,
+        policy=policy,
+        scoring_only=scoring_only,
+        workers=workers,
+        admin_port=admin_port,
+        scoring=scoring,
+    )
     over = threading.Event()
     keeper = threading.Thread(target=_keep, args=(supervisor, over), name="supervisor", daemon=True)
     try:
         supervisor.start()
         _wait_until_ready(supervisor, ready_seconds)
         keeper.start()
-        yield supervisor.url
+        yield supervisor
     finally:
         over.set()
         if keeper.is_alive():
@@ -242,20 +280,49 @@ def write_first_experiment(folder: Folder, *, now: datetime) -> None:
         write_experiment(folder.experiment, first_experiment(roles.champion.digest, now=now))
 
 
-def _serve_alone(folder: Folder, host: str, port: int) -> int:
+def _serve_alone(folder: Folder, host: str, port: int, workers: int | None, admin_port: int | None) -> int:
     prepare()
     from service.entry import run
-    from service.settings import read_settings
 
     path = folder.path.resolve()
-    settings = read_settings(folder=path, bento=Folder(path).bento, host=host, port=port)
+    given = {} if workers is None else {"workers": workers}
+    settings = read_settings(folder=path, bento=Folder(path).bento, host=host, port=port, **given)
     os.environ.setdefault("BENTOML_HOME", str(Folder(path).bentoml))
-    listening = listen(host, port)
+    sockets = _listen(settings, port, admin_port)
     if settings.experiment_file is None:
         write_first_experiment(Folder(path), now=datetime.now(UTC))
     log_to_stderr("scoring")
-    run(settings, listening)
+    if settings.workers > 1:
+        environment = {"GAUNTLET_FOLDER": str(path), "GAUNTLET_BENTO": str(settings.bento)}
+        return keep_workers(settings, sockets, environment, CODE)
+    run(settings, sockets.clients, sockets.admin)
     return 0
+
+
+def _listen(settings: Settings, port: int, admin_port: int | None) -> Sockets:
+    """Take both ports, or none."""
+    if admin_port is None:
+        admin_port = settings.admin_port if port else 0
+    with ExitStack() as undo:
+        clients = undo.enter_context(listen(settings.host, port))
+        admin = listen(settings.admin_host or settings.host, admin_port, "--admin-port")
+        undo.pop_all()
+    return Sockets(clients, admin)
+
+
+def _url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _last_reason(child: Child) -> str:
+    if child.log is None or not child.log.is_file():
+        return "it left no log"
+    lines = child.log.read_text(errors="replace").splitlines()
+    try:
+        return str(json.loads(lines[-1])["reason"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return f"see {child.log}"
 
 
 def _keep(supervisor: Supervisor, over: threading.Event) -> None:

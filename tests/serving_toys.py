@@ -12,15 +12,18 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from bentos.artifact import (
+    Binned,
     Blessing,
     Categorical,
     Contract,
     Encoder,
     Labels,
     Numeric,
+    Reference,
     RiskBand,
     add_blessing,
     dump_contract,
+    dump_json,
     load_artifact,
     write_files,
 )
@@ -43,6 +46,19 @@ CONTRACT = Contract(
     protected=("senior",),
     risk_bands=(RiskBand(name="low", from_probability=0.0), RiskBand(name="high", from_probability=0.6)),
 )
+REFERENCE = Reference(
+    n=100,
+    features=(
+        Binned(name="tenure", edges=(2.0, 24.0), bins=("below 2", "2 to 24", "24 and above"), counts=(20, 50, 30)),
+        Binned(name="charges", edges=(70.5,), bins=("below 70.5", "70.5 and above", "missing"), counts=(40, 50, 10)),
+        Binned(name="contract", bins=("Month-to-month", "One year", "Two year", "unseen"), counts=(50, 30, 20, 0)),
+        Binned(name="senior", bins=("0", "1", "unseen"), counts=(80, 20, 0)),
+    ),
+    score=Binned(
+        name="score", edges=(0.3, 0.6), bins=("below 0.3", "0.3 to 0.6", "0.6 and above"), counts=(60, 30, 10)
+    ),
+)
+"""How the toys' training looked."""
 FEATURES = {"tenure": 3, "charges": 70.5, "contract": "One year", "senior": 0}
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW_MICROS = 1_772_366_400_000_000
@@ -84,7 +100,7 @@ def write_artifact(
         "contract.json": dump_contract(contract),
         "estimator.skops": b"toy",
         "model.onnx": make_onnx(probability, slope=slope, width=width),
-        "reference.json": b"{}",
+        "reference.json": dump_json(REFERENCE),
         "training.json": b"{}",
     }
     return write_files(folder, files)

@@ -1,8 +1,8 @@
-"""Scoring an encoded row with `model.onnx`: one session, and for single rows one buffer that is bound to it."""
+"""Scoring encoded rows with `model.onnx`: one session, and for live rows one matrix that is bound to it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ OUTPUT = "probabilities"
 
 
 class Scorer:
-    """One model, ready to score. Not for several threads at once: the buffer of single rows is shared.
+    """One model, ready to score. Not for several threads at once: the matrix that is bound is shared.
 
     Attributes:
         width: How many columns a row has.
@@ -30,28 +30,42 @@ class Scorer:
         if [i.name for i in inputs] != [INPUT] or OUTPUT not in outputs:
             raise ArtifactDamaged(f"model.onnx must read {INPUT!r} and give {OUTPUT!r}")
         self.width = int(inputs[0].shape[1])
-        self._row = np.zeros((1, self.width), dtype=np.float32)
-        self._binding = self._session.io_binding()
-        self._bind(self._row)
+        self._rows = np.zeros((1, self.width), dtype=np.float32)
+        self._bound: dict[int, tuple[onnxruntime.IOBinding, NDArray[np.float32], tuple[Any, ...]]] = {}
 
-    def _bind(self, row: NDArray[np.float32]) -> None:
-        import onnxruntime
+    def bind(self, rows: NDArray[np.float32]) -> None:
+        """Let `score_first` and `score_bound` read this matrix, whose content the caller changes between calls.
 
-        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(row)
-        self._probabilities = np.zeros((1, 2), dtype=np.float32)
-        self._output = onnxruntime.OrtValue.ortvalue_from_numpy(self._probabilities)
-        self._binding.bind_ortvalue_input(INPUT, self._input)
-        self._binding.bind_ortvalue_output(OUTPUT, self._output)
-
-    def bind_row(self, row: NDArray[np.float32]) -> None:
-        """Let `score_bound` read this row, whose content the caller changes between calls: shape (1, width)."""
-        self._row = row
-        self._bind(row)
+        Args:
+            rows: Shape (n_rows, width), contiguous.
+        """
+        self._rows = rows
+        self._bound = {}
 
     def score_bound(self) -> float:
-        """The positive class's probability for the bound row as it is now."""
-        self._session.run_with_iobinding(self._binding)
-        return float(self._probabilities[0, 1])
+        """The positive class's probability for the first bound row as it is now."""
+        return self.score_first(1)[0]
+
+    def score_first(self, n: int) -> list[float]:
+        """The positive class's probability for each of the first `n` bound rows as they are now.
+
+        Binding spares a call what onnxruntime spends on looking at inputs and making outputs; one is kept for each `n`.
+        """
+        binding, probabilities, _ = self._bound.get(n) or self._bind_first(n)
+        self._session.run_with_iobinding(binding)
+        found: list[float] = probabilities[:, 1].tolist()
+        return found
+
+    def _bind_first(self, n: int) -> tuple[onnxruntime.IOBinding, NDArray[np.float32], tuple[Any, ...]]:
+        import onnxruntime
+
+        probabilities = np.zeros((n, 2), dtype=np.float32)
+        values = tuple(onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in (self._rows[:n], probabilities))
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(INPUT, values[0])
+        binding.bind_ortvalue_output(OUTPUT, values[1])
+        self._bound[n] = (binding, probabilities, values)
+        return self._bound[n]
 
     def score(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The positive class's probability of each row.

@@ -1,4 +1,4 @@
-# The image of the Jobs (train, gate) and of the MLflow server: everything that makes or judges a model, nothing that serves.
+# The image of the Jobs (train, gate, score-file) and of the MLflow server: what makes, judges or applies models in files.
 #
 #   docker build -f k8s/images/jobs.Dockerfile -t gauntlet-jobs:local .
 #
@@ -17,10 +17,11 @@ RUN python -m venv /uv \
     && rm -r /uv
 COPY gauntlet.py ./
 COPY bentos bentos
+COPY service service
 COPY training training
 COPY validation validation
 # Whatever umask the checkout was made under.
-RUN chmod -R a+rX gauntlet.py bentos training validation
+RUN chmod -R a+rX gauntlet.py bentos service training validation
 # One thread: a Job has the cores that its limits say, and linear algebra would start a thread for each core of the node.
 ENV PATH=/app/.venv/bin:$PATH \
     HOME=/tmp \

@@ -29,5 +29,5 @@ ENV PATH=/app/.venv/bin:$PATH \
     OTEL_SDK_DISABLED=true \
     GAUNTLET_HOST=0.0.0.0
 USER 10001:10001
-EXPOSE 3000
+EXPOSE 3000 3001
 CMD ["python", "-m", "service.entry"]

@@ -23,7 +23,7 @@ from bentos.folder import Folder
 from bentos.packing import Packed, package
 from bentos.registry import Registry, Version, open_registry
 from service.demo.traffic import Customer, experiment_of
-from service.experiment import Experiment, read_experiment, set_split, start_shadow, write_experiment
+from service.scoring.experiment import Experiment, read_experiment, set_split, start_shadow, write_experiment
 from service.store import Store, open_store
 from service.supervisor import serving
 from training.data import Data, data_of, read_data
@@ -172,7 +172,8 @@ class Stage:
     def serving(self) -> Iterator[str]:
         """Serve the packed Bento with shipper and judge, as `gauntlet serve` does; gives the URL."""
         self._progress("starting the service")
-        with serving(self.folder, port=self._port, policy=self.folder.policy) as url:
+        told_ahead = {"GAUNTLET_OBSERVED_AHEAD_SECONDS": str(2 * self.policy.maturity_window // 1_000_000 + 172_800)}
+        with serving(self.folder, port=self._port, policy=self.folder.policy, scoring=told_ahead) as url:
             yield url
 
     def shadow(self, url: str, challenger: Version, *, salt: str) -> None:

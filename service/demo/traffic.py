@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
 
 from bentos.artifact import Value
 from bentos.errors import Unavailable
@@ -102,7 +103,8 @@ async def _ask_all(url: str, customers: Sequence[Customer]) -> list[Answer]:
 
         async def one(customer: Customer) -> Answer:
             body = {"customer_id": customer.customer_id, "features": customer.features}
-            return Answer(**_answered(await client.post("/v1/score", json=body)))
+            answered = _answered(await client.post("/v1/score", json=body))
+            return msgspec.convert(answered, type=Answer)
 
         return await _bounded(one, customers)
 

@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from bentos.errors import InvalidSetting, Refused, Unavailable
+from bentos.errors import InvalidSetting, Unavailable
 from service.store import tables
+from service.store.earlier import read_as_absent
+from service.store.migrating import check_version, find_version, migrate
+from service.store.partitions import PARTITIONED, KnownMonths, Month, make_partition, months_ahead
+
+logger = logging.getLogger("gauntlet.store")
 
 _WAIT_SECONDS = 10
 _SCHEMA_LOCK = 0x6761756E  # any number that is ours alone: "gaun"
 _WRITES = "gauntlet_writes"
+_FIRST_PARTITIONED = 2
+_NOWHERE = (0, 0)
 
 
 class Store:
     """An open store. Safe for several threads.
 
+    Before each transaction it is looked at: whether SQLite's file is still the one that was opened, and, after any
+    failure, whether the schema is still there. A store that was replaced by an empty one gets its tables again.
+
     Attributes:
         name: Its address without the password, for messages.
+        schema: The schema that it has; `tables.SCHEMA_VERSION`, or one beside it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, may_migrate: bool = True) -> None:
         self._engine = engine
         self.name = engine.url.render_as_string(hide_password=True)
+        self.schema = 0
+        self._may_migrate = may_migrate
+        self._file = None if self.is_postgresql else Path(str(engine.url.database))
+        self._identity: tuple[int, int] | None = None
+        self._months = KnownMonths()
+        self._turn = threading.RLock()
+        sa.event.listen(engine, "before_execute", self._rewrite, retval=True)
 
     @property
     def is_postgresql(self) -> bool:
@@ -41,26 +66,34 @@ class Store:
 
         Raises:
             Unavailable: The store does not answer, or is locked.
+            Refused: It was replaced by one that this Gauntlet cannot use.
         """
-        with self._translated(), self._engine.connect() as connection, connection.begin():
-            yield connection
+        with self._translated():
+            self._look()
+            with self._transaction() as connection:
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is written whole or not at all. On SQLite it is the only one that writes.
 
+        Once it has ended without an error, what it wrote survives a power cut, whatever the server's settings.
+
         Raises:
             Unavailable: The store does not answer, or is locked.
+            Refused: It was replaced by one that this Gauntlet cannot use.
         """
-        with (
-            self._translated(),
-            self._engine.connect().execution_options(**{_WRITES: True}) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        with self._translated():
+            self._look()
+            with self._transaction(writes=True) as connection:
+                yield connection
+
+    def has(self, thing: sa.Table | sa.Column[Any]) -> bool:
+        """Whether the schema that the store has holds a table or column of ours."""
+        return int(thing.info.get("since", 1)) <= self.schema
 
     def insert_new(self, connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
-        """Insert the rows whose key is not there yet.
+        """Insert the rows whose key is not there yet. For thousands of rows there is `loading.load`.
 
         Returns:
             How many were inserted.
@@ -76,37 +109,115 @@ class Store:
         if self.is_postgresql:  # on SQLite a writing transaction is alone anyway
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK, sa.func.hashtext(what))))
 
+    def make_partitions(self, months: set[Month], *, now: datetime) -> None:
+        """Make the partitions of these months, of this one and of the next two, in a transaction of their own.
+
+        On SQLite there are none. Rows of a month without one stand in the default partition until it is made.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        if not self.is_postgresql or self.schema < _FIRST_PARTITIONED:
+            return
+        wanted = self._months.missing(months | months_ahead(now))
+        if not wanted:
+            return
+        with self.writing() as connection:
+            self.lock(connection, "partitions")
+            for month in sorted(wanted):
+                for table in PARTITIONED:
+                    make_partition(connection, table, month)
+        self._months.add(wanted)
+
     def close(self) -> None:
         """Let go of every connection."""
         self._engine.dispose()
+
+    def _look(self) -> None:
+        """See that the store is the one that was opened; open it anew if it is not."""
+        with self._turn:
+            is_same = self._identity == self._identity_now()
+            if is_same and self.schema >= tables.SCHEMA_VERSION:  # one that is behind may be migrated at any moment
+                return
+            if self._identity is not None and not is_same:
+                logger.warning("store_replaced", extra={"store": self.name})
+                self._engine.dispose()
+            self._months.forget()
+            before = self._identity_now()
+            self.schema = self._prepare()
+            # Replaced in between, it must not pass for the one that was prepared.
+            self._identity = self._identity_now() if before == _NOWHERE else before
+
+    def _identity_now(self) -> tuple[int, int] | None:
+        """Which file SQLite's name leads to; None for none, and for PostgreSQL."""
+        if self._file is None:
+            return None
+        try:
+            found = self._file.stat()
+        except OSError:
+            return _NOWHERE
+        return found.st_dev, found.st_ino
+
+    def _prepare(self) -> int:
+        """Bring the schema up to date if that is needed and allowed; gives its version."""
+        with self._transaction() as connection:
+            found = find_version(connection, self.name)
+        if found < tables.SCHEMA_VERSION and self._may_migrate:
+            with self._transaction(writes=True) as connection:
+                self.lock(connection, "schema")
+                found = find_version(connection, self.name)  # another may have done it meanwhile
+                if found < tables.SCHEMA_VERSION:
+                    logger.info("store_migrating", extra={"store": self.name, "schema_version": found})
+                    found = migrate(connection, found)
+        check_version(found, self.name)
+        return found
+
+    @contextmanager
+    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
+            if writes and self.is_postgresql:
+                connection.exec_driver_sql(_DURABLE)
+            yield connection
+
+    def _rewrite(self, _connection: Any, statement: Any, many: Any, values: Any, _options: Any) -> Any:
+        """What is asked of an earlier schema is asked in its terms."""
+        if 0 < self.schema < tables.SCHEMA_VERSION:
+            statement = read_as_absent(statement, self.has)
+        return statement, many, values
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as e:
+        except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as e:
+            self.schema = 0  # it may come back as another: look again before the next transaction
             text = " ".join(str(getattr(e, "orig", None) or e).split())
             raise Unavailable(f"the store {self.name} does not answer: {text[:300]}") from e
 
 
-def open_store(url: str) -> Store:
-    """Open the store at an SQLAlchemy URL and make its tables if they are not there.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+
+
+def open_store(url: str, *, migrate: bool = True) -> Store:
+    """Open the store at an SQLAlchemy URL and bring its tables up to date.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
+        migrate: Whether this process may make and change tables. Without it a store that is one schema behind is used
+            as it is.
 
     Raises:
         InvalidSetting: The URL is none of these.
         Unavailable: The store does not answer, is locked, or its file cannot be made.
-        Refused: A newer Gauntlet made its tables.
+        Refused: Its schema is further away than this Gauntlet can bridge.
     """
-    store = Store(_engine(url))
+    store = Store(_engine(url), may_migrate=migrate)
     try:
-        _make_tables(store)
+        with store.reading():
+            return store
     except BaseException:
         store.close()
         raise
-    return store
 
 
 def _engine(url: str) -> Engine:
@@ -116,6 +227,7 @@ def _engine(url: str) -> Engine:
         raise InvalidSetting(f"the store's address is not a URL; it must be {_ALLOWED}") from e
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         parsed = parsed.set(drivername="postgresql+psycopg")
+        logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of what it raises
         return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": _WAIT_SECONDS})
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.database in (None, "", ":memory:"):
         raise InvalidSetting(f"the store cannot be {parsed.render_as_string()!r}; it must be {_ALLOWED}")
@@ -132,34 +244,28 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 would begin transactions by its own rules
     cursor = connection.cursor()
     try:
-        cursor.execute("PRAGMA journal_mode=WAL")  # readers and the one writer do not wait for each other
+        _use_wal(cursor)  # readers and the one writer do not wait for each other
         cursor.execute("PRAGMA synchronous=FULL")  # a shipped segment is deleted after the commit: it must be on disk
+        cursor.execute("PRAGMA cache_size=-32768")  # 32 MiB: the index by customer is written all over
     finally:
         cursor.close()
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Switch to the write-ahead log; SQLite does not wait here for others who open the same new file, so we do."""
+    until = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
     # Taking the write lock at once waits for its turn; taking it later fails where another has written meanwhile.
     is_writing = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
-
-
-def _make_tables(store: Store) -> None:
-    with store.writing() as connection:
-        store.lock(connection, "schema")
-        found = _schema_version(connection)
-        if found is not None and found > tables.SCHEMA_VERSION:
-            raise Refused(
-                f"the store {store.name} has schema version {found}, and this Gauntlet knows versions up to "
-                f"{tables.SCHEMA_VERSION}; use the Gauntlet that made it, or another store"
-            )
-        tables.metadata.create_all(connection)
-        if found is None:
-            connection.execute(tables.schema_version.insert().values(version=tables.SCHEMA_VERSION))
-
-
-def _schema_version(connection: Connection) -> int | None:
-    if not sa.inspect(connection).has_table(tables.schema_version.name):
-        return None
-    found: int | None = connection.execute(sa.select(sa.func.max(tables.schema_version.c.version))).scalar()
-    return found

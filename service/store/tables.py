@@ -1,6 +1,14 @@
-"""The store's tables, the same on SQLite and PostgreSQL. Times are microseconds since 1970 UTC."""
+"""The store's tables, the same on SQLite and PostgreSQL. Times are microseconds since 1970 UTC.
+
+These are the names and types that queries are made of. The tables themselves are made and changed by the scripts in
+`migrations/`, and a test compares the two. A schema may only be added to: columns that an older Gauntlet does not know
+have a default in the database, and ours carry in `info` since which schema they are there and what a row without them
+means. So the Gauntlet of schema N runs on N-1 and on N+1 (`migrating.py` says how).
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -9,23 +17,37 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
     Table,
     Text,
+    false,
+    text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The schema that this Gauntlet is written for: the number of the last script in `migrations/`."""
 
 metadata = MetaData()
 
-# PostgreSQL would order ids by the database's language; the ledger's digests need one order everywhere.
+# PostgreSQL would order ids by the database's language; the ledger's digests need one order everywhere, and so do the
+# partitions, whose bounds are ids: a UUIDv7 in lower case sorts by its time.
 _Id = String().with_variant(String(collation="C"), "postgresql")
 _Micros = BigInteger()
 # SQLite numbers rows by itself only in an INTEGER primary key.
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
+
+def _added(since: int, name: str, kind: Any, *, absent: Any = None, default: Any = None) -> Column[Any]:
+    """A column that schemas before `since` lack; a row without it means what `absent` says."""
+    info = {"since": since, "absent": absent}
+    return Column(name, kind, nullable=absent is None, server_default=default, info=info)
+
+
+# What the Gauntlet of schema 1 looks at. It runs on schema 2, so that is still 1; a schema that is too much for it
+# raises the number.
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
 predictions = Table(
@@ -48,8 +70,30 @@ predictions = Table(
     Column("challenger_positive", Boolean),
     Column("features", Text, nullable=False),  # JSON
     Column("landed_at", _Micros, nullable=False),  # by the shipper's clock; only the count of late rows reads it
-    Index("predictions_by_time", "experiment", "at"),
-    Index("predictions_by_customer", "experiment", "customer_id", "at", "prediction_id"),
+    _added(2, "enrolment", String, absent="enrolled", default="enrolled"),
+    _added(2, "no_treatment", Boolean, absent=False, default=false()),
+    _added(2, "latency_us", BigInteger),
+    _added(2, "request_id", String),
+    _added(2, "trace_id", String),
+    _added(2, "client", String),
+    postgresql_partition_by="RANGE (prediction_id)",
+)
+Index("predictions_by_time", predictions.c.experiment, predictions.c.at)
+Index("predictions_by_customer", predictions.c.experiment, predictions.c.customer_id, predictions.c.at)
+
+LONG_UNDER_WAY = 3_600_000_000
+"""An hour in microseconds: a prediction that took longer to land stands in an index of its own, almost empty, in which
+the late ones are found."""
+
+is_long_under_way = predictions.c.landed_at - predictions.c.at > text(str(LONG_UNDER_WAY))
+"""The condition of that index; a query uses it where it says the same."""
+
+Index(
+    "predictions_long_under_way",
+    predictions.c.experiment,
+    predictions.c.at,
+    postgresql_where=is_long_under_way,
+    sqlite_where=is_long_under_way,
 )
 
 # Every truth that was told is kept; which one counts depends on the moment from which one looks.
@@ -63,6 +107,21 @@ outcomes = Table(
     Column("landed_at", _Micros, nullable=False),
     PrimaryKeyConstraint("prediction_id", "observed_at", "received_at", "positive"),
     Index("outcomes_by_landing", "landed_at"),
+    postgresql_partition_by="RANGE (prediction_id)",
+)
+
+# The same action at the same time is the same treatment, whenever and however often it is told.
+treatments = Table(
+    "treatments",
+    metadata,
+    Column("prediction_id", _Id, nullable=False),
+    Column("action", _Id, nullable=False),
+    Column("taken_at", _Micros, nullable=False),
+    Column("received_at", _Micros, nullable=False),
+    Column("landed_at", _Micros, nullable=False),
+    PrimaryKeyConstraint("prediction_id", "action", "taken_at"),
+    info={"since": 2},
+    postgresql_partition_by="RANGE (prediction_id)",
 )
 
 # How far each spool has been shipped. Every record made before the watermark is in the store.
@@ -75,6 +134,21 @@ spools = Table(
     Column("offset", BigInteger, nullable=False),
     Column("watermark", _Micros, nullable=False),
     Column("lost_at", _Micros),  # given up by an audited entry: it no longer keeps cohorts open
+    _added(2, "mark", BigInteger),  # a checksum of the bytes before the offset: is it still the same segment?
+)
+
+# Lines that are no record, where the file beside the segments could not be written.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("worker", String, nullable=False),
+    Column("spool_id", String, nullable=False),
+    Column("segment", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("line", LargeBinary, nullable=False),
+    Column("landed_at", _Micros, nullable=False),
+    PrimaryKeyConstraint("worker", "spool_id", "segment", "offset"),
+    info={"since": 2},
 )
 
 # The ledger. Rows are added and never changed.

@@ -228,9 +228,11 @@ class Answer:
         return json.loads(self.text)
 
 
-def ask(url: str, body: Any = None, *, host: str | None = None, seconds: float = 10) -> Answer:
-    """GET a URL, or POST a body to it as JSON; every status is an answer."""
+def ask(url: str, body: Any = None, *, host: str | None = None, key: str | None = None, seconds: float = 10) -> Answer:
+    """GET a URL, or POST a body to it as JSON, with an API key where one is given; every status is an answer."""
     headers = {"content-type": "application/json", **({"host": host} if host else {})}
+    if key is not None:
+        headers["authorization"] = f"Bearer {key}"
     data = None if body is None else json.dumps(body).encode()
     request = Request(url, data=data, headers=headers)
     try:

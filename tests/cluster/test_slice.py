@@ -20,7 +20,7 @@ from cluster_tools import IMAGES, ROOT, Answer, Kube, Step, TestCluster, ask, st
 from bentos.artifact import Contract, Numeric, load_artifact
 from bentos.roles import BentoRoles, find_artifact, read_roles
 from service import metric_names
-from service.experiment import (
+from service.scoring.experiment import (
     Experiment,
     dump_experiment,
     first_experiment,
@@ -46,6 +46,7 @@ class Installation:
     kube: Kube
     roles: BentoRoles
     contract: Contract
+    key: str
 
     def experiment(self) -> Experiment:
         """The experiment file as the ConfigMap holds it."""
@@ -67,13 +68,17 @@ class Installation:
         """Write another revision and wait until every replica says that it holds."""
         self.write(dump_experiment(to))
         wait_for(
-            lambda: {ask(f"{url}/v1/experiment").json()["revision"] for url in self.replicas()} == {to.revision},
+            lambda: {self.ask(f"{url}/v1/experiment").json()["revision"] for url in self.replicas()} == {to.revision},
             f"not every replica came to revision {to.revision}",
         )
 
     def score(self, customer: str, *, url: str, host: str | None = None) -> Answer:
         """Score a customer of the contract's own making."""
-        return ask(f"{url}/v1/score", {"customer_id": customer, "features": features_of(self.contract)}, host=host)
+        return self.ask(f"{url}/v1/score", {"customer_id": customer, "features": features_of(self.contract)}, host=host)
+
+    def ask(self, url: str, body: Any = None, *, host: str | None = None) -> Answer:
+        """Ask as a client who has a key."""
+        return ask(url, body, host=host, key=self.key)
 
 
 def features_of(contract: Contract) -> dict[str, Any]:
@@ -107,11 +112,13 @@ def installation(
     roles = read_roles(context / "src" / "roles.json")
     with step("two replicas ready"):
         images = {"gauntlet-jobs": jobs, "gauntlet-scoring": scoring}
+        key = gauntlet("keys", "add", "admin", "tests", "--folder", home).strip()
+        kube("create", "secret", "generic", "gauntlet-api-keys", f"--from-file={home / 'keys'}")
         kube("create", "-k", write_experiment(place / "experiment", kube, roles.champion.digest))
         kube("apply", "-k", write_overlay(place / "serving", kube, images, replicas=REPLICAS))
         kube("rollout", "status", "deployment/gauntlet", "--timeout=120s")
     contract = load_artifact(find_artifact(roles.champion, (context / "models",))).contract
-    yield Installation(kube, roles, contract)
+    yield Installation(kube, roles, contract, key)
     cluster.remove("gauntlet-scoring", scoring)  # it holds this run's models; the other is kept for the next run
 
 
@@ -164,7 +171,11 @@ def write_kustomization(folder: Path, kube: Kube, **content: Any) -> Path:
 
 def metric(url: str, name: str) -> float:
     """The value of a metric without labels, on one replica."""
-    lines = [line for line in ask(f"{url}/metrics").text.splitlines() if line.startswith(f"{name} ")]
+    lines = [
+        line
+        for line in ask(f"{url.removesuffix(':3000')}:3001/metrics").text.splitlines()
+        if line.startswith(f"{name} ")
+    ]
     return float(lines[0].split()[-1])
 
 
@@ -191,7 +202,7 @@ def test_two_replicas_serve_the_champion_alone_at_first(installation: Installati
     champion = installation.roles.champion.digest
     for url in installation.replicas():
         assert ask(f"{url}/readyz").status == 200
-        said = ask(f"{url}/v1/experiment").json()
+        said = installation.ask(f"{url}/v1/experiment").json()
         assert (said["mode"], said["revision"], said["champion"]["digest"]) == ("off", 1, champion)
 
 
@@ -211,8 +222,13 @@ def test_the_ingress_leads_to_public_routes_only(installation: Installation, pat
     assert ask(f"{INGRESS}{path}", host=HOST).status == 404
 
 
+def test_without_a_key_nobody_is_answered(installation: Installation) -> None:
+    for answer in (ask(f"{INGRESS}/v1/score", {"features": {}}, host=HOST), ask(f"{INGRESS}/v1/experiment", host=HOST)):
+        assert (answer.status, answer.json()["title"]) == (401, "An API key is needed")
+
+
 def test_bad_input_through_the_ingress_is_a_problem_that_names_the_field(installation: Installation) -> None:
-    answer = ask(f"{INGRESS}/v1/score", {"customer_id": "1", "features": {"Nonsense": 1}}, host=HOST)
+    answer = installation.ask(f"{INGRESS}/v1/score", {"customer_id": "1", "features": {"Nonsense": 1}}, host=HOST)
     assert 400 <= answer.status < 500
     assert "Nonsense" in answer.text
 
@@ -223,7 +239,7 @@ def test_a_shadow_is_seen_by_both_replicas_and_returned_by_none(installation: In
         now = datetime.now(UTC)
         installation.change(start_shadow(installation.experiment(), challenger, now=now, salt="cluster", lead=LEAD))
     for url in installation.replicas():
-        said = ask(f"{url}/v1/experiment").json()
+        said = installation.ask(f"{url}/v1/experiment").json()
         assert (said["mode"], said["challenger"]["digest"]) == ("shadow", challenger)
         assert {installation.score(f"c{i}", url=url).json()["variant"] for i in range(20)} == {"champion"}
 
@@ -252,7 +268,7 @@ def test_replicas_switch_at_the_instant_and_not_before(installation: Installatio
         f"not every replica read revision {later.revision}",
     )
     for url in installation.replicas():
-        assert ask(f"{url}/v1/experiment").json()["revision"] == before.revision
+        assert installation.ask(f"{url}/v1/experiment").json()["revision"] == before.revision
 
 
 def test_a_bad_experiment_file_keeps_the_last_good_one(installation: Installation, step: Step) -> None:

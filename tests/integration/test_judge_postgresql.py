@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
-import socket
-import subprocess
 import threading
+import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
+from postgresql_toys import running_server
 
 from bentos.errors import Unavailable
 from service.micros import to_micros
-from service.records import Outcome, Prediction
-from service.shipper import Shipped, ship
-from service.spool import Spool
-from service.store import open_store, tables
+from service.prediction_log.records import Outcome, Prediction
+from service.prediction_log.shipper import Shipped, ship
+from service.prediction_log.spool import Spool
+from service.store import open_store
 from validation.judge.closing import close_cohorts, count_late, provisional_cohorts, read_ledger
 from validation.judge.policy import load_policy
 from validation.judge.status import count_logged
@@ -31,63 +28,20 @@ DEADLINE = START + timedelta(days=31)
 POLICY = load_policy(Path(__file__).parents[2] / "validation" / "policies" / "online.yaml")
 
 
-def server_programs() -> Path | None:
-    found = shutil.which("initdb")
-    candidates = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((path for path in reversed(candidates) if (path / "initdb").exists()), None)
-
-
-def somebody_else() -> dict[str, int]:
-    """PostgreSQL refuses to run as root."""
-    if os.geteuid() != 0:
-        return {}
-    for name in ("postgres", "nobody"):
-        try:
-            found = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return {"user": found.pw_uid, "group": found.pw_gid}
-    pytest.skip("PostgreSQL does not run as root, and there is nobody else here")
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed (initdb is neither on PATH nor in /usr/lib/postgresql)")
-    as_user = somebody_else()
-    place = Path("/tmp") / f"gauntlet-postgresql-{os.getpid()}"
-    place.mkdir()
-    if as_user:
-        os.chown(place, as_user["user"], as_user["group"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data, log = place / "data", place / "log"
-    control = [programs / "pg_ctl", "-D", data, "-w"]
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": place, **as_user}
+def server():
     try:
-        subprocess.run([programs / "initdb", "-D", data, "-U", "gauntlet", "-A", "trust", "-E", "UTF8"], **quiet)
-        subprocess.run([*control, "-l", log, "-o", f"-h 127.0.0.1 -p {port} -k {place}", "start"], **quiet)
-        try:
-            yield f"postgresql://gauntlet@127.0.0.1:{port}"
-        finally:
-            subprocess.run([*control, "-m", "fast", "stop"], **quiet)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+        with running_server() as server:
+            yield server
+    except LookupError as e:
+        pytest.skip(str(e))
 
 
 @pytest.fixture
 def store(server, request):
-    name = f"db_{abs(hash(request.node.name)):x}"
-    maker = sa.create_engine(
-        f"{server}/postgres".replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
-    )
-    with maker.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    maker.dispose()
-    store = open_store(f"{server}/{name}")
-    store.url = f"{server}/{name}"
+    url = server.make_database(f"db_{zlib.crc32(request.node.name.encode()):x}")
+    store = open_store(url)
+    store.url = url
     yield store
     store.close()
 
@@ -211,29 +165,6 @@ def test_a_cohort_closes_once_and_late_rows_stay_late(store, tmp_path):
     assert read_ledger(store, "e") == closed
 
 
-def test_opening_by_many_at_once_makes_one_schema(server, store):
-    with store.writing() as connection:
-        tables.metadata.drop_all(connection)
-    opened, problems = [], []
-
-    def open_it():
-        try:
-            opened.append(open_store(store.url))
-        except Exception as e:
-            problems.append(e)
-
-    threads = [threading.Thread(target=open_it) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for one in opened:
-        one.close()
-    assert problems == []
-    with store.reading() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(tables.schema_version)).scalar_one() == 1
-
-
 def test_a_server_that_is_away_is_unavailable(server):
     with pytest.raises(Unavailable, match="does not answer"):
-        open_store(f"{server}/no_such_database")
+        open_store(f"{server.url}/no_such_database")

@@ -19,9 +19,9 @@ import sqlalchemy as sa
 
 from bentos.errors import InvalidPolicy, InvalidSetting
 from bentos.folder import Folder
-from service.experiment import first_experiment, start_shadow, write_experiment
-from service.records import Outcome
-from service.spool import Spool
+from service.prediction_log.records import Outcome
+from service.prediction_log.spool import Spool
+from service.scoring.experiment import first_experiment, start_shadow, write_experiment
 from service.store import open_store, tables
 from validation.judge.process import run_judge
 
@@ -42,7 +42,7 @@ RUN_SHIPPER = """
 import sys
 from pathlib import Path
 from bentos.folder import Folder
-from service.shipper import run_shipper
+from service.prediction_log.shipper import run_shipper
 from service.store import open_store
 folder = Folder(Path(sys.argv[1]))
 run_shipper(folder.spool, open_store(folder.store_url), interval_seconds=float(sys.argv[2]))
@@ -172,7 +172,7 @@ def test_kill_9_of_a_shipper_loses_and_doubles_nothing(folder):
 
 
 def stop_after_drain(folder) -> int:
-    from service.shipper import run_shipper
+    from service.prediction_log.shipper import run_shipper
 
     store = open_store(folder.store_url)
     run_shipper(folder.spool, store, once=True)

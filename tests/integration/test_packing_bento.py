@@ -1,19 +1,12 @@
 """Packing with the real `bentoml build`: what is in it, what is refused, and that `bentoml serve` serves it."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import msgspec
 import pytest
 import yaml
-from packing_toys import ToyRegistry
+from packing_toys import ToyRegistry, bentoml_serving
 from serving_toys import CONTRACT, FEATURES, NOW
 
 from bentos import packing
@@ -21,7 +14,8 @@ from bentos.errors import ArtifactDamaged, BadInput, NotBlessed, Refused
 from bentos.folder import Folder
 from bentos.packing import package
 from bentos.roles import find_artifact, read_roles
-from service.records import Prediction
+from service.http.keys import add_key
+from service.prediction_log.records import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +54,7 @@ def test_the_bento_holds_the_service_and_nothing_else(folder):
     files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
     assert {"service/app.py", "service/entry.py", "bentos/artifact/scorer.py", "roles.json", "bentofile.yaml"} <= files
     assert {name.partition("/")[0] for name in files} == {"service", "bentos", "roles.json", "bentofile.yaml"}
-    assert not [name for name in files if "demo" in name or name.endswith(".pyc")]
+    assert not [name for name in files if "demo" in name or name.startswith("service/files") or name.endswith(".pyc")]
 
 
 def test_the_image_installs_what_the_lock_says(folder):
@@ -160,14 +154,15 @@ def test_a_damaged_model_is_refused_by_file(registry, tmp_path):
 
 
 def test_plain_bentoml_serve_answers_the_same_routes(packed, folder, tmp_path):
-    with _bentoml_serve(folder, tmp_path) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with bentoml_serving(folder, tmp_path) as (url, admin), httpx.Client(base_url=url, timeout=30) as client:
         answer = client.post("/v1/score", json={"customer_id": "a", "features": FEATURES})
         assert (answer.status_code, answer.json()["variant"]) == (200, "champion")
         assert answer.json()["model"]["digest"] == packed.champion.digest
         assert client.post("/v1/score", json={"features": {}}).status_code == 422
         experiment = client.get("/v1/experiment").json()
         assert (experiment["mode"], experiment["revision"]) == ("off", 0)
-        assert "gauntlet_predictions_total" in client.get("/metrics").text
+        assert "gauntlet_predictions_total" in httpx.get(f"{admin}/metrics").text
+        assert client.get("/metrics").status_code == 404
         assert "tenure" in client.get("/docs").text
         for path in ("/livez", "/readyz", "/healthz", "/schema.json"):
             assert client.get(path).status_code == 200
@@ -176,44 +171,23 @@ def test_plain_bentoml_serve_answers_the_same_routes(packed, folder, tmp_path):
     assert msgspec.json.decode(spool.read_bytes(), type=Prediction).prediction_id == answer.json()["prediction_id"]
 
 
-class _bentoml_serve:  # noqa: N801
-    """`bentoml serve` of the folder's Bento, as a user starts it, on a free port."""
+def test_bentoml_serve_asks_for_keys_unless_it_is_told_that_it_listens_on_loopback(packed, folder, tmp_path):
+    keys = tmp_path / "keys"
+    key = add_key(keys, "score", "tests")
+    with bentoml_serving(folder, tmp_path, GAUNTLET_HOST=None, GAUNTLET_KEYS_FOLDER=str(keys)) as (url, _):
+        answer = httpx.post(f"{url}/v1/score", json={"features": FEATURES})
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        headers = {"authorization": f"Bearer {key}"}
+        assert httpx.post(f"{url}/v1/score", json={"features": FEATURES}, headers=headers).status_code == 200
+        assert httpx.get(f"{url}/docs").status_code == 200
 
-    def __init__(self, folder, tmp_path):
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
-        environment = {
-            **os.environ,
-            "BENTOML_HOME": str(folder.bentoml),
-            "BENTOML_DO_NOT_TRACK": "true",
-            "GAUNTLET_SPOOL_FOLDER": str(tmp_path / "spool"),
-        }
-        self.log = tmp_path / "bentoml.log"
-        command = [str(Path(sys.executable).with_name("bentoml")), "serve", str(folder.bento), "--port", str(self.port)]
-        with self.log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [*command, "--host", "127.0.0.1"], cwd=tmp_path, env=environment, stdout=file, stderr=file
-            )
 
-    def __enter__(self):
-        url = f"http://127.0.0.1:{self.port}"
-        until = time.monotonic() + 120
-        while time.monotonic() < until and self.process.poll() is None:
-            try:
-                if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
-                    return url
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.1)
-        self.__exit__()
-        raise AssertionError(self.log.read_text())
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
+def test_no_route_reads_a_pickle(packed, folder, tmp_path):
+    opened = tmp_path / "opened"
+    poison = b"cposix\nsystem\n(S'touch " + str(opened).encode() + b"'\ntR."
+    with bentoml_serving(folder, tmp_path) as (url, _), httpx.Client(base_url=url, timeout=30) as client:
+        for path in ("/", "/v1/score", "/v1/score/batch", "/v1/outcomes", "/schema.json", "/Gauntlet", "/docs"):
+            for kind in ("application/vnd.bentoml+pickle", "application/octet-stream", "application/json"):
+                headers = {"content-type": kind, "payload-container": "Pickle"}
+                assert 400 <= client.post(path, content=poison, headers=headers).status_code < 500
+    assert not opened.exists()

@@ -7,7 +7,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,45 +14,25 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from serving_toys import FEATURES, make_bento
+from serving_processes import installation, is_alive, pids_of, score, until_answered, wait_for
+from serving_toys import FEATURES
 
 from bentos.errors import NotFound, Refused, Unavailable
 from bentos.folder import Folder
-from service.experiment import new_salt, read_experiment, set_split, start_shadow, write_experiment
-from service.records import Prediction
-from service.routing import assign_variant
-from service.supervisor import Supervisor, serving, write_first_experiment
+from service.prediction_log.records import Prediction
+from service.scoring.experiment import new_salt, read_experiment, set_split, start_shadow, write_experiment
+from service.scoring.routing import assign_variant
+from service.supervisor import Supervisor, serving, supervised, write_first_experiment
 
 NO_LEAD = timedelta(0)
-
-
-def installation(path, probabilities=(0.3, 0.7)):
-    """A folder with a Bento of toys."""
-    folder = Folder(path)
-    digests = make_bento(path / "packed", probabilities)
-    folder.bento.symlink_to(path / "packed")
-    return folder, digests
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     folder, digests = installation(tmp_path_factory.mktemp("running"))
-    with serving(folder, scoring_only=True) as url, httpx.Client(base_url=url, timeout=10) as client:
+    with supervised(folder, scoring_only=True) as found, httpx.Client(base_url=found.url, timeout=10) as client:
+        client.admin_url = found.admin_url
         yield folder, digests, client
-
-
-def wait_for(condition, seconds=20):
-    """Wait until something is true; only its never becoming true is a failure."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.02)
-
-
-def score(client, customer):
-    response = client.post("/v1/score", json={"customer_id": customer, "features": FEATURES})
-    assert response.status_code == 200, response.text
-    return response.json()
 
 
 def change(folder, client, make):
@@ -94,17 +73,17 @@ def test_a_bad_experiment_file_changes_nothing_and_shows(running):
     folder, _, client = running
     good = folder.experiment.read_bytes()
     folder.experiment.write_text("mode: [")
-    wait_for(lambda: "gauntlet_experiment_file_valid 0.0" in client.get("/metrics").text)
+    wait_for(lambda: "gauntlet_experiment_file_valid 0.0" in httpx.get(f"{client.admin_url}/metrics").text)
     assert score(client, "a")
     folder.experiment.write_bytes(good)
-    wait_for(lambda: "gauntlet_experiment_file_valid 1.0" in client.get("/metrics").text)
+    wait_for(lambda: "gauntlet_experiment_file_valid 1.0" in httpx.get(f"{client.admin_url}/metrics").text)
 
 
 def test_bad_input_is_a_problem_that_names_the_field(running):
     _, _, client = running
     response = client.post("/v1/score", json={"features": {**FEATURES, "tenure": 1000}})
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "tenure")
-    huge = client.post("/v1/outcomes", content=b"[" * 2_000_000, headers={"content-type": "application/json"})
+    huge = client.post("/v1/outcomes", content=b"[" * 9_000_000, headers={"content-type": "application/json"})
     assert huge.status_code == 413
 
 
@@ -120,45 +99,20 @@ def test_scoring_that_is_killed_is_started_again_on_the_same_port(tmp_path):
     with serving(folder, scoring_only=True) as url:
         with httpx.Client(base_url=url, timeout=30) as client:
             first = score(client, "a")["prediction_id"]
-        (pid,) = _pids_of(folder)
+        (pid,) = pids_of(folder)
         os.kill(pid, signal.SIGKILL)
-        second = _until_answered(url)
-        assert _pids_of(folder) != [pid]
+        second = until_answered(url)
+        assert pids_of(folder) != [pid]
     lines = [line for path in folder.spool.glob("*/*.jsonl") for line in path.read_bytes().splitlines()]
     logged = [msgspec.json.decode(line, type=Prediction).prediction_id for line in lines]
     assert {first, second} <= set(logged)
-
-
-def _until_answered(url):
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            with httpx.Client(base_url=url, timeout=30) as client:
-                return score(client, "b")["prediction_id"]
-        except httpx.HTTPError:  # the connection that the killed process held
-            time.sleep(0.02)
-    raise AssertionError("scoring never answered again")
-
-
-def _pids_of(folder):
-    """Processes that were started for this folder's scoring, by their environment."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (process / "environ").read_bytes().split(b"\0")
-            command = (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if f"GAUNTLET_FOLDER={folder.path.resolve()}".encode() in environment and b"service.entry" in command:
-            found.append(int(process.name))
-    return found
 
 
 PARENT = """
 import sys
 from pathlib import Path
 from bentos.folder import Folder
-from service.supervisor import Supervisor, serving, write_first_experiment
+from service.supervisor import Supervisor, serving, supervised, write_first_experiment
 with serving(Folder(Path(sys.argv[1])), scoring_only=True) as url:
     print(url, flush=True)
     sys.stdin.read()
@@ -172,19 +126,10 @@ def test_scoring_ends_with_the_process_that_started_it(tmp_path):
         [sys.executable, "-c", PARENT, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as parent:
         assert parent.stdout.readline().startswith(b"http://127.0.0.1:")
-        (pid,) = _pids_of(folder)
+        (pid,) = pids_of(folder)
         parent.kill()
-    wait_for(lambda: not _is_alive(pid))
+    wait_for(lambda: not is_alive(pid))
     wait_for(lambda: "scoring_stopped" in (folder.path / "logs" / "scoring.log").read_text())
-
-
-def _is_alive(pid):
-    """Whether a process runs; one that ended and that nobody waited for does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def test_a_port_in_use_is_named(tmp_path):
@@ -246,47 +191,45 @@ def test_a_service_that_is_not_ready_in_time_ends_with_its_log(tmp_path):
 DUMPING = """
 import atexit, json, sys
 from pathlib import Path
-atexit.register(lambda: Path(sys.argv[1]).write_text(json.dumps(sorted(sys.modules))))
+def installed():
+    places = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+    return sorted({name.partition(".")[0] for name, place in places.items() if "site-packages" in place})
+atexit.register(lambda: Path(sys.argv[1]).write_text(json.dumps(installed())))
 from service.entry import main
-sys.exit(main(["--fd", sys.argv[2]]))
+sys.exit(main(["--fd", sys.argv[2], "--admin-fd", sys.argv[3]]))
 """
-HEAVY = {
-    "sklearn",
-    "mlflow",
-    "pandas",
-    "sqlalchemy",
-    "shap",
-    "scipy",
-    "matplotlib",
-    "bentoml",
-    "fastapi",
-    "training",
-    "validation",
+CARRIED = {
+    *("numpy", "onnxruntime", "msgspec", "yaml", "_yaml"),
+    *("pydantic", "pydantic_core", "pydantic_settings", "annotated_types", "typing_extensions", "typing_inspection"),
+    *("uvicorn", "httptools", "uvloop", "click", "dotenv"),
+    *("watchfiles", "anyio", "a2wsgi", "_distutils_hack"),
 }
+"""Every installed package that a scoring worker may import before somebody asks for more. The last line is what uvicorn
+and the installer bring where they find it."""
 
 
 def test_scoring_carries_nothing_heavy_and_ends_with_0(tmp_path):
     folder, _ = installation(tmp_path)
     environment = {**os.environ, "GAUNTLET_BENTO": str(folder.bento), "GAUNTLET_SPOOL_FOLDER": str(folder.spool)}
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        command = [sys.executable, "-c", DUMPING, str(tmp_path / "modules"), str(listening.fileno())]
-        process = subprocess.Popen(
-            command, env=environment, pass_fds=[listening.fileno()], stderr=subprocess.PIPE, text=True
-        )
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as admin:
+        url, admin_url = (f"http://127.0.0.1:{one.getsockname()[1]}" for one in (listening, admin))
+        files = [listening.fileno(), admin.fileno()]
+        command = [sys.executable, "-c", DUMPING, str(tmp_path / "modules"), *map(str, files)]
+        process = subprocess.Popen(command, env=environment, pass_fds=files, stderr=subprocess.PIPE, text=True)
         try:
             with httpx.Client(base_url=url, timeout=60) as client:
                 assert score(client, "a")["variant"] == "champion"
                 assert client.get("/v1/experiment").json()["revision"] == 0
-                assert client.get("/metrics").status_code == 200
+                assert client.get(f"{admin_url}/metrics").status_code == 200
         finally:
             process.terminate()
             log = process.communicate(timeout=60)[1]
     assert process.returncode == 0
-    loaded = {name.partition(".")[0] for name in json.loads((tmp_path / "modules").read_text())}
+    loaded = set(json.loads((tmp_path / "modules").read_text()))
     assert {"onnxruntime", "msgspec", "uvloop", "httptools"} <= loaded
-    assert not loaded & HEAVY
-    assert [json.loads(line)["event"] for line in log.splitlines()] == ["scoring_started", "scoring_stopped"]
+    assert loaded - CARRIED == set()
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert events == ["scoring_started", "scoring_draining", "scoring_stopped"]
 
 
 def test_gauntlet_serve_ships_what_was_answered_asks_the_judge_and_ends_with_0(tmp_path):

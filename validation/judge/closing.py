@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -89,29 +89,99 @@ def provisional_cohorts(store: Store, experiment_id: str, policy: OnlinePolicy, 
 def count_late(store: Store, experiment_id: str) -> int:
     """How many first predictions and truths of closed cohorts landed after the closing, and so change nothing.
 
+    The ledger says which few rows to look at, and indexes find them: what landed is not read through at each look.
+
     Raises:
         Unavailable: The store does not answer.
     """
-    p, o, cohorts = tables.predictions, tables.outcomes, tables.cohorts
-    # 0 where the cohort has no row in the ledger: it was closed without this customer.
-    closed_at = sa.func.coalesce(
-        sa.select(sa.func.min(cohorts.c.closed_at))
-        .where(cohorts.c.experiment == experiment_id, cohorts.c.start <= p.c.at, cohorts.c.end > p.c.at)
-        .scalar_subquery(),
-        0,
-    )
     with store.reading() as connection:
         closed_through = _closed_through(connection, experiment_id)
         if closed_through is None:
             return 0
-        of_closed = [*_enrolled(p, experiment_id), p.c.at < closed_through, ~_has_earlier(experiment_id)]
-        predictions = sa.select(sa.func.count()).where(*of_closed, p.c.landed_at > closed_at)
-        truths = (
-            sa.select(sa.func.count())
-            .select_from(o.join(p, o.c.prediction_id == p.c.prediction_id))
-            .where(*of_closed, o.c.landed_at > closed_at)
+        queries = _late_in_gaps(experiment_id, closed_through)
+        closings = _Closings(*connection.execute(_closing_times(experiment_id)).one())
+        if closings.first is not None:
+            queries += [_late_predictions(experiment_id, closings), _late_truths(experiment_id, closings)]
+        return sum(connection.execute(query).scalar_one() for query in queries)
+
+
+class _Closings(NamedTuple):
+    """What the ledger says of all closings of an experiment: microseconds, None where there is none."""
+
+    first: int | None
+    least_delay: int
+    length: int
+    start: int
+    end: int
+
+
+def _closing_times(experiment_id: str) -> sa.Select[Any]:
+    """The first closing, the shortest time from a cohort's end to it, every cohort's length, and from when to when."""
+    c, least = tables.cohorts.c, sa.func.min
+    times = (least(c.closed_at), least(c.closed_at - c.end), least(c.end - c.start), least(c.start), sa.func.max(c.end))
+    return sa.select(*times).where(c.experiment == experiment_id)
+
+
+def _closed_at(experiment_id: str, closings: _Closings) -> sa.ScalarSelect[Any]:
+    """When the cohort of a prediction was closed; NULL where it has no row in the ledger."""
+    p, c = tables.predictions, tables.cohorts.c
+    start = p.c.at // closings.length * closings.length
+    closed_at = sa.select(sa.func.min(c.closed_at)).where(c.experiment == experiment_id, c.start == start)
+    return closed_at.correlate(p).scalar_subquery()
+
+
+def _late_predictions(experiment_id: str, closings: _Closings) -> sa.Select[tuple[int]]:
+    """First predictions that landed after their cohort's closing."""
+    p = tables.predictions
+    # What is late was under way longer than any closing took; if that is an hour, an index holds little else. Both
+    # ends of the time are named, because SQLite would take another index otherwise.
+    long = [tables.is_long_under_way] if closings.least_delay >= tables.LONG_UNDER_WAY else []
+    return sa.select(sa.func.count()).where(
+        *long,
+        p.c.at >= closings.start,
+        p.c.at < closings.end,
+        p.c.landed_at > _closed_at(experiment_id, closings),
+        *_enrolled(p, experiment_id),
+        ~_has_earlier(experiment_id),
+    )
+
+
+def _late_truths(experiment_id: str, closings: _Closings) -> sa.Select[tuple[int]]:
+    """Truths of first predictions that landed after the cohort's closing; looks at what landed after the first one."""
+    p, o = tables.predictions, tables.outcomes
+    # Counting keeps the order in which it is looked at: a join may begin with all predictions.
+    of_closed = (
+        sa.select(sa.func.count())
+        .where(
+            p.c.prediction_id == o.c.prediction_id,
+            *_enrolled(p, experiment_id),
+            o.c.landed_at > _closed_at(experiment_id, closings),
+            ~_has_earlier(experiment_id),
         )
-        return sum(connection.execute(query).scalar_one() for query in (predictions, truths))
+        .correlate(o)
+        .scalar_subquery()
+    )
+    return sa.select(sa.func.count()).where(o.c.landed_at > closings.first, of_closed > 0)
+
+
+def _late_in_gaps(experiment_id: str, closed_through: int) -> list[sa.Select[tuple[int]]]:
+    """Predictions and truths of cohorts without a row in the ledger: they were closed without these customers."""
+    p, o, c = tables.predictions, tables.outcomes, tables.cohorts.c
+    edges = (
+        sa.select(c.start, c.end)
+        .where(c.experiment == experiment_id)
+        .distinct()
+        .union_all(
+            sa.select(sa.literal(0), sa.literal(0)), sa.select(sa.literal(closed_through), sa.literal(closed_through))
+        )
+    )
+    edge = edges.subquery()
+    following = sa.func.lead(edge.c.start).over(order_by=(edge.c.start, edge.c.end))
+    gap = sa.select(edge.c.end.label("begin"), following.label("end")).subquery()
+    predictions = gap.join(p, (p.c.at >= gap.c.begin) & (p.c.at < gap.c.end) & (gap.c.begin < gap.c.end))
+    truths = predictions.join(o, o.c.prediction_id == p.c.prediction_id)
+    first = [*_enrolled(p, experiment_id), ~_has_earlier(experiment_id)]
+    return [sa.select(sa.func.count()).select_from(rows).where(*first) for rows in (predictions, truths)]
 
 
 def _shipped_until(connection: Connection, moment: int) -> int | None:
@@ -187,9 +257,10 @@ def _has_earlier(experiment_id: str) -> sa.ColumnElement[bool]:
 
 
 def _enrolled(p: Any, experiment_id: str) -> list[sa.ColumnElement[bool]]:
-    """Who takes part: live customers who were scored while a challenger was on trial."""
+    """Who takes part: live customers who were scored while a challenger was on trial, and enrolled."""
     return [
         p.c.experiment == experiment_id,
+        p.c.enrolment == "enrolled",
         p.c.purpose == "live",
         p.c.customer_id.is_not(None),
         p.c.challenger.is_not(None),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from service.records import Mode, Variant
+from service.prediction_log.records import Mode, Variant
 from validation.judge.policy import OnlinePolicy
 
 

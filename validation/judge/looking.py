@@ -9,8 +9,8 @@ import msgspec
 
 from bentos.errors import InvalidSetting
 from bentos.folder import Folder
-from service.experiment import Experiment, read_experiment
-from service.shipper import ship
+from service.prediction_log.shipper import ship
+from service.scoring.experiment import Experiment, read_experiment
 from service.store import Store
 from validation.judge.audit import describe, read_changes
 from validation.judge.closing import count_late, provisional_cohorts, read_ledger
@@ -18,7 +18,15 @@ from validation.judge.policy import OnlinePolicy, load_policy
 from validation.judge.verdict import Verdict, judge
 
 
-def look(folder: Folder, *, store: Store, policy_path: Path, as_of: datetime | None, now: datetime) -> Verdict:
+def look(
+    folder: Folder,
+    *,
+    store: Store,
+    policy_path: Path,
+    as_of: datetime | None,
+    now: datetime,
+    challenger: str | None = None,
+) -> Verdict:
     """Judge the current experiment of an installation.
 
     What stands in the folder's spool is shipped first, so that every answered request is seen. The ledger is read and
@@ -30,6 +38,7 @@ def look(folder: Folder, *, store: Store, policy_path: Path, as_of: datetime | N
         policy_path: The online policy.
         as_of: Look from this later moment: cohorts that will have matured by then count provisionally.
         now: The moment, with a time zone.
+        challenger: Digest of the one whose trial is looked at, where several are on trial.
 
     Raises:
         NotFound: There is no experiment file or no policy.
@@ -40,7 +49,7 @@ def look(folder: Folder, *, store: Store, policy_path: Path, as_of: datetime | N
     """
     if as_of is not None and as_of < now:
         raise InvalidSetting(f"as-of is {as_of.isoformat()}; it must be now or later ({now.isoformat()})")
-    policy, experiment = load_policy(policy_path), read_experiment(folder.experiment)
+    policy, experiment = load_policy(policy_path), read_experiment(folder.experiment).focused(challenger)
     ship(folder.spool, store, now=now)
     return judge_experiment(store, experiment, policy, as_of=as_of)
 

@@ -17,7 +17,7 @@ import msgspec
 
 from bentos.errors import GauntletError, InvalidPolicy, InvalidSetting
 from bentos.folder import Folder
-from service.experiment import read_experiment
+from service.scoring.experiment import Experiment, read_experiment
 from service.stopping import Stop, stop_at_signals
 from service.store import Store
 from validation.judge.closing import close_cohorts
@@ -86,6 +86,11 @@ def step(folder: Folder, store: Store, policy: OnlinePolicy, *, now: datetime) -
         GauntletError: Experiment file or store cannot be used.
     """
     experiment = read_experiment(folder.experiment)
+    first, *further = [_judge_trial(store, trial, policy, now=now) for trial in experiment.trials]
+    return msgspec.structs.replace(first, further=tuple(further))
+
+
+def _judge_trial(store: Store, experiment: Experiment, policy: OnlinePolicy, *, now: datetime) -> Status:
     try:
         for cohort in close_cohorts(store, experiment.id, policy, now=now):
             _LOG.info("cohort_closed", extra={"experiment": cohort.experiment, "start": cohort.start})

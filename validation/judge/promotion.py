@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from bentos.artifact import check_blessing, read_blessing
 from bentos.errors import (
     GauntletError,
@@ -27,8 +25,15 @@ from bentos.errors import (
 )
 from bentos.folder import Folder
 from bentos.registry import STATUS_TAG, Version
-from service.experiment import Experiment, changing, read_experiment, stop, swap_roles, write_experiment
 from service.micros import to_micros
+from service.scoring.experiment import (
+    Experiment,
+    changing,
+    end_trial,
+    read_experiment,
+    swap_roles,
+    write_experiment,
+)
 from service.store import Store
 from validation.judge.audit import Change, read_changes, record, settle
 from validation.judge.looking import look
@@ -74,6 +79,7 @@ def promote(
     now: datetime,
     lead: timedelta,
     as_of: datetime | None = None,
+    challenger: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Change:
     """Make the challenger champion, if the verdict is PROMOTE. Asked again, it finishes what the registry had refused.
@@ -88,6 +94,7 @@ def promote(
         now: The moment, with a time zone.
         lead: How long from now the new roles begin to hold, so that every replica has read them.
         as_of: Judge from this later moment; the audit row then says provisional.
+        challenger: Digest of the one that is meant, where several are on trial.
         sleep: Waits between attempts at the registry.
 
     Returns:
@@ -104,7 +111,8 @@ def promote(
         if finished.action == "promote" and finished.revision_after == current.revision:
             return finished
     _require_challenger(current, "promote")
-    verdict = look(folder, store=store, policy_path=policy_path, as_of=as_of, now=now)
+    current = current.focused(challenger)
+    verdict = look(folder, store=store, policy_path=policy_path, as_of=as_of, now=now, challenger=current.challenger)
     if verdict.verdict != "PROMOTE":
         raise NotAllowedByVerdict(f"no promotion: the verdict is {verdict.verdict}: {'; '.join(verdict.reasons)}")
     version = registry.find_by_digest(model, verdict.challenger or "")
@@ -130,6 +138,7 @@ def rollback(
     lead: timedelta,
     reason: str | None = None,
     as_of: datetime | None = None,
+    challenger: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Change:
     """End the challenger's trial: on a verdict of ROLLBACK, or at any time for a person's reason.
@@ -149,10 +158,13 @@ def rollback(
             if finished.action == "rollback" and finished.revision_after == current.revision:
                 return finished
     _require_challenger(current, "roll back")
+    trial = current.focused(challenger)
     if reason is not None and not reason.strip():
         raise InvalidSetting("the reason is empty; it must say why the challenger is rolled back")
     try:
-        verdict: Verdict | None = look(folder, store=store, policy_path=policy_path, as_of=as_of, now=now)
+        verdict: Verdict | None = look(
+            folder, store=store, policy_path=policy_path, as_of=as_of, now=now, challenger=trial.challenger
+        )
     except (GauntletError, OSError):
         if reason is None:
             raise
@@ -162,8 +174,8 @@ def rollback(
             f"no rollback by verdict: it is {verdict.verdict}: {'; '.join(verdict.reasons)}; with a reason of your own "
             "(--reason) it is always allowed"
         )
-    after = msgspec.structs.replace(stop(current, now=now, lead=lead), challenger=None)
-    change = _change("rollback", current, after, verdict, model=model, who=who, now=now, reason=reason)
+    after = end_trial(current, trial.challenger or "", now=now, lead=lead)
+    change = _change("rollback", trial, after, verdict, model=model, who=who, now=now, reason=reason)
     change = _carry_out(folder, store, change, after)
     return _follow(store, registry, change, sleep)
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from service.experiment import Experiment
 from service.micros import to_micros
-from service.records import Mode
+from service.prediction_log.records import Mode
+from service.scoring.experiment import Experiment
 from service.store import Store, tables
 from validation.judge.verdict import Verdict
 
@@ -45,6 +45,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         logged: What the store holds of it.
         verdict: What the evidence allows.
         looked_at: When this was found out.
+        further: The same of every other challenger that is on trial.
     """
 
     experiment: str
@@ -57,6 +58,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     logged: Logged
     verdict: Verdict
     looked_at: datetime
+    further: tuple[Status, ...] = ()
 
 
 def describe_status(store: Store, experiment: Experiment, verdict: Verdict, *, now: datetime) -> Status:

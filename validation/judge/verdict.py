@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from service.experiment import Experiment
-from service.records import Mode
+from service.prediction_log.records import Mode
+from service.scoring.experiment import Experiment
 from validation.judge.evidence import Evidence, weigh
 from validation.judge.ledger import Cohort
 from validation.judge.policy import OnlinePolicy

@@ -48,7 +48,7 @@ def test_no_rows_give_no_scores() -> None:
 
 def test_a_bound_row_is_scored_as_it_is_now() -> None:
     scorer, row = Scorer(model()), np.zeros((1, WIDTH), dtype=np.float32)
-    scorer.bind_row(row)
+    scorer.bind(row)
     assert scorer.score_bound() == 0.5
     row[0] = (1, 2, 3)
     assert scorer.score_bound() == pytest.approx(expected(row)[0], abs=1e-6)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bentos.errors import InvalidExperiment
-from service.experiment import parse_experiment
+from service.scoring.experiment import parse_experiment
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[3]

@@ -12,8 +12,8 @@ import msgspec
 from serving_toys import NOW_MICROS, make_bento
 
 from service.application import Application
-from service.experiment import Experiment, write_experiment
-from service.records import Outcome, Prediction
+from service.prediction_log.records import Record
+from service.scoring.experiment import Experiment, write_experiment
 from service.settings import read_settings
 
 
@@ -35,13 +35,17 @@ class Served:
     def get(self, path: str) -> httpx.Response:
         return self.request("GET", path)
 
-    def records(self) -> list[Prediction | Outcome]:
-        decode = msgspec.json.Decoder(Prediction | Outcome).decode
+    def metrics(self) -> str:
+        """What the admin port exports."""
+        return self.loop.run_until_complete(self._request("GET", "/metrics", application=self.application.admin)).text
+
+    def records(self) -> list[Record]:
+        decode = msgspec.json.Decoder(Record).decode
         files = sorted(self.folder.glob("spool/*/*.jsonl"))
         return [decode(line) for file in files for line in file.read_bytes().splitlines()]
 
-    async def _request(self, method: str, path: str, **options) -> httpx.Response:
-        transport = httpx.ASGITransport(self.application.http)
+    async def _request(self, method: str, path: str, application=None, **options) -> httpx.Response:
+        transport = httpx.ASGITransport(application or self.application.http)
         async with httpx.AsyncClient(transport=transport, base_url="http://toy") as client:
             return await client.request(method, path, **options)
 

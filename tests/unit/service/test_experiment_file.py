@@ -1,12 +1,16 @@
 """The experiment file: what may stand in it, what changes it, and what identifies an experiment."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from bentos.errors import InvalidExperiment, NotFound
-from service.experiment import (
+from service.scoring.experiment import (
+    Further,
+    Pin,
     changing,
     dump_experiment,
     first_experiment,
@@ -21,6 +25,7 @@ from service.experiment import (
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LEAD = timedelta(seconds=5)
+HOUR = timedelta(hours=1)
 CHAMPION, CHALLENGER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
@@ -99,14 +104,14 @@ def test_an_unquoted_time_is_read(split):
         (b"split: 0.25", b"split: a lot", "split"),
         (b"mode: split", b"mode: shadow", "split is 0.25; it must be 0 in mode shadow"),
         (b"mode: split", b"mode: canary", "mode"),
-        (b"revision: 3", b"revision: 0", "revision is 0; it must be 1 or more"),
+        (b"revision: 3", b"revision: 0", "revision is 0; it must be from 1 to 2^63 - 1"),
         (b"05Z", b"05", "time zone"),
-        (b"revision: 3", b"revision: 9223372036854775808", "below 2^63"),
+        (b"revision: 3", b"revision: 9223372036854775808", "from 1 to 2^63 - 1"),
         (b"'2026-01-31T12:00:05Z'", b"2026-02-30T00:00:00Z", "day is out of range"),
         (b"'2026-01-31T12:00:05Z'", b"'0001-01-01T00:00:00+14:00'", "in the year 1"),
         (b"salt: s", b"salt: s\nsalt: t", "'salt' is written twice"),
         (b"salt: s", b"salt: " + b"[" * 3000 + b"]" * 3000, "nested too deeply"),
-        (b"salt: s", b"salt: ''", "salt is empty"),
+        (b"salt: s", b"salt: ''", "salt is ''; any text"),
         (CHALLENGER.encode(), b"churn:2", "challenger is 'churn:2'; it must be an artifact digest"),
         (CHALLENGER.encode(), CHAMPION.encode(), "the same artifact"),
         (b"champion:", b"champoin:", "champ"),
@@ -138,3 +143,53 @@ def test_a_share_outside_its_range_is_refused(shadow, share):
 def test_a_file_that_is_not_there_says_who_makes_it(tmp_path):
     with pytest.raises(NotFound, match="gauntlet serve"):
         read_experiment(tmp_path / "experiment.yaml")
+
+
+def test_a_change_keeps_what_held_before_for_a_day():
+    first = first_experiment(CHAMPION, now=NOW)
+    shadow = start_shadow(first, CHALLENGER, now=NOW + HOUR, salt="s", lead=LEAD)
+    split = set_split(shadow, 0.5, now=NOW + 2 * HOUR, lead=LEAD)
+    assert [phase.revision for phase in split.history] == [1, 2]
+    assert parse_experiment(dump_experiment(split)) == split
+    later = stop(split, now=NOW + 25.5 * HOUR, lead=LEAD)
+    assert [phase.revision for phase in later.history] == [2, 3]  # the first ended more than 24 hours ago
+
+
+def test_a_phase_that_was_replaced_before_it_began_is_no_history():
+    first = first_experiment(CHAMPION, now=NOW)
+    planned = start_shadow(first, CHALLENGER, now=NOW, salt="s", lead=HOUR)
+    undone = stop(planned, now=NOW, lead=LEAD)
+    last = stop(undone, now=NOW + HOUR, lead=LEAD)
+    assert [(phase.revision, phase.mode) for phase in last.history if phase.mode == "shadow"] == []
+
+
+def test_several_challengers_each_have_an_experiment_and_a_split():
+    other = "sha256:" + "c" * 64
+    first = first_experiment(CHAMPION, now=NOW)
+    trial = start_shadow(first, CHALLENGER, other, now=NOW, salt="s", lead=LEAD)
+    assert [digest for digest, _ in trial.challengers] == [CHALLENGER, other]
+    assert trial.experiment_id(CHALLENGER) == trial.id != trial.experiment_id(other)
+    split = set_split(trial, 0.2, now=NOW, lead=LEAD)
+    assert split.challengers == ((CHALLENGER, 0.2), (other, 0.2))
+    assert parse_experiment(dump_experiment(split)) == split
+    assert swap_roles(split, now=NOW, lead=LEAD).further == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"sample": 0.0}, "sample is 0; it must be above 0"),
+        ({"holdout": 1.0}, "holdout is 1; it must be in [0, 1)"),
+        ({"no_treatment": -0.1}, "no_treatment is -0.1"),
+        ({"population_salt": ""}, "population_salt is ''"),
+        ({"salt": "a\nb"}, "salt is 'a\\nb'"),
+        ({"further": (Further(challenger=CHALLENGER),)}, "further names a model that has a role already"),
+        ({"further": (Further(challenger="churn:3"),)}, "further[0].challenger is 'churn:3'"),
+        ({"further": (Further(challenger="sha256:" + "c" * 64, split=2),)}, "further[0].split is 2"),
+        ({"pins": (Pin(variant="winner", customers=("c",)),)}, "pins"),
+    ],
+)
+def test_shares_pins_and_further_challengers_are_checked(split, changes, named):
+    content = dump_experiment(msgspec.structs.replace(split, **changes))
+    with pytest.raises(InvalidExperiment, match=re.escape(named)):
+        parse_experiment(content)

@@ -8,9 +8,17 @@ import pytest
 from serving_toys import CONTRACT, NOW, NOW_MICROS
 
 from bentos.errors import Unavailable
-from service.experiment import Experiment, dump_experiment, first_experiment, set_split, start_shadow, write_experiment
-from service.models import Identity, Model
-from service.watching import ExperimentWatch
+from service.scoring.experiment import (
+    Experiment,
+    dump_experiment,
+    first_experiment,
+    set_split,
+    start_shadow,
+    stop,
+    write_experiment,
+)
+from service.scoring.models import Identity, Model
+from service.scoring.watching import ExperimentWatch
 
 FIRST, SECOND, ABSENT = ("sha256:" + digit * 64 for digit in "abc")
 SECOND_MICROS = 1_000_000
@@ -149,12 +157,66 @@ def test_before_its_first_instant_nothing_is_ready(path):
     assert watch.not_ready(NOW_MICROS + 5 * SECOND_MICROS) is None
 
 
-def test_a_champion_that_the_bento_lacks_is_a_reason_not_to_be_ready(watch, path):
+def test_a_champion_that_the_bento_lacks_leaves_the_last_good_one_answering(watch, path):
     write_experiment(path, off(ABSENT, revision=2))
     watch.poll()
-    assert ABSENT in watch.not_ready(NOW_MICROS)
     assert watch.is_champion_present is False
-    assert watch.roles(NOW_MICROS).revision == 1  # what still arrives is answered by the last good one
+    assert watch.not_ready(NOW_MICROS) is None
+    assert watch.roles(NOW_MICROS).revision == 1
+
+
+def test_a_process_that_starts_without_the_champion_is_not_ready(path):
+    write_experiment(path, stop(off(ABSENT), now=NOW, lead=timedelta(0)))
+    watch = ExperimentWatch(path, MODELS, MODELS[FIRST])
+    watch.poll()
+    assert ABSENT in watch.not_ready(NOW_MICROS)
+    with pytest.raises(Unavailable, match=ABSENT):
+        watch.roles(NOW_MICROS)
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_revision_that_does_not_rise_is_refused_and_the_last_good_one_kept(watch, path, revision):
+    write_experiment(path, shadow(SECOND))
+    watch.poll()
+    write_experiment(path, off(SECOND, revision=revision))
+    watch.poll()
+    assert watch.is_file_valid is False
+    assert (watch.roles(NOW_MICROS).revision, watch.roles(NOW_MICROS).mode) == (2, "shadow")
+
+
+def test_the_same_content_written_again_is_no_change(watch, path):
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(1, 1))
+    watch.poll()
+    assert watch.is_file_valid is True
+
+
+def test_a_process_that_starts_before_an_instant_serves_what_holds_until_then(path):
+    write_experiment(path, shadow(SECOND, lead=timedelta(seconds=5)))
+    watch = ExperimentWatch(path, MODELS, MODELS[FIRST])
+    watch.poll()
+    assert watch.not_ready(NOW_MICROS) is None
+    assert watch.roles(NOW_MICROS).revision == 1
+    assert watch.roles(NOW_MICROS + 5 * SECOND_MICROS).revision == 2
+
+
+def test_a_retry_is_decided_as_the_request_was_on_any_replica(path):
+    hour = timedelta(hours=1)
+    second = start_shadow(off(FIRST), SECOND, now=NOW + hour, salt="salt", lead=timedelta(0))
+    write_experiment(path, set_split(second, 0.5, now=NOW + 2 * hour, lead=timedelta(0)))
+    replica = ExperimentWatch(path, MODELS, MODELS[FIRST])
+    replica.poll()
+    now = NOW_MICROS + 3 * 3600 * SECOND_MICROS
+    found = [replica.roles_at(NOW_MICROS + minutes * 60 * SECOND_MICROS, now).revision for minutes in (30, 90, 150)]
+    assert found == [1, 2, 3]
+    assert replica.roles_at(0, now).revision == 3  # before all that is known: as now
+
+
+def test_without_challengers_nobody_is_on_trial(path):
+    write_experiment(path, shadow(SECOND))
+    watch = ExperimentWatch(path, MODELS, MODELS[FIRST], without_challengers=True)
+    watch.poll()
+    assert (watch.roles(NOW_MICROS).mode, watch.roles(NOW_MICROS).trials) == ("off", ())
 
 
 def test_a_challenger_that_the_bento_lacks_enrols_nobody(watch, path):

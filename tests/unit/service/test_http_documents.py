@@ -9,7 +9,7 @@ from serving_toys import CONTRACT, FEATURES
 
 from bentos.artifact import Encoder, Numeric
 from service import metric_names
-from service.openapi import example_features
+from service.routes.openapi import example_features
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +76,11 @@ def test_the_page_stands_alone(app):
 
 
 def families(app):
-    return {family.name: family for family in text_string_to_metric_families(app.get("/metrics").text)}
+    return {family.name: family for family in text_string_to_metric_families(app.metrics())}
 
 
 def test_metrics_are_those_that_are_named(app):
-    exported = set(re.findall(r"^# TYPE (gauntlet_\w+)", app.get("/metrics").text, flags=re.MULTILINE))
+    exported = set(re.findall(r"^# TYPE (gauntlet_\w+)", app.metrics(), flags=re.MULTILINE))
     named = {value for key, value in vars(metric_names).items() if key.isupper() and isinstance(value, str)}
     assert exported == named == set(metric_names.HELP)
 

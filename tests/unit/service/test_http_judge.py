@@ -52,7 +52,7 @@ def test_what_the_judge_says_stands_beside_what_scoring_knows(tmp_path):
 def test_a_judge_that_does_not_answer_well_is_no_failure(tmp_path, status, body, silent):
     with judge(status, body, silent=silent) as url, served(tmp_path, judge_url=url, judge_timeout_seconds=0.2) as found:
         response = found.get("/v1/experiment")
-        counted = found.get("/metrics").text
+        counted = found.metrics()
     assert (response.status_code, response.json()["judge"]["status"]) == (200, "unavailable")
     assert url in response.json()["judge"]["reason"]
     assert "gauntlet_judge_unanswered_total 1.0" in counted

@@ -7,8 +7,8 @@ import pytest
 from serving_toys import FEATURES
 
 from bentos.errors import GauntletError, InvalidFeatures, Problem, Unavailable
-from service import problems
-from service.http import HttpApplication, Route, answer_error
+from service.http import problems
+from service.http.application import HttpApplication, Route, answer_error
 from service.logs import JsonLines
 
 
@@ -65,7 +65,7 @@ def test_a_crash_is_a_500_that_quotes_nothing(crashing, caplog):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/crash", "headers": []}
+    scope = {"type": "http", "method": "GET", "path": "/crash", "headers": [], "query_string": b""}
     asyncio.run(application(scope, None, send))
     assert sent[0]["status"] == 500
     assert b"Month" not in sent[1]["body"]
@@ -87,5 +87,5 @@ def test_a_client_that_leaves_before_its_body_is_answered_nothing():
     application = HttpApplication(
         [Route("POST", "/x", answer, "")], body_limit_bytes=100, count_request=lambda *_: sent.append("counted")
     )
-    asyncio.run(application({"type": "http", "method": "POST", "path": "/x", "headers": []}, receive, None))
+    asyncio.run(application({"type": "http", "method": "POST", "path": "/x", "headers": [], "query_string": b""}, receive, None))
     assert sent == []

@@ -7,7 +7,7 @@ from serving_toys import CONTRACT, FEATURES, artifact_of, make_bento, write_arti
 from bentos.artifact import RiskBand
 from bentos.errors import ArtifactDamaged, NotFound, Refused
 from bentos.roles import ROLES, BentoRoles, PackedModel, dump_roles, read_roles
-from service.models import find_source, load_models
+from service.scoring.models import find_source, load_models
 
 
 def load(bento):
@@ -17,8 +17,8 @@ def load(bento):
 def test_champion_and_challengers_score_the_same_row(tmp_path):
     digests = make_bento(tmp_path, [0.25, 0.75])
     models = load(tmp_path)
-    models.row.fill(FEATURES)
-    assert [models.by_digest[digest].scorer.score_bound() for digest in digests] == [0.25, 0.75]
+    models.rows.fill(0, FEATURES)
+    assert [models.by_digest[digest].scorer.score_first(1) for digest in digests] == [[0.25], [0.75]]
     assert models.built_in.digest == digests[0]
     assert str(models.by_digest[digests[1]].identity) == "toy:2"
 
@@ -26,10 +26,19 @@ def test_champion_and_challengers_score_the_same_row(tmp_path):
 def test_a_row_does_not_remember_the_one_before(tmp_path):
     make_bento(tmp_path, [0.1], slope=0.01)
     models = load(tmp_path)
-    models.row.fill({**FEATURES, "tenure": 50, "charges": None})
-    models.row.fill({**FEATURES, "tenure": 20})
-    assert models.built_in.scorer.score_bound() == pytest.approx(0.3)
-    assert models.row.values.sum() == pytest.approx(20 + 70.5 + 2)
+    models.rows.fill(0, {**FEATURES, "tenure": 50, "charges": None})
+    models.rows.fill(0, {**FEATURES, "tenure": 20})
+    assert models.built_in.scorer.score_first(1) == pytest.approx([0.3])
+    assert models.rows.values[0].sum() == pytest.approx(20 + 70.5 + 2)
+
+
+def test_rows_are_scored_together_as_they_are_alone(tmp_path):
+    make_bento(tmp_path, [0.1], slope=0.01)
+    models = load(tmp_path)
+    for i in range(10):
+        models.rows.fill(i, {**FEATURES, "tenure": i})
+    assert models.built_in.scorer.score_first(10) == pytest.approx([0.1 + 0.01 * i for i in range(10)])
+    assert models.built_in.scorer.score_first(3) == pytest.approx([0.1, 0.11, 0.12])
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "contract.json", "estimator.skops"])

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from service import routing
-from service.routing import assign_variant, position
+from service.scoring import routing
+from service.scoring.routing import assign_variant, position
 
 SALTS = st.text(min_size=1, max_size=20).filter(lambda text: _is_utf8(text))
 CUSTOMERS = st.text(min_size=1, max_size=40).filter(lambda text: _is_utf8(text))

@@ -4,50 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shipping_toys import NOW, ids, outcome, prediction, rows, spooled, treatment
 
-from bentos.errors import NotFound, Unavailable
-from service import shipper
-from service.micros import to_micros
-from service.records import Outcome, Prediction
-from service.shipper import DEAD_LETTERS, Shipped, give_up_spool, run_shipper, ship
-from service.spool import Spool, segments_of
+from bentos.errors import Unavailable
+from service.prediction_log import chunks, shipper
+from service.prediction_log.lines import encode_line
+from service.prediction_log.segments import segments_of
+from service.prediction_log.shipper import DEAD_LETTERS, Shipped, run_shipper, ship
+from service.prediction_log.spool import Spool
 from service.store import open_store, tables
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def prediction(number: int, **changes) -> Prediction:
-    fields = {
-        "prediction_id": f"p{number}",
-        "at": to_micros(NOW) + number,
-        "customer_id": f"c{number}",
-        "purpose": "live",
-        "experiment": "e",
-        "revision": 2,
-        "mode": "shadow",
-        "split": 0.0,
-        "variant": "champion",
-        "champion": "sha256:a",
-        "challenger": "sha256:b",
-        "champion_probability": 0.25,
-        "challenger_probability": None,
-        "champion_positive": False,
-        "challenger_positive": None,
-        "features": {"tenure": 3.5, "Contract": "Month-to-month", "TotalCharges": None},
-    }
-    return Prediction(**{**fields, **changes})
-
-
-def outcome(number: int, **changes) -> Outcome:
-    fields = {"prediction_id": f"p{number}", "positive": True, "observed_at": number, "received_at": number}
-    return Outcome(**{**fields, **changes})
 
 
 @pytest.fixture
@@ -55,23 +25,6 @@ def store(tmp_path):
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     yield store
     store.close()
-
-
-def spooled(folder, *records, worker="w", **options):
-    spool = Spool(folder, worker, **options)
-    for record in records:
-        spool.append(record)
-    spool.close()
-    return folder
-
-
-def rows(store, table=tables.predictions):
-    with store.reading() as connection:
-        return connection.execute(sa.select(table)).mappings().all()
-
-
-def ids(store, table=tables.predictions):
-    return sorted(row["prediction_id"] for row in rows(store, table))
 
 
 def test_a_record_arrives_with_every_field(tmp_path, store):
@@ -84,6 +37,29 @@ def test_a_record_arrives_with_every_field(tmp_path, store):
     assert {key: row[key] for key in expected} == expected
     (truth,) = rows(store, tables.outcomes)
     assert (truth["prediction_id"], truth["positive"], truth["observed_at"]) == ("p1", False, 1)
+
+
+def test_every_field_of_version_2_arrives(tmp_path, store):
+    own = {
+        "enrolment": "holdout",
+        "no_treatment": True,
+        "latency_us": 123,
+        "request_id": "r",
+        "trace_id": "t",
+        "client": "till",
+    }
+    spooled(tmp_path / "spool", prediction(1, **own), treatment(1, action="retention-email"))
+    assert ship(tmp_path / "spool", store, now=NOW) == Shipped(predictions=1, treatments=1)
+    (row,) = rows(store)
+    assert {key: row[key] for key in own} == own
+    (action,) = rows(store, tables.treatments)
+    assert (action["prediction_id"], action["action"], action["taken_at"]) == ("p1", "retention-email", 1)
+
+
+def test_a_treatment_told_twice_is_one_and_another_action_or_time_is_another(tmp_path, store):
+    told = [treatment(1), treatment(1, received_at=9), treatment(1, action="mail"), treatment(1, taken_at=9)]
+    spooled(tmp_path / "spool", *told)
+    assert ship(tmp_path / "spool", store) == Shipped(treatments=3, duplicates=1)
 
 
 def test_shipping_again_moves_nothing_and_new_lines_are_found(tmp_path, store):
@@ -120,10 +96,10 @@ def test_finished_segments_are_deleted_and_the_one_being_written_stays(tmp_path,
     assert ship(folder, store).predictions == 1
 
 
-LINE = msgspec.json.encode(prediction(7)) + b"\n"
+LINE = encode_line(prediction(7))
 
 
-@pytest.mark.parametrize("kept", [*range(0, len(LINE), 7), len(LINE) - 1])
+@pytest.mark.parametrize("kept", [*range(0, len(LINE), 7), len(LINE) - 2])
 def test_a_cut_line_waits_while_it_may_grow_and_is_a_dead_letter_once_a_new_segment_has_begun(tmp_path, store, kept):
     folder = spooled(tmp_path / "spool", prediction(1))
     with segments_of(folder / "w")[-1].open("ab") as file:
@@ -152,8 +128,12 @@ BAD = [
     b"{}",
     b'{"kind":"else"}',
     b"\xff\xfe",
-    msgspec.json.encode({**msgspec.to_builtins(outcome(1)), "observed_at": "yesterday"}),
-    msgspec.json.encode(outcome(1)).replace(b'"observed_at":1', b'"observed_at":99999999999999999999'),
+    encode_line(prediction(7))[:-1].replace(b"3.5", b"4.5"),
+    encode_line(outcome(1))[:-4] + b'0"}',
+    msgspec.json.encode(outcome(1)),
+    msgspec.json.encode({**msgspec.to_builtins(outcome(1)), "v": 1, "observed_at": "yesterday"}),
+    msgspec.json.encode({**msgspec.to_builtins(outcome(1)), "v": 1, "observed_at": 10**20}),
+    encode_line(outcome(1, observed_at=10**18))[:-1].replace(b"1000000000000000000", b"1" * 19),
 ]
 
 
@@ -161,7 +141,7 @@ BAD = [
 def test_a_line_that_is_no_record_is_kept_aside_and_stops_nothing(tmp_path, store, line):
     folder = spooled(tmp_path / "spool", prediction(1))
     with segments_of(folder / "w")[-1].open("ab") as file:
-        file.write(line + b"\n" + msgspec.json.encode(prediction(2)) + b"\n")
+        file.write(line + b"\n" + encode_line(prediction(2)))
     assert ship(folder, store) == Shipped(predictions=2, bad_lines=1)
     assert ids(store) == ["p1", "p2"]
     assert (folder / "w" / DEAD_LETTERS).read_bytes() == line + b"\n"
@@ -169,7 +149,7 @@ def test_a_line_that_is_no_record_is_kept_aside_and_stops_nothing(tmp_path, stor
 
 
 def test_a_segment_larger_than_a_chunk_is_read_in_several_transactions(tmp_path, store, monkeypatch):
-    monkeypatch.setattr(shipper, "_CHUNK_BYTES", 700)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 700)
     big = prediction(500, features={"note": "x" * 3000})
     folder = spooled(tmp_path / "spool", *(prediction(number) for number in range(10)), big, prediction(501))
     assert ship(folder, store) == Shipped(predictions=12)
@@ -184,7 +164,7 @@ def test_a_shipper_that_dies_before_its_commit_has_moved_nothing_and_the_next_lo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(shipper, "_move_cursor", die)
+        patched.setattr(shipper, "move_cursor", die)
         with pytest.raises(KeyboardInterrupt):
             ship(folder, store)
     assert ids(store) == []
@@ -192,7 +172,7 @@ def test_a_shipper_that_dies_before_its_commit_has_moved_nothing_and_the_next_lo
 
 
 def test_two_shippers_at_once_lose_and_double_nothing(tmp_path, store, monkeypatch):
-    monkeypatch.setattr(shipper, "_CHUNK_BYTES", 2000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 2000)
     folder = tmp_path / "spool"
     numbers = range(400)
     for worker in range(2):
@@ -226,56 +206,6 @@ def test_a_spool_made_again_is_read_from_its_beginning(tmp_path, store):
     assert ship(folder, store).predictions == 40
 
 
-def watermark(store, worker="w"):
-    return next(row["watermark"] for row in rows(store, tables.spools) if row["worker"] == worker)
-
-
-def test_the_watermark_is_the_moment_before_reading_began_and_never_goes_back(tmp_path, store):
-    folder = spooled(tmp_path / "spool", prediction(1))
-    ship(folder, store, now=NOW)
-    assert watermark(store) == to_micros(NOW)
-    ship(folder, store, now=NOW - timedelta(hours=1))
-    assert watermark(store) == to_micros(NOW)
-    ship(folder, store, now=NOW + timedelta(hours=1))
-    assert watermark(store) == to_micros(NOW + timedelta(hours=1))
-
-
-def test_the_watermark_stays_while_lines_are_unread(tmp_path, store, monkeypatch):
-    folder = spooled(tmp_path / "spool", *(prediction(number) for number in range(10)))
-    monkeypatch.setattr(shipper, "_CHUNK_BYTES", 1000)
-    land, calls = shipper._land, []
-
-    def land_once(*arguments):
-        calls.append(1)
-        if len(calls) > 1:
-            raise Unavailable("gone")
-        return land(*arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(shipper, "_land", land_once)
-        with pytest.raises(Unavailable):
-            ship(folder, store, now=NOW)
-    assert 0 < len(ids(store)) < 10
-    assert watermark(store) == 0
-
-
-def test_a_spool_given_up_leaves_an_audit_row_and_comes_back_when_it_ships_again(tmp_path, store):
-    folder = spooled(tmp_path / "spool", prediction(1))
-    ship(folder, store, now=NOW)
-    give_up_spool(store, "w", who="ann", reason="node lost", now=NOW)
-    assert rows(store, tables.spools)[0]["lost_at"] == to_micros(NOW)
-    (row,) = rows(store, tables.audit)
-    assert (row["action"], row["who"], row["subject"], row["reason"]) == ("spool_lost", "ann", "w", "node lost")
-    ship(folder, store, now=NOW)
-    assert rows(store, tables.spools)[0]["lost_at"] is None
-
-
-def test_giving_up_an_unknown_spool_names_the_known_ones(tmp_path, store):
-    ship(spooled(tmp_path / "spool", prediction(1)), store)
-    with pytest.raises(NotFound, match="it knows w"):
-        give_up_spool(store, "x", who="ann", reason="node lost", now=NOW)
-
-
 def test_a_shipper_told_to_stop_drains_first(tmp_path, store):
     folder = spooled(tmp_path / "spool", prediction(1))
     stop = threading.Event()
@@ -283,19 +213,48 @@ def test_a_shipper_told_to_stop_drains_first(tmp_path, store):
     assert run_shipper(folder, store, stop=stop) == Shipped(predictions=1)
 
 
-def test_a_shipper_outlives_a_store_that_is_away(tmp_path, store, monkeypatch):
-    folder, stop = spooled(tmp_path / "spool", prediction(1)), threading.Event()
-    tries, really = [], shipper.ship
+class AwayAtFirst:
+    """A store that does not answer the first times it is written to."""
 
-    def ship_later(*arguments):
-        tries.append(1)
-        if len(tries) < 3:
+    def __init__(self, store, times: int) -> None:
+        self._store = store
+        self._times = times
+
+    def writing(self):
+        self._times -= 1
+        if self._times >= 0:
             raise Unavailable("away")
-        stop.set()
-        return really(*arguments)
+        return self._store.writing()
 
-    monkeypatch.setattr(shipper, "ship", ship_later)
-    assert run_shipper(folder, store, stop=stop, interval_seconds=0.001).predictions == 1
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+class StopAtLast:
+    """Stops once everything has been shipped."""
+
+    def __init__(self, store) -> None:
+        self._store = store
+
+    def wait(self, seconds: float) -> bool:
+        return bool(ids(self._store))
+
+
+def test_a_shipper_outlives_a_store_that_is_away(tmp_path, store, caplog):
+    folder = spooled(tmp_path / "spool", prediction(1))
+    away = AwayAtFirst(store, times=3)
+    assert run_shipper(folder, away, stop=StopAtLast(store), interval_seconds=0.001) == Shipped(predictions=1)
+    assert [record.message for record in caplog.records] == ["ship_failed"] * 3
+    pauses = [record.next_try_seconds for record in caplog.records]
+    assert pauses == [0.002, 0.004, 0.008]
+
+
+def test_a_spool_that_cannot_be_read_keeps_no_other_waiting(tmp_path, store):
+    folder = spooled(tmp_path / "spool", prediction(1), worker="z")
+    (folder / "a" / "000001.jsonl").mkdir(parents=True)
+    with pytest.raises(Unavailable, match=r"cannot be read.*000001\.jsonl"):
+        ship(folder, store)
+    assert ids(store) == ["p1"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
 import sqlalchemy as sa
 
-from bentos.errors import InvalidSetting, Refused, Unavailable
+from bentos.errors import InvalidSetting, Unavailable
 from service.store import SCHEMA_VERSION, open_store, tables
 
 
@@ -23,11 +25,11 @@ def test_opening_makes_the_tables_and_opening_again_finds_them(url):
     store = open_store(url)
     with store.reading() as connection:
         assert connection.execute(sa.select(tables.closings.c.closed_through)).scalar_one() == 1
-        assert connection.execute(sa.select(tables.schema_version.c.version)).scalar_one() == SCHEMA_VERSION
+        assert store.schema == SCHEMA_VERSION
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
 
 
-def test_opening_by_many_at_once_makes_one_schema(url):
+def test_opening_by_many_threads_at_once_makes_one_schema(url):
     problems = []
 
     def open_it():
@@ -43,20 +45,67 @@ def test_opening_by_many_at_once_makes_one_schema(url):
         thread.join()
     assert problems == []
     with open_store(url).reading() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(tables.schema_version)).scalar_one() == 1
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0002"]
 
 
-def test_a_store_of_a_newer_gauntlet_is_refused_by_its_version_and_left_as_it_is(url, tmp_path):
-    open_store(url).close()
-    with sqlite3.connect(tmp_path / "store.db") as connection:
-        connection.execute("DROP TABLE audit")
-        connection.execute("UPDATE schema_version SET version = 99")
-    connection.close()
-    with pytest.raises(Refused, match="schema version 99"):
-        open_store(url)
-    with sqlite3.connect(tmp_path / "store.db") as connection:
-        assert not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'audit'").fetchall()
-    connection.close()
+OPEN = """
+import sys, time
+from pathlib import Path
+from service.store import open_store, tables
+gate = Path(sys.argv[2])
+print("ready", flush=True)
+while not gate.exists():
+    time.sleep(0.001)
+with open_store(sys.argv[1]).writing() as connection:
+    connection.execute(tables.closings.insert().values(experiment=sys.argv[3], closed_through=1, closed_at=2))
+"""
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_opening_a_new_store_by_many_processes_at_once_succeeds_for_all(url, tmp_path, attempt):
+    gate = tmp_path / "gate"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN, url, str(gate), f"e{number}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    gate.touch()
+    assert [(process.communicate()[1], process.returncode) for process in processes] == [("", 0)] * 4
+    with open_store(url).reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(tables.closings)).scalar_one() == 4
+
+
+def test_a_file_that_was_deleted_or_replaced_is_noticed_before_the_next_transaction(url, tmp_path, caplog):
+    store = open_store(url)
+    write(store, "first")
+    for path in tmp_path.glob("store.db*"):
+        path.unlink()
+    write(store, "second")
+    assert written(store) == ["second"]
+    other = open_store(f"sqlite:///{tmp_path / 'other.db'}")
+    write(other, "third")
+    other.close()
+    for path in tmp_path.glob("store.db*"):
+        path.unlink()
+    (tmp_path / "other.db").rename(tmp_path / "store.db")
+    assert written(store) == ["third"]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["store_replaced"] * 2
+
+
+def write(store, name):
+    with store.writing() as connection:
+        connection.execute(tables.closings.insert().values(experiment=name, closed_through=1, closed_at=2))
+
+
+def written(store):
+    with store.reading() as connection:
+        return connection.execute(sa.select(tables.closings.c.experiment)).scalars().all()
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bentos.folder import Folder
-from service.experiment import Experiment, write_experiment
 from service.micros import to_micros
-from service.records import Outcome, Prediction, Record
-from service.shipper import ship
-from service.spool import Spool
+from service.prediction_log.records import Outcome, Prediction, Record
+from service.prediction_log.shipper import ship
+from service.prediction_log.spool import Spool
+from service.scoring.experiment import Experiment, write_experiment
 from service.store import Store, open_store
 from validation.judge.ledger import Cohort, Counts
 from validation.judge.policy import OnlinePolicy

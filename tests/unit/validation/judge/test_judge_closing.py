@@ -13,7 +13,7 @@ from judging import DAY, EXPERIMENT, START, World, policy, prediction, truth
 
 from bentos.errors import InvalidPolicy
 from service.micros import to_micros
-from service.shipper import give_up_spool
+from service.prediction_log.shipper import give_up_spool
 from service.store import tables
 from validation.judge.closing import close_cohorts, count_late, provisional_cohorts, read_ledger
 from validation.judge.ledger import Counts, total

@@ -21,7 +21,7 @@ from bentos.errors import (
     Unavailable,
 )
 from bentos.registry import Version
-from service.experiment import read_experiment, set_split, write_experiment
+from service.scoring.experiment import read_experiment, set_split, write_experiment
 from validation.judge import promotion
 from validation.judge.audit import describe, read_changes
 from validation.judge.promotion import bootstrap_champion, promote, reconcile_aliases, rollback

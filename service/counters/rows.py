@@ -1,0 +1,94 @@
+"""Counting encoded rows into the slots of a feature grid: many at once, as that is what numpy is fast at.
+
+Until there are enough they wait in the same shared memory: they outlive the process as everything counted does, and
+whoever reads the slots counts them into a copy. A process that is killed in the microseconds in which waiting rows are
+counted may leave some counted twice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.counters.features import COLUMNS, ROWS, WAITING, WAITING_ROWS, FeatureGrid
+
+
+class RowCounter:
+    """Counts the rows of live customers."""
+
+    def __init__(self, grid: FeatureGrid, slots: memoryview[float]) -> None:
+        """Prepare what does not change, and count what a process before this one left waiting.
+
+        Args:
+            grid: What is counted.
+            slots: The grid's, of all the worker's.
+        """
+        self._slots = slots
+        array, width = np.frombuffer(slots.cast("B"), dtype=np.float64), grid.encoder.width
+        self._columns = array[COLUMNS : COLUMNS + width]
+        self._cells = array[COLUMNS + width : grid.waiting]
+        self._waiting_rows = array[grid.waiting :].view(np.float32).reshape(WAITING_ROWS, width)
+        edges = [edge for number in grid.numbers for edge in number.edges]
+        self._edges = np.array(edges, dtype=np.float32)
+        self._edge_columns = np.array([n.column for n in grid.numbers for _ in n.edges], dtype=np.intp)
+        self._lower, self._upper = _borders([len(number.edges) for number in grid.numbers])
+        self._waiting = int(slots[WAITING])
+        self.settle()
+
+    def count(self, rows: NDArray[np.float32]) -> None:
+        """Count rows, now or soon.
+
+        Args:
+            rows: Shape (n_rows, width), as the contract's encoder makes them.
+        """
+        n = len(rows)
+        end = self._waiting + n
+        if end > WAITING_ROWS:
+            self.settle()
+            end = n
+        if n > WAITING_ROWS:
+            self._add(rows)
+            return
+        self._waiting_rows[self._waiting : end] = rows
+        self._slots[WAITING] = self._waiting = end
+
+    def settle(self) -> None:
+        """Count the rows that wait."""
+        if self._waiting:
+            self._add(self._waiting_rows[: self._waiting])
+            self._slots[WAITING] = self._waiting = 0
+
+    def _add(self, rows: NDArray[np.float32]) -> None:
+        n = len(rows)
+        self._columns += rows.sum(axis=0, dtype=np.float64)
+        reached = (rows[:, self._edge_columns] >= self._edges).sum(axis=0)
+        at_least = np.concatenate(((n,), reached, (0,)))
+        self._cells += at_least[self._lower] - at_least[self._upper]
+        self._slots[ROWS] += n
+
+
+def settled(grid: FeatureGrid, start: int, slots: bytes) -> NDArray[np.float64]:
+    """A worker's slots with the rows that wait counted and nothing waiting.
+
+    Args:
+        grid: Its feature grid.
+        start: The grid's first slot.
+        slots: All that it counted.
+    """
+    copy = bytearray(slots)
+    own = memoryview(copy).cast("d")[start : start + grid.size]
+    RowCounter(grid, own)
+    found = np.frombuffer(copy, dtype=np.float64)
+    found[start + grid.waiting : start + grid.size] = 0.0  # float32, which are no sums
+    return found
+
+
+def _borders(lengths: list[int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For each cell, where in `n, rows that reached each edge, 0` stands who reached its lower and its upper border."""
+    lower, upper, at = [], [], 1
+    for length in lengths:
+        own = range(at, at + length)
+        lower += [0, *own]
+        upper += [*own, sum(lengths) + 1]
+        at += length
+    return np.array(lower, dtype=np.intp), np.array(upper, dtype=np.intp)

@@ -1,0 +1,108 @@
+"""What a scoring worker counts: the layout that follows from its routes and its models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from bentos.artifact import Contract, Reference
+from service import metric_names as names
+from service.counters.features import FeatureGrid
+from service.counters.layout import CounterFamily, Family, HistogramFamily, Layout, combinations
+from service.counters.scores import ScoreGrid
+from service.http.application import METHODS, UNMATCHED
+from service.prediction_log.records import Purpose, Variant
+
+OTHER = "other"
+"""Where methods and statuses go that nobody expected."""
+
+STATUSES = (
+    *("200", "202", "204", "206", "304", "307", "400", "401", "403", "404", "405", "406", "408", "409", "411", "412"),
+    *("413", "415", "421", "422", "425", "426", "429", "431", "499", "500", "501", "502", "503", "504", OTHER),
+)
+REQUEST_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper edges in seconds: an answer takes a tenth of a millisecond or more."""
+
+MODEL_BUCKETS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
+"""Upper edges in seconds: one row takes a small model ten microseconds."""
+
+PLAIN = (names.OUTCOMES, names.TREATMENTS, names.JUDGE_UNANSWERED, names.SPOOL_LOST, names.WORKER_DEATHS)
+"""Counters without labels."""
+
+
+@dataclass(frozen=True)
+class CountedModel:
+    """What counting knows of a model.
+
+    Attributes:
+        label: Name and version, as the `model` label gives them.
+        digest: Artifact digest.
+        reference: How training looked.
+    """
+
+    label: str
+    digest: str
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class ScoringLayout:
+    """The layout of a scoring worker, and those of its families that are counted by more than their labels.
+
+    Attributes:
+        layout: Of everything.
+        requests: By route, method and status.
+        request_seconds: By route.
+        model_seconds: By model.
+        features: Of live rows.
+        scores: By each model's digest.
+    """
+
+    layout: Layout
+    requests: CounterFamily
+    request_seconds: HistogramFamily
+    model_seconds: HistogramFamily
+    features: FeatureGrid
+    scores: Mapping[str, ScoreGrid]
+
+
+def scoring_layout(contract: Contract, models: Sequence[CountedModel], paths: Sequence[str]) -> ScoringLayout:
+    """Lay out what a worker counts; the same arguments give the same slots, whatever their order.
+
+    Args:
+        contract: Whose rows are scored.
+        models: Everyone that the Bento carries.
+        paths: Of the routes.
+    """
+    models = sorted(models, key=lambda model: (model.label, model.digest))
+    routes = (*sorted(set(paths)), UNMATCHED)
+    labels = tuple(model.label for model in models)
+    requests = CounterFamily(
+        names.REQUESTS,
+        ("route", "method", "status"),
+        combinations(routes, (*sorted(METHODS), OTHER), STATUSES),
+        at_zero=False,
+    )
+    request_seconds = HistogramFamily(names.REQUEST_SECONDS, "route", routes, REQUEST_BUCKETS)
+    model_seconds = HistogramFamily(names.MODEL_SECONDS, "model", labels, MODEL_BUCKETS)
+    features = FeatureGrid("features", contract, tuple((model.label, model.reference) for model in models))
+    scores = {model.digest: ScoreGrid(f"scores {model.digest}", model.label, model.reference.score) for model in models}
+    families: tuple[Family, ...] = (
+        requests,
+        request_seconds,
+        _predictions(contract, labels),
+        CounterFamily(names.CHALLENGER_FAILURES, ("model",), tuple((label,) for label in labels)),
+        model_seconds,
+        CounterFamily(names.MODEL_ROWS, ("model",), tuple((label,) for label in labels)),
+        *(CounterFamily(name) for name in PLAIN),
+        *scores.values(),
+        features,
+    )
+    return ScoringLayout(Layout(families), requests, request_seconds, model_seconds, features, scores)
+
+
+def _predictions(contract: Contract, models: Sequence[str]) -> CounterFamily:
+    answers = (contract.labels.positive, contract.labels.negative)
+    series = combinations(get_args(Variant), models, answers, get_args(Purpose))
+    return CounterFamily(names.PREDICTIONS, ("variant", "model", "label", "purpose"), series)

@@ -1,0 +1,213 @@
+"""`gauntlet score-file`: a file of rows in, a file of answers out, a chunk at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from bentos.artifact import Contract
+from bentos.errors import InvalidData, InvalidSetting, Problem
+from service.files import encoding, ids
+from service.files.asking import Report, Request
+from service.files.chunks import BATCH_ROWS, CHUNK_ROWS, ChunkScorer, in_chunks
+from service.files.model import FileModel
+from service.files.parts import (
+    ANSWERS,
+    PROBABILITY,
+    Done,
+    aside_path,
+    chunk_path,
+    count_chunks,
+    merge_aside,
+    merge_chunks,
+    read_done,
+    write_chunk,
+)
+from service.files.places import Place, Plan, abandon, claimed, place_of, publish, refuse_other
+from service.files.reading import Source, Stamp, check_unchanged, open_source, stamp
+
+Progress = Callable[[str], None]
+
+
+def score_file(
+    request: Request, model: FileModel, *, progress: Progress = lambda _: None, chunk_rows: int = CHUNK_ROWS
+) -> Report:
+    """Score one shard of a file; what an earlier run of the same has done is not done again.
+
+    Args:
+        request: What is asked for.
+        model: Who scores.
+        progress: Gets a line for people now and then.
+        chunk_rows: How many rows are done and kept at a time.
+
+    Raises:
+        InvalidData: Rows are not what the contract allows and are not to be set aside; nothing is left behind.
+        InvalidSetting: A file is of another kind, or a column to keep is not there or would be written twice.
+        NotFound: There is no input.
+        Refused: The output exists and is something else, or somebody else writes it, or the model answers no
+            probability.
+    """
+    began = time.monotonic()
+    place = place_of(request.output, request.shard, request.bad_rows)
+    _check_paths(request)
+    source = open_source(request.input, keep=(model.contract.id, *request.keep))
+    _check_columns(source, model.contract, request.keep)
+    before = stamp(request.input)
+    plan = _plan(request, model, before, chunk_rows)
+    done = _finished(place, plan, restart=request.restart)
+    if done is not None:
+        return _report(request, place, done, model, n_before=done.n_rows, began=began, was_finished=True)
+    with claimed(place, plan, restart=request.restart):
+        try:
+            n_chunks, n_before = _score_chunks(request, source, model, place, progress, chunk_rows)
+        except InvalidData:
+            abandon(place)
+            raise
+        schema = _schema(source, model.contract, request.keep)
+        part, done = merge_chunks(
+            place.work, n_chunks, contract=model.contract, schema=schema, plan=plan, shard=str(request.shard)
+        )
+        aside = None if place.bad_rows is None else merge_aside(place.work, n_chunks, place.bad_rows)
+        check_unchanged(request.input, before)
+        publish(place, plan, part, aside)
+    return _report(request, place, done, model, n_before=n_before, began=began, was_finished=False)
+
+
+def _score_chunks(
+    request: Request, source: Source, model: FileModel, place: Place, progress: Progress, chunk_rows: int
+) -> tuple[int, int]:
+    """Score the chunks that are not there; gives how many there are, and how many rows were done before."""
+    contract = model.contract
+    progress(f"reading the ids of {source.path}")
+    found = ids.read_ids(source, contract.id, beside=place.work)
+    start, stop = request.shard.rows_of(found.n_rows)
+    n_chunks = -(-(stop - start) // chunk_rows)
+    first = min(count_chunks(place.work), n_chunks)
+    n_before = min(first * chunk_rows, stop - start)
+    schema = _schema(source, contract, request.keep)
+    scorer = ChunkScorer(source.path, model, schema=schema, ids=found, chunk_rows=chunk_rows)
+    columns = list(dict.fromkeys((*schema.names[:-1], *(feature.name for feature in contract.features))))
+    batches = source.batches(columns, rows=BATCH_ROWS, start=start + n_before)
+    chunks = in_chunks(batches, stop - start - n_before, chunk_rows=chunk_rows)
+    for number, pieces in enumerate(chunks, first):
+        row = start + number * chunk_rows
+        with _aside(place, number) as aside:
+            table, done = scorer.score(pieces, row, aside=aside)
+        write_chunk(chunk_path(place.work, number), table, done)
+        progress(f"{row - start + done.n_rows:,} of {stop - start:,} rows")
+    return n_chunks, n_before
+
+
+@contextmanager
+def _aside(place: Place, number: int) -> Iterator[IO[bytes] | None]:
+    """The file for a chunk's bad rows, on the disk when this ends; None where they end it."""
+    if place.bad_rows is None:
+        yield None
+        return
+    with aside_path(place.work, number).open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _plan(request: Request, model: FileModel, before: Stamp, chunk_rows: int) -> Plan:
+    return Plan(
+        input_digest=before.digest,
+        input_bytes=before.size_bytes,
+        model=model.identity,
+        shards=request.shard.count,
+        keep=request.keep,
+        sets_aside=request.bad_rows is not None,
+        chunk_rows=chunk_rows,
+    )
+
+
+def _schema(source: Source, contract: Contract, keep: Sequence[str]) -> pa.Schema:
+    """Of a chunk: the id, what is kept, and the probability."""
+    kept = {name: source.type_of(name) for name in (contract.id, *keep)}
+    plain = [(name, kind.value_type if pa.types.is_dictionary(kind) else kind) for name, kind in kept.items()]
+    return pa.schema([*plain, (PROBABILITY, pa.float32())])
+
+
+def _finished(place: Place, plan: Plan, *, restart: bool) -> Done | None:
+    """What a part that is there says of itself; None where there is none, or it is to be made anew.
+
+    Raises:
+        Refused: It is no part of score-file's, whatever `--restart` says, or one of something else.
+    """
+    if not place.part.exists():
+        return None
+    done = read_done(place.part)
+    difference = "another plan" if done.plan is None else plan.difference(done.plan)
+    if restart:
+        return None
+    if difference is not None:
+        raise refuse_other(place, difference)
+    return done
+
+
+def _report(
+    request: Request, place: Place, done: Done, model: FileModel, *, n_before: int, began: float, was_finished: bool
+) -> Report:
+    return Report(
+        output=place.part,
+        shard=str(request.shard),
+        model=model.identity,
+        n_rows=done.n_rows,
+        n_scored=done.n_rows - done.n_set_aside,
+        n_set_aside=done.n_set_aside,
+        bad_rows=place.bad_rows,
+        n_done_before=n_before,
+        seconds=time.monotonic() - began,
+        was_finished=was_finished,
+    )
+
+
+def _check_paths(request: Request) -> None:
+    """No two of the files may be one."""
+    named = {"the input": request.input, "the output": request.output, "--bad-rows": request.bad_rows}
+    seen: dict[Path, str] = {}
+    for what, path in named.items():
+        if path is not None:
+            other = seen.setdefault(path.resolve(), what)
+            if other != what:
+                raise InvalidSetting(f"{what} is {path}, which is {other} too; name another file")
+
+
+def _check_columns(source: Source, contract: Contract, keep: Sequence[str]) -> None:
+    """Check that the columns are there, once each, of types that can be looked at.
+
+    Raises:
+        InvalidData: They are not; with everything that is wrong.
+        InvalidSetting: A column to keep is not there, or would be written twice.
+    """
+    for name in (contract.id, *keep):
+        if name in ANSWERS:
+            raise InvalidSetting(f"the column {name} is one that score-file writes; rename it in the input")
+    for name in keep:
+        if source.names.count(name) != 1:
+            raise InvalidSetting(f"--keep is {name!r}; {source.path} has the columns {', '.join(source.names)[:500]}")
+    problems = list(_column_problems(source, contract))
+    if problems:
+        raise InvalidData(str(source.path), problems)
+
+
+def _column_problems(source: Source, contract: Contract) -> Iterator[Problem]:
+    known = {contract.id, contract.target, *(feature.name for feature in contract.features)}
+    others = ", ".join(repr(name) for name in source.names if name not in known)
+    for name in (contract.id, *(feature.name for feature in contract.features)):
+        found = source.names.count(name)
+        if found == 0:
+            yield Problem(name, "missing", "a column of the file" + (f", which has {others[:200]}" if others else ""))
+        elif found > 1:
+            yield Problem(name, f"a column that comes {found} times", "there once")
+        elif name == contract.id:
+            yield from filter(None, [ids.type_problem(name, source.type_of(name))])
+        else:
+            yield from filter(None, [encoding.type_problem(contract.feature(name), source.type_of(name))])

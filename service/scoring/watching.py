@@ -1,0 +1,242 @@
+"""Following the experiment file: reread when it changes, switched at its instant, and the last good one kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bentos.errors import GauntletError, InvalidExperiment, NotFound, Unavailable
+from service.micros import from_micros, to_micros
+from service.scoring.deciding import Roles, Trial
+from service.scoring.experiment import Experiment, Phase, read_experiment
+from service.scoring.models import Model
+
+logger = logging.getLogger("gauntlet.experiment")
+
+Stamp = tuple[int, int, int]
+
+_MOST_KNOWN = 50
+
+
+def built_in_roles(champion: Model) -> Roles:
+    """The roles of a Bento that is served without an experiment file: its champion alone, as revision 0."""
+    phase = Phase(
+        revision=0,
+        effective_from=datetime.fromtimestamp(0, tz=UTC),
+        mode="off",
+        champion=champion.digest,
+        salt="built-in",
+    )
+    return resolve_roles(phase, {champion.digest: champion})
+
+
+def resolve_roles(phase: Phase, models: Mapping[str, Model], *, without_challengers: bool = False) -> Roles:
+    """The models that a phase of an experiment names; without any of its challengers, mode `off`.
+
+    Args:
+        phase: What holds from its instant on.
+        models: What the Bento carries, by digest.
+        without_challengers: Leave challengers out although they are there.
+
+    Raises:
+        NotFound: The champion is not among the models.
+    """
+    champion = models.get(phase.champion)
+    if champion is None:
+        there = ", ".join(f"{model.identity} ({digest})" for digest, model in models.items())
+        raise NotFound(f"champion {phase.champion} is not in this Bento; it carries {there}")
+    wanted = () if phase.mode == "off" or without_challengers else phase.challengers
+    trials = tuple(Trial(phase.experiment_id(digest), models.get(digest), split) for digest, split in wanted)
+    if all(trial.model is None for trial in trials):
+        trials = ()
+    return Roles(
+        experiment=phase.id,
+        revision=phase.revision,
+        effective_from=to_micros(phase.effective_from),
+        mode=phase.mode if trials else "off",
+        salt=phase.salt,
+        champion=champion,
+        trials=trials,
+        sample=phase.sample,
+        holdout=phase.holdout,
+        no_treatment=phase.no_treatment,
+        population_salt=phase.population_salt,
+        pins={customer: pin.variant for pin in phase.pins for customer in pin.customers},
+        pin_by_header=phase.pin_by_header,
+    )
+
+
+class ExperimentWatch:
+    """The roles as they hold at each instant, from a file that may change at any time.
+
+    Attributes:
+        is_file_valid: Whether the file, as it is now, can be served by.
+        is_champion_present: Whether the Bento carries the champion that it names.
+        is_challenger_present: Whether the Bento carries every challenger that it puts on trial.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        models: Mapping[str, Model],
+        built_in: Model,
+        *,
+        without_challengers: bool = False,
+    ) -> None:
+        self.is_file_valid = True
+        self.is_champion_present = True
+        self.is_challenger_present = True
+        self._path = path
+        self._models = models
+        self._without_challengers = without_challengers
+        # By rising instant; those that were replaced before they began are not in it.
+        self._timeline: list[Roles] = [built_in_roles(built_in)] if path is None else []
+        self._active: Roles | None = self._timeline[0] if path is None else None
+        self._next_instant: int | None = None
+        self._read_last: Experiment | None = None
+        self._reason: str | None = None
+        self._stamp: Stamp | None = None
+        self._has_read = False
+
+    def poll(self) -> None:
+        """Reread the file if it changed; never raises."""
+        if self._path is None:
+            return
+        stamp = _stamp(self._path)
+        if self._has_read and stamp == self._stamp:
+            return
+        self._has_read, self._stamp = True, stamp
+        self._read(self._path)
+
+    def roles(self, now: int) -> Roles:
+        """Who plays which role at an instant.
+
+        Args:
+            now: In microseconds since 1970 UTC; it must not go back further than a replica's clock does.
+
+        Raises:
+            Unavailable: No experiment file was valid yet, or its first instant is still to come.
+        """
+        if self._next_instant is not None and self._next_instant <= now:
+            self._switch(now)
+        if self._active is None:
+            raise Unavailable(f"not ready to score: {self.not_ready(now)}")
+        return self._active
+
+    def roles_at(self, moment: int, now: int) -> Roles:
+        """Who played which role at an earlier moment, so far back as the file's history goes; else who does now.
+
+        Raises:
+            Unavailable: As `roles`.
+        """
+        roles = self.roles(now)
+        if moment >= roles.effective_from:
+            return roles
+        return next((past for past in reversed(self._timeline) if past.effective_from <= moment), roles)
+
+    def active(self, now: int) -> Roles | None:
+        """As `roles`, with None where there are none."""
+        try:
+            return self.roles(now)
+        except Unavailable:
+            return None
+
+    def not_ready(self, now: int) -> str | None:
+        """Why this process should get no requests; None where it should.
+
+        One that serves already goes on by the last good roles, whatever the file says next.
+        """
+        if self._next_instant is not None and self._next_instant <= now:
+            self._switch(now)
+        if self._active is not None:
+            return None
+        if self._timeline:
+            first = self._timeline[0]
+            instant = from_micros(first.effective_from).isoformat()
+            return f"revision {first.revision} of the experiment file takes effect at {instant}"
+        return self._reason or "the experiment file was not read yet"
+
+    def _read(self, path: Path) -> None:
+        try:
+            experiment = read_experiment(path)
+            self._check_order(path, experiment)
+        except (GauntletError, OSError) as e:
+            self.is_file_valid = False
+            self._complain("experiment_file_invalid", f"{e}")
+            return
+        self.is_file_valid, self._read_last = True, experiment
+        try:
+            roles = self._resolve(experiment)
+        except NotFound as e:
+            self.is_champion_present = False
+            self._complain("experiment_champion_missing", f"{path}: {e}")
+            return
+        self.is_champion_present, self._reason = True, None
+        self._look_for_challengers(experiment)
+        self._schedule([*self._resolvable(experiment.history), roles])
+        logger.info("experiment_read", extra={"revision": roles.revision, "mode": roles.mode, "split": roles.split})
+
+    def _check_order(self, path: Path, experiment: Experiment) -> None:
+        """One number must not stand for two contents: evidence is kept by revision."""
+        last = self._read_last
+        if last is not None and experiment.revision <= last.revision and experiment != last:
+            raise InvalidExperiment(
+                f"{path}: revision is {experiment.revision}; it must be above {last.revision}, "
+                "which was read before with another content"
+            )
+
+    def _resolve(self, phase: Phase) -> Roles:
+        return resolve_roles(phase, self._models, without_challengers=self._without_challengers)
+
+    def _resolvable(self, phases: Sequence[Phase]) -> list[Roles]:
+        """Past phases that this Bento has the champion of; nobody needs to hear of the others."""
+        return [self._resolve(phase) for phase in phases if phase.champion in self._models]
+
+    def _look_for_challengers(self, experiment: Experiment) -> None:
+        wanted = () if experiment.mode == "off" else experiment.challengers
+        missing = [digest for digest, _ in wanted if digest not in self._models]
+        self.is_challenger_present = not missing
+        for digest in missing:
+            logger.warning("experiment_challenger_missing", extra={"challenger": digest})
+
+    def _complain(self, event: str, reason: str) -> None:
+        if reason != self._reason:
+            logger.error(event, extra={"reason": reason})
+        self._reason = reason
+
+    def _schedule(self, phases: Sequence[Roles]) -> None:
+        """A file stands for everything from its phases' first instant on; what took effect before stays known."""
+        since = phases[0].effective_from
+        known = [past for past in self._timeline if past.effective_from < since]
+        self._timeline = [*known[-_MOST_KNOWN:], *sorted(phases, key=lambda roles: roles.effective_from)]
+        self._next_instant = self._timeline[0].effective_from  # whoever asks next finds out who holds now
+
+    def _switch(self, now: int) -> None:
+        due = [roles for roles in self._timeline if roles.effective_from <= now]
+        later = [roles for roles in self._timeline if roles.effective_from > now]
+        self._next_instant = later[0].effective_from if later else None
+        if not due or due[-1] == self._active:
+            return
+        self._active = active = due[-1]
+        challengers = ", ".join(str(model.identity) for model in active.challengers)
+        logger.info(
+            "experiment_switched",
+            extra={
+                "revision": active.revision,
+                "mode": active.mode,
+                "split": active.split,
+                "champion": str(active.champion.identity),
+                "challenger": challengers or None,
+            },
+        )
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """What changes with a file's content: a ConfigMap's swap of links changes the inode behind the path."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

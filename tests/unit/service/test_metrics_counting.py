@@ -1,0 +1,176 @@
+"""What scoring counts, and the sum of what all workers counted."""
+
+import random
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from serving_app import served
+from serving_toys import CONTRACT, FEATURES, REFERENCE
+
+from service import metric_names as names
+from service.counters.scoring import CountedModel, scoring_layout
+from service.metrics import series_bound
+
+
+@pytest.fixture
+def app(tmp_path):
+    with served(tmp_path, mode="shadow") as found:
+        yield found
+
+
+def exposition(app):
+    return app.application._metrics.exposition().decode()
+
+
+def samples(app):
+    """Every sample of /metrics as {(name, labels): value}."""
+    families = text_string_to_metric_families(exposition(app))
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def value(app, name, **labels):
+    return samples(app)[name, tuple(sorted(labels.items()))]
+
+
+def score(app, **request):
+    features = {**FEATURES, **request.pop("features", {})}
+    response = app.post("/v1/score", {"features": features, "customer_id": "somebody", **request})
+    assert response.status_code == 200, response.text
+
+
+def test_every_bin_is_there_at_0_before_anything_was_scored(app):
+    found = samples(app)
+    for model in ("toy:1", "toy:2"):
+        for binned in REFERENCE.features:
+            for name in binned.bins:
+                labels = (("bin", name), ("feature", binned.name), ("model", model))
+                assert found[names.FEATURE_BINS, labels] == 0
+        for name in REFERENCE.score.bins:
+            assert found[names.SCORE_BINS, (("bin", name), ("model", model))] == 0
+
+
+def test_training_is_shown_beside_what_came(app):
+    assert value(app, names.FEATURE_REFERENCE, model="toy:2", feature="charges", bin="missing") == 10
+    assert value(app, names.SCORE_REFERENCE, model="toy:1", bin="below 0.3") == 60
+
+
+def test_a_live_row_is_counted_in_its_bins_for_every_model(app):
+    score(app)
+    score(app, features={"charges": None, "tenure": 24})
+    for model in ("toy:1", "toy:2"):
+        assert value(app, names.FEATURE_BINS, model=model, feature="tenure", bin="2 to 24") == 1
+        assert value(app, names.FEATURE_BINS, model=model, feature="tenure", bin="24 and above") == 1
+        assert value(app, names.FEATURE_BINS, model=model, feature="charges", bin="70.5 and above") == 1
+        assert value(app, names.FEATURE_BINS, model=model, feature="charges", bin="missing") == 1
+        assert value(app, names.FEATURE_BINS, model=model, feature="contract", bin="One year") == 2
+    assert value(app, names.FEATURE_SUM, feature="tenure") == 27
+
+
+def test_each_model_has_its_own_probabilities_whoever_answered(app):
+    score(app)
+    assert value(app, names.SCORE_BINS, model="toy:1", bin="0.3 to 0.6") == 1  # 0.3 as float32 is above the edge 0.3
+    assert value(app, names.SCORE_BINS, model="toy:2", bin="0.6 and above") == 1
+    assert value(app, f"{names.PROBABILITY}_count", model="toy:2") == 1
+    assert value(app, f"{names.PROBABILITY}_sum", model="toy:2") == pytest.approx(0.7)
+    assert value(app, f"{names.PROBABILITY}_bucket", model="toy:2", le="0.65") == 0
+    assert value(app, f"{names.PROBABILITY}_bucket", model="toy:2", le="0.75") == 1
+
+
+@pytest.mark.parametrize("purpose", ["what_if", "test"])
+def test_what_is_not_live_is_a_prediction_and_no_drift(app, purpose):
+    before = samples(app)
+    score(app, purpose=purpose)
+    after = samples(app)
+    changed = {name for (name, labels), number in after.items() if number != before.get((name, labels), 0)}
+    drift = {names.FEATURE_BINS, names.FEATURE_SUM, names.SCORE_BINS, f"{names.PROBABILITY}_count"}
+    assert names.PREDICTIONS in changed
+    assert not changed & drift
+    labels = {"variant": "champion", "model": "toy:1", "label": "No", "purpose": purpose}
+    assert value(app, names.PREDICTIONS, **labels) == 1
+
+
+def test_a_restart_goes_on_with_the_sums(tmp_path):
+    for _ in range(2):
+        with served(tmp_path / "one", mode="shadow") as app:
+            score(app)
+            counted = value(app, names.PREDICTIONS, variant="champion", model="toy:1", label="No", purpose="live")
+            bins = value(app, names.FEATURE_BINS, model="toy:1", feature="senior", bin="0")
+        _forget_bento(tmp_path / "one")
+    assert (counted, bins) == (2, 2)
+
+
+def _forget_bento(folder):
+    import shutil
+
+    shutil.rmtree(folder / "bento")
+
+
+def test_whichever_worker_answers_shows_the_sum_of_all(tmp_path):
+    counters = tmp_path / "counters"
+    with (
+        served(tmp_path / "a", counters_folder=counters) as first,
+        served(tmp_path / "b", counters_folder=counters) as second,
+    ):
+        score(first)
+        score(first)
+        score(second)
+        labels = {"variant": "champion", "model": "toy:1", "label": "No", "purpose": "live"}
+        assert [value(app, names.PREDICTIONS, **labels) for app in (first, second)] == [3, 3]
+        assert value(first, names.WORKERS) == 2
+
+
+def test_ready_is_that_of_the_worst_worker(tmp_path):
+    counters = tmp_path / "counters"
+    with (
+        served(tmp_path / "a", counters_folder=counters) as first,
+        served(tmp_path / "b", counters_folder=counters) as second,
+    ):
+        exposition(second)
+        assert value(first, names.READY) == value(first, names.EXPERIMENT_FILE_VALID) == 1
+        (tmp_path / "b" / "experiment.yaml").write_text("nonsense")
+        second.application.watch.poll()
+        exposition(second)
+        assert value(first, names.EXPERIMENT_FILE_VALID) == 0
+
+
+def test_nothing_that_is_asked_makes_more_series_than_the_bound(app):
+    rng = random.Random(3)
+    metrics = app.application._metrics
+    for n in range(3000):
+        route = rng.choice(["/v1/score", "/metrics", f"/{n}", "unmatched", ""])
+        metrics.count_request(route, rng.choice(["GET", "POST", "BREW", f"M{n}"]), rng.randint(100, 999), rng.random())
+    for _ in range(3):
+        score(app)
+    lines = [line for line in exposition(app).splitlines() if not line.startswith("#")]
+    assert len(lines) <= series_bound(metrics.layout, models=2, workers=1)
+    assert {
+        line.split('route="')[1].split('"')[0] for line in lines if 'route="/' in line
+    } <= app.application.http.paths | app.application.admin.paths
+
+
+def test_no_series_is_exported_twice(app):
+    score(app)
+    starts = [line.rpartition(" ")[0] for line in exposition(app).splitlines() if not line.startswith("#")]
+    assert len(starts) == len(set(starts))
+
+
+def test_the_layout_is_another_where_a_bin_is_and_the_same_in_any_order():
+    import msgspec
+
+    models = [CountedModel(f"toy:{n}", f"sha256:{n}", REFERENCE) for n in (1, 2)]
+    first = scoring_layout(CONTRACT, models, ["/a", "/b"]).layout
+    assert scoring_layout(CONTRACT, models[::-1], ["/b", "/a"]).layout.digest == first.digest
+    moved = msgspec.structs.replace(REFERENCE.score, edges=(0.31, 0.6))
+    other = CountedModel("toy:1", "sha256:1", msgspec.structs.replace(REFERENCE, score=moved))
+    assert scoring_layout(CONTRACT, [other, models[1]], ["/a", "/b"]).layout.digest != first.digest
+
+
+def test_a_counter_that_was_not_laid_out_is_refused(app):
+    with pytest.raises(KeyError):
+        app.application._metrics.count("gauntlet_new_total")
+
+
+def test_label_values_are_escaped(tmp_path):
+    from service.counters.text import start_of
+
+    assert start_of("x", {"a": 'one "two"\\\n'}) == 'x{a="one \\"two\\"\\\\\\n"} '
