@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bentos.errors import InvalidSetting
-from service.http.application import AsgiScope, Guard, HttpApplication, Receive, Response, Send, send_response
+from service.http.application import AsgiScope, HttpApplication, Receive, Send, send_response
 from service.http.keys import Keys
 from service.http.limits import Bound, Patience, RateLimit
+from service.http.messages import Guard, Response
 from service.http.problems import CONTENT_TYPE, Kind, describe
 from service.http.server import AdminPort
 from service.metrics import Metrics, ScoringState

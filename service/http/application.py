@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from bentos.errors import GauntletError
-from service.http.keys import Keys, Scope
-from service.http.limits import Bound, Patience, RateLimit
+from service.http.limits import Patience
+from service.http.messages import JSON, Guard, Headers, Request, Response, Route
 from service.http.problems import (
     CONTENT_TYPE,
     INTERNAL,
@@ -34,11 +33,10 @@ AsgiScope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Headers = Mapping[bytes, bytes]
+Pairs = tuple[tuple[bytes, bytes], ...]
 CountRequest = Callable[[str, str, int, float], None]
 Trace = Callable[[Headers, str, str, int, float], None]
 
-JSON = b"application/json"
 UNMATCHED = "unmatched"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID_LENGTH = 128
@@ -47,108 +45,6 @@ SLOWEST_BYTES_A_SECOND = 10_000
 
 _SAFE: tuple[tuple[bytes, bytes], ...] = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _CLOSE = (b"connection", b"close")
-
-
-class Request:
-    """One request, as a handler sees it.
-
-    Attributes:
-        headers: By name in lower case; of a header that came twice the last.
-        body: Its bytes; empty for a GET and for a route that reads the body by itself.
-        client: Whose API key it was; None where none is asked for.
-        started: When its head arrived, on `time.perf_counter`.
-        query: After the question mark.
-        parts: The body piece by piece, for a route that reads it by itself; bounded in size and time.
-    """
-
-    __slots__ = ("body", "client", "headers", "parts", "query", "started")
-
-    def __init__(
-        self,
-        headers: Headers,
-        body: bytes = b"",
-        *,
-        client: str | None = None,
-        started: float = 0.0,
-        query: bytes = b"",
-        parts: AsyncIterator[bytes] | None = None,
-    ) -> None:
-        self.headers = headers
-        self.body = body
-        self.client = client
-        self.started = started
-        self.query = query
-        self.parts = parts
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer.
-
-    Attributes:
-        status: HTTP status.
-        body: Its bytes.
-        content_type: Of the body.
-        headers: Beside content-type and content-length.
-        parts: Instead of `body`, an answer that is sent as it is made.
-    """
-
-    status: int
-    body: bytes
-    content_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    parts: AsyncIterator[bytes] | None = None
-
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """One route: the single definition that dispatch, OpenAPI, documentation and metrics read.
-
-    Attributes:
-        method: GET or POST; a GET answers HEAD too.
-        path: Exact; no route has parameters in its path.
-        handler: Answers it.
-        summary: One line for people.
-        operation: Its OpenAPI operation, without the summary; empty for routes that are not part of the interface.
-        needs_key: Whether an API key is asked for, where keys are asked for at all.
-        scope: What the key must be allowed; None for any key.
-        content_types: What a body may be declared as; `application/*+json` too where JSON is.
-        limit_bytes: The largest body; None for the application's.
-        is_streamed: Whether the handler reads the body by itself.
-        is_bounded: Whether it counts among the requests that are answered at once.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    operation: Mapping[str, Any] = field(default_factory=dict)
-    needs_key: bool = True
-    scope: Scope | None = None
-    content_types: tuple[bytes, ...] = (JSON,)
-    limit_bytes: int | None = None
-    is_streamed: bool = False
-    is_bounded: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guard:
-    """Who may come in, and how many.
-
-    Attributes:
-        keys: Asked for at every route that needs one; None: nobody is asked.
-        rate: For each client, or for all together where there are no keys.
-        bound: On what is being answered at once.
-        patience: With clients that send or read slowly.
-    """
-
-    keys: Keys | None = None
-    rate: RateLimit = field(default_factory=lambda: RateLimit(0, 1))
-    bound: Bound = field(default_factory=lambda: Bound(1 << 30))
-    patience: Patience = field(default_factory=lambda: Patience(30.0))
 
 
 class HttpApplication:
@@ -202,8 +98,7 @@ class HttpApplication:
             if route is None:
                 raise self._no_route(method, path)
             request = Request(headers, started=started, query=scope["query_string"])
-            if route.needs_key and self.guard.keys is not None:
-                request.client = self.guard.keys.client_of(headers.get(b"authorization"), route.scope).name
+            self._admit(route, request)
             if route.method == "POST" and not await self._take_body(route, request, receive):
                 return  # the client left
             if route.is_bounded:
@@ -221,23 +116,85 @@ class HttpApplication:
         finally:
             if is_inside:
                 bound.leave()
-        seconds = time.perf_counter() - started
         label = method if method in METHODS else "other"
-        known = path if path in self.paths else UNMATCHED
-        self._count_request(known, label, status, seconds)
+        self._note(headers, label, path if path in self.paths else UNMATCHED, status, started)
+
+    def soon_routes(self) -> dict[tuple[bytes, bytes], Route]:
+        """The routes that `answer_soon` answers, by method and path as they stand in a request."""
+        return {(r.method.encode(), r.path.encode()): r for r in self.routes if r.soon is not None}
+
+    def limit_of(self, route: Route) -> int:
+        """The largest body of a route, in bytes."""
+        return route.limit_bytes or self._body_limit_bytes
+
+    def answer_soon(self, route: Route, request: Request, respond: Callable[[Response, Pairs], None]) -> None:
+        """Answer a request that has arrived whole, as `__call__` would, without a task.
+
+        Args:
+            route: One of `soon_routes`.
+            request: With its body, which is no larger than `limit_of`.
+            respond: Is told the answer once, with the headers beside the answer's own.
+        """
+        is_inside, bound = False, self.guard.bound
+
+        def tell(found: Response | Exception) -> None:
+            nonlocal is_inside
+            if is_inside:
+                is_inside = False
+                bound.leave()
+            if isinstance(found, Exception):
+                found = self._restate(route.path, answer_error(found, route.path))
+            respond(found, self._beside(found, request.headers))
+            self._note(request.headers, route.method, route.path, found.status, request.started)
+
+        try:
+            self._admit(route, request)
+            _check_content_type(request.headers, route)
+            if route.is_bounded:
+                bound.enter()
+                is_inside = True
+            route.soon(request, tell)  # type: ignore[misc]  # soon_routes have one
+        except Exception as e:
+            tell(e)
+
+    def refuse(
+        self, route: Route, request: Request, refusal: HttpRefusal, respond: Callable[[Response, Pairs], None]
+    ) -> None:
+        """Answer a request of `soon_routes` whose body will not be read to its end."""
+        response = self._restate(route.path, answer_error(refusal, route.path))
+        respond(response, self._beside(response, request.headers))
+        self._note(request.headers, route.method, route.path, response.status, request.started)
+
+    def _admit(self, route: Route, request: Request) -> None:
+        if route.needs_key and self.guard.keys is not None:
+            shown = request.headers.get(b"authorization")
+            request.client = self.guard.keys.client_of(shown, route.scope).name
+
+    def _note(self, headers: Headers, method: str, route: str, status: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        self._count_request(route, method, status, seconds)
         if self._trace is not None:
-            self._trace(headers, label, known, status, seconds)
+            self._trace(headers, method, route, status, seconds)
+
+    def _beside(self, response: Response, headers: Headers) -> Pairs:
+        """The headers of an answer beside its own."""
+        echoed = headers.get(b"x-request-id")
+        extra: Pairs = ()
+        if echoed is not None and is_request_id(echoed):
+            extra = ((b"x-request-id", echoed),)
+        # A body that was not read to its end would be taken for the next request.
+        if self.is_draining or response.status in (TOO_LARGE.status, TOO_SLOW.status):
+            extra = (*extra, _CLOSE)
+        return extra
 
     async def _take_body(self, route: Route, request: Request, receive: Receive) -> bool:
         """Give the request its body; False where the client left before its end."""
         headers = request.headers
-        declared = headers.get(b"content-type", JSON)
-        if declared not in route.content_types:
-            _check_content_type(declared, route.content_types)
-        limit = route.limit_bytes or self._body_limit_bytes
+        _check_content_type(headers, route)
+        limit = self.limit_of(route)
         length = headers.get(b"content-length")
         if length is not None and length.isdigit() and (len(length) > 15 or int(length) > limit):
-            raise _too_large(limit)
+            raise too_large(limit)
         if route.is_streamed:
             request.parts = body_parts(receive, limit, self.guard.patience)
             return True
@@ -246,14 +203,7 @@ class HttpApplication:
         return body is not None
 
     async def _send(self, response: Response, headers: Headers, send: Send) -> None:
-        echoed = headers.get(b"x-request-id")
-        extra: tuple[tuple[bytes, bytes], ...] = ()
-        if echoed is not None and is_request_id(echoed):
-            extra = (*extra, (b"x-request-id", echoed))
-        # A body that was not read to its end would be taken for the next request.
-        if self.is_draining or response.status in (TOO_LARGE.status, TOO_SLOW.status):
-            extra = (*extra, _CLOSE)
-        await send_response(response, send, extra, self.guard.patience)
+        await send_response(response, send, self._beside(response, headers), self.guard.patience)
 
     def _no_route(self, method: str, path: str) -> HttpRefusal:
         methods = sorted({known for known, at in self._table if at == path})
@@ -278,6 +228,14 @@ def answer_error(error: Exception, path: str) -> Response:
     return Response(INTERNAL.status, describe(INTERNAL, "the request crashed; the log says where"), CONTENT_TYPE)
 
 
+def headers_of(response: Response) -> list[tuple[bytes, bytes]]:
+    """The headers that an answer has of its own."""
+    found = [(b"content-type", response.content_type), *_SAFE, *response.headers]
+    if response.parts is None:
+        found.append((b"content-length", b"%d" % len(response.body)))
+    return found
+
+
 async def send_response(
     response: Response, send: Send, headers: tuple[tuple[bytes, bytes], ...] = (), patience: Patience | None = None
 ) -> None:
@@ -290,9 +248,7 @@ async def send_response(
         patience: With a client that reads an answer of many parts slowly.
     """
     patience = patience or Patience(30.0)
-    all_headers = [(b"content-type", response.content_type), *_SAFE, *response.headers, *headers]
-    if response.parts is None:
-        all_headers.append((b"content-length", b"%d" % len(response.body)))
+    all_headers = [*headers_of(response), *headers]
     await send({"type": "http.response.start", "status": response.status, "headers": all_headers})
     if response.parts is not None:
         async for part in response.parts:
@@ -311,7 +267,7 @@ async def read_body(receive: Receive, limit_bytes: int, patience: Patience) -> b
         return None
     body: bytes = message.get("body", b"")
     if len(body) > limit_bytes:
-        raise _too_large(limit_bytes)
+        raise too_large(limit_bytes)
     if not message.get("more_body"):
         return body
     try:
@@ -342,7 +298,7 @@ async def body_parts(receive: Receive, limit_bytes: int, patience: Patience) -> 
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise too_large(limit_bytes)
         if waited > patience.seconds and size < waited * SLOWEST_BYTES_A_SECOND:
             raise HttpRefusal(TOO_SLOW, f"the body comes slower than {SLOWEST_BYTES_A_SECOND} bytes a second")
         if part:
@@ -360,11 +316,15 @@ def _methods(route: Route) -> tuple[str, ...]:
     return ("GET", "HEAD") if route.method == "GET" else (route.method,)
 
 
-def _too_large(limit_bytes: int) -> HttpRefusal:
+def too_large(limit_bytes: int) -> HttpRefusal:
+    """The refusal of a body beyond its limit."""
     return HttpRefusal(TOO_LARGE, f"the body is larger than {limit_bytes} bytes; send it in parts")
 
 
-def _check_content_type(declared: bytes, allowed: tuple[bytes, ...]) -> None:
+def _check_content_type(headers: Headers, route: Route) -> None:
+    declared, allowed = headers.get(b"content-type", JSON), route.content_types
+    if declared in allowed:
+        return
     kind = declared.split(b";", 1)[0].strip().lower()
     if kind in allowed or (JSON in allowed and kind.startswith(b"application/") and kind.endswith(b"+json")):
         return

@@ -14,21 +14,38 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from service.http.application import HttpApplication, Pairs, headers_of, too_large
+from service.http.messages import Request, Response, Route
+from service.http.problems import TOO_SLOW, HttpRefusal
 
 logger = logging.getLogger("gauntlet.entry")
 
 HEAD_LIMIT_BYTES = 64 * 1024
+_CLOSE = (b"connection", b"close")
+_LONGEST_LENGTH = 15
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with a bound on the size of a request's head."""
+    """uvicorn's protocol with a bound on the size of a request's head, and a short way for whole requests.
 
+    Where the ASGI callable has an attribute `http` (an `HttpApplication`) that answers a route soon, its requests take
+    no task, no ASGI messages and one write: half of what a small request costs otherwise.
+    """
+
+    cycle: Any
     _is_in_head = False
     _head_bytes = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As uvicorn makes it, once a connection."""
+        super().__init__(*arguments, **options)
+        self._http: HttpApplication | None = getattr(self.app, "http", None)
+        self._soon = {} if self._http is None else self._http.soon_routes()
 
     def data_received(self, data: bytes) -> None:
         """Read what came; end a connection whose head grows without end."""
@@ -44,9 +61,113 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head has ended."""
+        """The head has ended: it is known which way the request takes."""
         self._is_in_head = False
+        is_alone = self.cycle is None or self.cycle.response_complete
+        if is_alone and self._http is not None and not self.expect_100_continue:
+            route = self._soon.get((self.parser.get_method(), self.url))
+            if route is not None:
+                self.cycle = Whole(self, self._http, route)
+                return
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if type(self.cycle) is Whole:
+            self.cycle.take(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request has ended."""
+        if type(self.cycle) is Whole:
+            self.cycle.answer()
+        else:
+            super().on_message_complete()
+
+
+class _Nobody:
+    """Stands where uvicorn wakes a task up that waits for the body."""
+
+    def set(self) -> None:
+        """Wake nobody up."""
+
+
+class Whole:
+    """One request on the short way, with what uvicorn asks of a request that is being answered.
+
+    Attributes:
+        response_complete: Whether its answer is out.
+        disconnected: Whether the client has left.
+        keep_alive: Whether the connection stays open after the answer.
+        more_body: Whether the body has not ended.
+        message_event: Of no use here.
+    """
+
+    message_event = _Nobody()
+
+    def __init__(self, protocol: Protocol, http: HttpApplication, route: Route) -> None:
+        """Begin with the head.
+
+        Args:
+            protocol: Its connection.
+            http: Answers.
+            route: Its route.
+        """
+        parser = protocol.parser
+        self.response_complete = False
+        self.disconnected = False
+        self.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        self.more_body = True
+        self._protocol = protocol
+        self._http = http
+        self._route = route
+        self._body = b""
+        self._request = Request(dict(protocol.headers), started=time.perf_counter())
+        self._limit = http.limit_of(route)
+        length = self._request.headers.get(b"content-length", b"0")
+        if len(length) > _LONGEST_LENGTH or int(length) > self._limit:
+            self.refuse(too_large(self._limit))
+
+    def take(self, piece: bytes) -> None:
+        """A piece of the body; what comes after a refusal is not kept."""
+        if self.response_complete:
+            return
+        self._body = self._body + piece if self._body else piece
+        if len(self._body) > self._limit:
+            self.refuse(too_large(self._limit))
+
+    def answer(self) -> None:
+        """The body has ended."""
+        self.more_body = False
+        if not self.response_complete:
+            self._request.body = self._body
+            self._http.answer_soon(self._route, self._request, self._respond)
+
+    def refuse(self, refusal: HttpRefusal) -> None:
+        """Answer before the body has ended; the connection cannot be used again."""
+        self.keep_alive = False
+        self._http.refuse(self._route, self._request, refusal, self._respond)
+
+    def _respond(self, response: Response, beside: Pairs) -> None:
+        if self.response_complete:
+            return
+        self.response_complete = True
+        protocol = self._protocol
+        if self.disconnected or protocol.transport.is_closing():
+            return
+        if _CLOSE in beside:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            beside = (*beside, _CLOSE)
+        head = [STATUS_LINE[response.status]]
+        for name, value in (*protocol.server_state.default_headers, *headers_of(response), *beside):
+            head += (name, b": ", value, b"\r\n")
+        head += (b"\r\n", response.body)
+        protocol.transport.write(b"".join(head))
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
 
 
 class Server(uvicorn.Server):
@@ -69,7 +190,7 @@ class Server(uvicorn.Server):
         self._patience_seconds = patience_seconds
         self._is_told = False
         self._exit_at: float | None = None
-        self._headless: dict[Any, float] = {}
+        self._awaited: dict[Any, float] = {}
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second signal ends the draining. Only flags are set: a handler may interrupt anything."""
@@ -90,11 +211,15 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _sweep(self, now: float) -> None:
-        """End connections on which neither a request nor uvicorn's own keep-alive timer runs: a head is awaited."""
-        headless = [one for one in self.server_state.connections if _awaits_head(one)]
-        self._headless = {one: self._headless.get(one, now) for one in headless}
-        for one, since in self._headless.items():
-            if now - since > self._patience_seconds:
+        """End connections that are awaited: neither a request nor uvicorn's own keep-alive timer runs on them."""
+        awaited = [one for one in self.server_state.connections if _is_awaited(one)]
+        self._awaited = {one: self._awaited.get(one, now) for one in awaited}
+        for one, since in self._awaited.items():
+            if now - since <= self._patience_seconds:
+                continue
+            if _lacks_body(one):
+                one.cycle.refuse(HttpRefusal(TOO_SLOW, f"the body took longer than {self._patience_seconds:g} s"))
+            else:
                 one.transport.close()
 
 
@@ -121,6 +246,14 @@ class AdminPort:
             self._server = None
 
 
-def _awaits_head(protocol: Any) -> bool:
+def _is_awaited(protocol: Any) -> bool:
+    """Whether a head or the rest of a body is to come, and nobody else waits for it."""
     cycle = protocol.cycle
+    if _lacks_body(protocol):
+        return True
     return (cycle is None or cycle.response_complete) and protocol.timeout_keep_alive_task is None
+
+
+def _lacks_body(protocol: Any) -> bool:
+    cycle = protocol.cycle
+    return type(cycle) is Whole and cycle.more_body and not cycle.response_complete

@@ -9,7 +9,8 @@ from typing import cast
 
 from bentos.errors import InvalidRequest, Problem, shown
 from service import ids
-from service.http.application import Headers, Request, is_request_id
+from service.http.application import is_request_id
+from service.http.messages import Headers, Request
 from service.prediction_log.records import Variant
 from service.scoring.batching import Asked
 from service.scoring.deciding import Roles, ScoreRequest, assign

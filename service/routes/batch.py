@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bentos.errors import GauntletError, InvalidFeatures, InvalidRequest, Problem, Unavailable
-from service.http.application import Request, Response
 from service.http.limits import Bound
+from service.http.messages import Request, Response
 from service.http.problems import TOO_MANY, HttpRefusal
 from service.routes.batch_bodies import RefusedRow, Row, read_batch, read_row_lines, refuse_row
 from service.routes.lines import NDJSON, WHOLE_AT_ONCE, Line, kind_of_body, parts_of, read_lines, read_whole

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from bentos.artifact import Contract, Numeric
-from service.http.application import Route
+from service.http.messages import Route
 
 _STYLE = """
 :root { color-scheme: light dark; }

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bentos.errors import Unavailable
-from service.http.application import Handler, Headers, Request, Response, is_request_id
+from service.http.application import is_request_id
 from service.http.limits import Bound
+from service.http.messages import Handler, Headers, Request, Response
 from service.routes.asking import trace_id_of
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
-from service.http.application import JSON, Request
 from service.http.limits import Bound
+from service.http.messages import JSON, Request
 from service.http.problems import MALFORMED, TOO_LARGE, HttpRefusal
 
 NDJSON = b"application/x-ndjson"

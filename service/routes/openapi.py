@@ -8,7 +8,7 @@ from typing import Any
 
 from bentos.artifact import Contract, Value
 from service import ids
-from service.http.application import Route
+from service.http.messages import Route
 from service.routes.examples import EXAMPLE_ID, EXAMPLE_MOMENT, example_features
 from service.routes.schemas import Schema, component_schemas, ref
 

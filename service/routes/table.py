@@ -11,8 +11,8 @@ import msgspec
 
 from bentos.errors import GauntletError, Unavailable
 from service import metrics
-from service.http.application import JSON, Handler, Request, Response, Route
 from service.http.limits import RateLimit
+from service.http.messages import JSON, Handler, Request, Response, Route, Tell, in_a_task
 from service.http.problems import CONTENT_TYPE, describe_error
 from service.metrics import Metrics
 from service.micros import from_micros
@@ -92,22 +92,16 @@ class Handlers:
         self._parts = parts
         self._batch = Batch(parts.live, lambda flush: asyncio.get_running_loop().call_soon(flush))
 
-    async def score(self, request: Request) -> Response:
+    def score(self, request: Request, tell: Tell) -> None:
         """Score one customer; the record is in the spool before the answer leaves."""
         parts = self._parts
         parts.rate.take(request.client or "everybody", 1, request.started)
         asked = parts.asking.ask(read_score(request.body, parts.models.rows.encoder), request)
-        answer: asyncio.Future[Scored | GauntletError] = asyncio.get_running_loop().create_future()
 
-        def tell(found: Scored | GauntletError) -> None:
-            if not answer.done():  # the client may have left
-                answer.set_result(found)
+        def answer(found: Scored | GauntletError) -> None:
+            tell(Response(200, _encode(found.answer)) if isinstance(found, Scored) else found)
 
-        self._batch.add(asked, tell)
-        found = await answer
-        if not isinstance(found, Scored):
-            raise found
-        return Response(200, _encode(found.answer))
+        self._batch.add(asked, answer)
 
     async def experiment(self, request: Request) -> Response:
         """The experiment as scoring knows it, with what the judge says of it."""
@@ -153,11 +147,12 @@ def make_routes(parts: Parts) -> tuple[Route, ...]:
         Route(
             "POST",
             "/v1/score",
-            handlers.score,
+            in_a_task(handlers.score),
             "Score one customer.",
             openapi.score_operation(example),
             scope="score",
             limit_bytes=SCORE_LIMIT_BYTES,
+            soon=handlers.score,
         ),
         _batch_route(parts, example),
         *_insight_routes(parts, example),

@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from bentos.errors import InvalidRequest, Problem, Unavailable, shown
-from service.http.application import JSON, Request, Response
 from service.http.limits import Bound
+from service.http.messages import JSON, Request, Response
 from service.http.problems import CONTENT_TYPE, HttpRefusal, kind_of
 from service.prediction_log.records import Outcome, Treatment
 from service.prediction_log.spool import Spool
@@ -194,7 +194,7 @@ async def read_told(body: bytes, telling: Telling[Told], *, most: int, now: int)
         HttpRefusal: The body is no JSON.
         InvalidRequest: With every problem up to a hundred, by row and field.
     """
-    return _read_at_once(body, telling, most, now) or await _read_one_by_one(body, telling, most, now)
+    return await _read_at_once(body, telling, most, now) or await _read_one_by_one(body, telling, most, now)
 
 
 class LineReader(Generic[Told]):
@@ -256,7 +256,7 @@ class LineReader(Generic[Told]):
         self.problems += [LineProblem(self.line, _printable(p.field), _printable(p.value), p.allowed) for p in problems]
 
 
-def _read_at_once(body: bytes, telling: Telling[Told], most: int, now: int) -> list[Told]:
+async def _read_at_once(body: bytes, telling: Telling[Told], most: int, now: int) -> list[Told]:
     """Everything that is told, if all of it is right and no more than allowed; else nothing."""
     if body.count(b":") > most * telling.colons + 1:
         return []
@@ -264,7 +264,7 @@ def _read_at_once(body: bytes, telling: Telling[Told], most: int, now: int) -> l
         told = telling.decode(body)
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
         return []
-    colons = 1
+    colons, slices = 1, Slices()
     found: list[Told] = []
     for one in told[: most + 1]:
         values = msgspec.structs.astuple(one)
@@ -273,6 +273,7 @@ def _read_at_once(body: bytes, telling: Telling[Told], most: int, now: int) -> l
         if isinstance(record, list):
             return []
         found.append(record)
+        await slices.pause_if_due()
     # Other keys, and keys that are written twice, have colons of their own.
     return found if len(found) <= most and colons == body.count(b":") else []
 

@@ -9,8 +9,9 @@ import sys
 import uvicorn
 
 from service.entry import listen
-from service.http.application import Guard, HttpApplication, Request, Response, Route
+from service.http.application import HttpApplication
 from service.http.limits import Bound, Patience
+from service.http.messages import Guard, Request, Response, Route, Tell, in_a_task
 from service.http.server import AdminPort, Protocol, Server
 
 
@@ -18,6 +19,7 @@ def main(port: int, admin_port: int, patience_seconds: float, drain_seconds: flo
     patience = Patience(patience_seconds)
     routes = (
         Route("POST", "/echo", echo, "Echo."),
+        Route("POST", "/soon", in_a_task(echo_soon), "Echo, by the short way.", soon=echo_soon),
         Route("POST", "/slow", slow, "Echo, a little later."),
         Route("POST", "/parts", in_parts, "Echo, piece by piece.", is_streamed=True),
     )
@@ -47,6 +49,8 @@ def main(port: int, admin_port: int, patience_seconds: float, drain_seconds: flo
             await asyncio.sleep(0.05)
             patience.sweep()
 
+    front.http = http  # the server finds the short way by it
+
     def drain():
         http.is_draining = True
 
@@ -58,6 +62,12 @@ def main(port: int, admin_port: int, patience_seconds: float, drain_seconds: flo
 
 async def echo(request: Request) -> Response:
     return Response(200, request.body)
+
+
+def echo_soon(request: Request, tell: Tell) -> None:
+    if request.body == b"crash":
+        raise RuntimeError("boom")
+    asyncio.get_running_loop().call_later(0.02, tell, Response(200, request.body))
 
 
 async def slow(request: Request) -> Response:

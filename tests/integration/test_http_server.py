@@ -56,12 +56,20 @@ def wait_until_open(port, seconds=20):
             return
 
 
+def post(path, header, body=b""):
+    return b"POST " + path.encode() + b" HTTP/1.1\r\nhost: x\r\n" + header + b"\r\n\r\n" + body
+
+
 def read_to_end(connection):
     """What comes until the server closes; a server that never does fails by the socket's timeout."""
     found = b""
     while part := connection.recv(65536):
         found += part
     return found
+
+
+WAYS = pytest.mark.parametrize("way", ["/echo", "/soon"])
+"""By a task of its own, and by the short way."""
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +84,18 @@ def impatient():
         yield found
 
 
-def test_both_ports_answer(server):
+@WAYS
+def test_both_ports_answer(server, way):
     for port in (server.port, server.admin_port):
-        answer = httpx.post(f"http://127.0.0.1:{port}/echo", content=b"[1]")
+        answer = httpx.post(f"http://127.0.0.1:{port}{way}", content=b"[1]")
         assert (answer.status_code, answer.content) == (200, b"[1]")
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
 
 
-def test_a_request_id_comes_back(server):
-    assert httpx.post(f"{server.url}/echo", headers={"x-request-id": "r-7"}).headers["x-request-id"] == "r-7"
+@WAYS
+def test_a_request_id_comes_back(server, way):
+    assert httpx.post(f"{server.url}{way}", headers={"x-request-id": "r-7"}).headers["x-request-id"] == "r-7"
 
 
 @pytest.mark.parametrize(
@@ -101,15 +111,17 @@ def test_a_head_without_end_is_ended(server, head):
         assert found.startswith(b"HTTP/1.1 400")
 
 
-def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(server):
+@WAYS
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(server, way):
     with server.connect() as connection:
-        connection.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000000000000000\r\n\r\n")
+        connection.sendall(post(way, b"content-length: 100000000000000000000"))
         assert read_to_end(connection).startswith(b"HTTP/1.1 4")
 
 
-def test_a_body_that_turns_out_too_large_is_refused_and_the_connection_closed(server):
+@WAYS
+def test_a_body_that_turns_out_too_large_is_refused_and_the_connection_closed(server, way):
     with server.connect() as connection:
-        connection.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        connection.sendall(post(way, b"transfer-encoding: chunked"))
         try:
             for _ in range(200):
                 connection.sendall(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
@@ -126,23 +138,26 @@ def test_who_sends_no_head_in_time_is_let_go(impatient, sent):
         assert read_to_end(connection) == b""
 
 
-def test_who_sends_half_a_head_after_a_request_is_let_go(impatient):
+@WAYS
+def test_who_sends_half_a_head_after_a_request_is_let_go(impatient, way):
     with impatient.connect() as connection:
-        connection.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n[]POST /ec")
+        connection.sendall(post(way, b"content-length: 2", b"[]POST /ec"))
         assert read_to_end(connection).count(b"HTTP/1.1 200") == 1
 
 
-def test_a_body_that_does_not_come_is_answered_408(impatient):
+@WAYS
+def test_a_body_that_does_not_come_is_answered_408(impatient, way):
     with impatient.connect() as connection:
-        connection.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nab")
+        connection.sendall(post(way, b"content-length: 10", b"ab"))
         found = read_to_end(connection)
         assert found.startswith(b"HTTP/1.1 408")
         assert b"too-slow" in found
 
 
-def test_a_body_that_drips_is_answered_408(impatient):
+@WAYS
+def test_a_body_that_drips_is_answered_408(impatient, way):
     with impatient.connect() as connection:
-        connection.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n")
+        connection.sendall(post(way, b"content-length: 1000"))
         connection.settimeout(0.1)
         found = b""
         for _ in range(100):
@@ -203,4 +218,73 @@ def test_a_second_signal_ends_the_draining():
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    "ways", [("/soon", "/soon", "/soon"), ("/soon", "/echo", "/soon"), ("/slow", "/soon", "/soon")]
+)
+def test_requests_that_come_one_after_the_other_at_once_are_answered_in_their_order(server, ways):
+    sent = b"".join(post(way, b"content-length: 1", str(i).encode()) for i, way in enumerate(ways))
+    with server.connect() as connection:
+        connection.sendall(sent + post("/echo", b"connection: close\r\ncontent-length: 1", b"9"))
+        found = read_to_end(connection)
+    bodies = [part.split(b"HTTP/1.1")[0] for part in found.split(b"\r\n\r\n")[1:]]
+    assert bodies == [b"0", b"1", b"2", b"9"]
+
+
+@WAYS
+def test_an_answer_ends_the_connection_where_the_client_asks_for_that(server, way):
+    for head in (b"HTTP/1.0\r\ncontent-length: 1", b"HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1"):
+        with server.connect() as connection:
+            connection.sendall(b"POST " + way.encode() + b" " + head + b"\r\n\r\n1")
+            found = read_to_end(connection)
+        assert found.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in found
+        assert found.endswith(b"1")
+
+
+@WAYS
+def test_a_client_that_asks_whether_to_send_is_told_to(server, way):
+    with server.connect() as connection:
+        connection.sendall(post(way, b"expect: 100-continue\r\nconnection: close\r\ncontent-length: 1"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        connection.sendall(b"1")
+        assert read_to_end(connection).endswith(b"1")
+
+
+@WAYS
+def test_a_client_that_leaves_is_no_harm(server, way):
+    for _ in range(20):
+        with server.connect() as connection:
+            connection.sendall(post(way, b"content-length: 1", b"1"))
+        with server.connect() as connection:
+            connection.sendall(post(way, b"content-length: 5", b"1"))
+    assert httpx.post(f"{server.url}{way}", content=b"1").content == b"1"
+
+
+@WAYS
+def test_a_body_that_comes_in_pieces_is_whole(server, way):
+    with server.connect() as connection:
+        connection.sendall(post(way, b"connection: close\r\ntransfer-encoding: chunked"))
+        for piece in (b"1\r\na\r\n", b"2\r\nb", b"c\r\n", b"0\r\n\r\n"):
+            time.sleep(0.02)
+            connection.sendall(piece)
+        assert read_to_end(connection).endswith(b"abc")
+
+
+def test_a_crash_on_the_short_way_is_a_500_and_the_connection_lives(server):
+    with httpx.Client(base_url=server.url) as client:
+        assert client.post("/soon", content=b"crash").json()["status"] == 500
+        assert client.post("/soon", content=b"1").content == b"1"
+
+
+def test_a_stop_finishes_what_is_on_the_short_way():
+    with running() as server, server.connect() as connection:
+        connection.sendall(post("/soon", b"content-length: 5", b"123"))
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        connection.sendall(b"45")
+        assert read_to_end(connection).endswith(b"12345")
         assert server.process.wait(20) == 0

@@ -30,7 +30,9 @@ def test_every_setting_of_scoring_is_listed_and_no_other():
 
 def test_every_command_that_the_readme_types_exists():
     known = {name for name, _ in commands_in(gauntlet.cli)}
-    typed = re.findall(r"^ *gauntlet ([a-z-]+(?: (?:shadow|split|off|show|shares|add|revoke|export|retain))?)", README, re.M)
+    typed = re.findall(
+        r"^ *gauntlet ([a-z-]+(?: (?:shadow|split|off|show|shares|add|revoke|export|retain))?)", README, re.M
+    )
     assert typed
     assert set(typed) <= known
 

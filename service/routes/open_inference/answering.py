@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.http.application import JSON, Response
+from service.http.messages import JSON, Response
 from service.http.problems import CONTENT_TYPE
 from service.routes.open_inference.binary import pack
 from service.routes.open_inference.reading import LENGTH_HEADER, InferRequest, Wanted

@@ -11,7 +11,7 @@ import msgspec
 
 from bentos.errors import InvalidRequest, Problem, shown
 from service import ids
-from service.http.application import Headers
+from service.http.messages import Headers
 from service.http.problems import TOO_LARGE, HttpRefusal
 from service.prediction_log.records import Purpose
 from service.routes.bodies import PURPOSES, load

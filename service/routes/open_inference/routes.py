@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bentos.errors import GauntletError, NotFound
-from service.http.application import JSON, Handler, Request, Response, Route, answer_error
+from service.http.application import answer_error
+from service.http.messages import JSON, Handler, Request, Response, Route
 from service.http.problems import HttpRefusal
 from service.routes.open_inference import openapi
 from service.routes.open_inference.answering import BINARY, OUTPUTS, make_response, restate

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bentos.artifact import Encoder, floats_of
 from bentos.errors import GauntletError, InvalidFeatures, InvalidRequest, Problem, Unavailable
-from service.http.application import Request
+from service.http.messages import Request
 from service.routes.asking import Asking
 from service.routes.turns import Turns
 from service.scoring.batching import Asked, Scoring

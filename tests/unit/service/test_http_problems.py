@@ -8,7 +8,8 @@ from serving_toys import FEATURES
 
 from bentos.errors import GauntletError, InvalidFeatures, Problem, Unavailable
 from service.http import problems
-from service.http.application import HttpApplication, Route, answer_error
+from service.http.application import HttpApplication, answer_error
+from service.http.messages import Route
 from service.logs import JsonLines
 
 
@@ -87,5 +88,7 @@ def test_a_client_that_leaves_before_its_body_is_answered_nothing():
     application = HttpApplication(
         [Route("POST", "/x", answer, "")], body_limit_bytes=100, count_request=lambda *_: sent.append("counted")
     )
-    asyncio.run(application({"type": "http", "method": "POST", "path": "/x", "headers": [], "query_string": b""}, receive, None))
+    asyncio.run(
+        application({"type": "http", "method": "POST", "path": "/x", "headers": [], "query_string": b""}, receive, None)
+    )
     assert sent == []

@@ -175,7 +175,9 @@ def off_for_hypothesis(tmp_path_factory):
         yield found
 
 
-@pytest.mark.parametrize(("path", "limit"), [("/v1/score", 64 * 1024), ("/v1/outcomes", 2000), ("/v1/score/batch", 2000)])
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/v1/score", 64 * 1024), ("/v1/outcomes", 2000), ("/v1/score/batch", 2000)]
+)
 def test_a_body_beyond_the_limit_is_refused(tmp_path, path, limit):
     with served(tmp_path, body_limit_bytes=2000) as small:
         assert small.post(path, body(padding="x" * limit)).status_code == 413
