@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import msgspec
 
 from bentos.artifact import write_beside
-from bentos.errors import InvalidSetting
+from bentos.errors import InvalidSetting, NotFound
 from service.http.problems import FORBIDDEN, UNAUTHORIZED, HttpRefusal
 
 logger = logging.getLogger("gauntlet.keys")
@@ -169,9 +169,16 @@ def revoke_keys(folder: Path, scope: Scope, name: str, *, all_but_newest: bool =
 
     Returns:
         How many were taken away.
+
+    Raises:
+        NotFound: The client has no key in that scope.
+        InvalidSetting: The file is not what it must be.
     """
     lines = list(_lines(folder / scope))
     own = [line for line in lines if line[1] == name]
+    if not own:
+        known = ", ".join(sorted({client for _, client in lines})) or "nobody"
+        raise NotFound(f"{name} has no key for {scope}; these have: {known}")
     gone = own[:-1] if all_but_newest else own
     if gone:
         kept = "".join(f"{digest.hex()} {known}\n" for digest, known in lines if (digest, known) not in gone)

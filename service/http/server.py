@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -26,8 +28,22 @@ logger = logging.getLogger("gauntlet.entry")
 HEAD_LIMIT_BYTES = 64 * 1024
 _CLOSE = (b"connection", b"close")
 _LONGEST_LENGTH = 15
+_UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class _Flow(FlowControl):
+    """uvicorn's, which by itself reads on while requests wait for their turn, or answers for somebody to read them."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, if nothing waits."""
+        if not self._waiting and not self.write_paused:
+            super().resume_reading()
 
 
 class Protocol(HttpToolsProtocol):
@@ -40,24 +56,43 @@ class Protocol(HttpToolsProtocol):
     cycle: Any
     _is_in_head = False
     _head_bytes = 0
+    _heads = 0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As uvicorn makes it, once a connection."""
         super().__init__(*arguments, **options)
         self._http: HttpApplication | None = getattr(self.app, "http", None)
         self._soon = {} if self._http is None else self._http.soon_routes()
+        self._pieces: list[bytes] = []
 
     def data_received(self, data: bytes) -> None:
         """Read what came; end a connection whose head grows without end."""
+        is_between = self.cycle is None or not self.cycle.more_body
+        if is_between and b"pgrade" in data:
+            data = _without_upgrade(data)
+        self._heads = 0
         super().data_received(data)
-        if self._is_in_head:
+        self._hand_over()
+        # Where this head is not the first thing in `data`, nobody knows how much of that it is.
+        if self._is_in_head and (self._heads == 0 or (self._heads == 1 and is_between)):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_LIMIT_BYTES and not self.transport.is_closing():
                 self.send_400_response(f"The head is larger than {HEAD_LIMIT_BYTES} bytes.")
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+
+    def resume_writing(self) -> None:
+        """The client has read its answers."""
+        super().resume_writing()
+        self.flow.resume_reading()
+
     def on_message_begin(self) -> None:
         """A head begins."""
         self._is_in_head, self._head_bytes = True, 0
+        self._heads += 1
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -68,22 +103,41 @@ class Protocol(HttpToolsProtocol):
             route = self._soon.get((self.parser.get_method(), self.url))
             if route is not None:
                 self.cycle = Whole(self, self._http, route)
+                self.headers = _FORGETFUL
                 return
         super().on_headers_complete()
+        self.headers = _FORGETFUL
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         if type(self.cycle) is Whole:
             self.cycle.take(body)
         else:
-            super().on_body(body)
+            self._pieces.append(body)
 
     def on_message_complete(self) -> None:
         """The request has ended."""
         if type(self.cycle) is Whole:
             self.cycle.answer()
         else:
+            self._hand_over()
             super().on_message_complete()
+
+    def _hand_over(self) -> None:
+        """Hand over the pieces of a body that came together as one: uvicorn wakes the request up for each."""
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            super().on_body(b"".join(pieces))
+
+
+class _Forgetful(list[tuple[bytes, bytes]]):
+    """Takes the place of a request's headers when its head has ended: of trailers there could be any number."""
+
+    def append(self, _header: tuple[bytes, bytes], /) -> None:
+        """Keep nothing."""
+
+
+_FORGETFUL = _Forgetful()
 
 
 class _Nobody:
@@ -122,7 +176,8 @@ class Whole:
         self._protocol = protocol
         self._http = http
         self._route = route
-        self._body = b""
+        self._pieces: list[bytes] = []
+        self._size = 0
         self._request = Request(dict(protocol.headers), started=time.perf_counter())
         self._limit = http.limit_of(route)
         length = self._request.headers.get(b"content-length", b"0")
@@ -133,15 +188,16 @@ class Whole:
         """A piece of the body; what comes after a refusal is not kept."""
         if self.response_complete:
             return
-        self._body = self._body + piece if self._body else piece
-        if len(self._body) > self._limit:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > self._limit:
             self.refuse(too_large(self._limit))
 
     def answer(self) -> None:
         """The body has ended."""
         self.more_body = False
         if not self.response_complete:
-            self._request.body = self._body
+            self._request.body = b"".join(self._pieces)
             self._http.answer_soon(self._route, self._request, self._respond)
 
     def refuse(self, refusal: HttpRefusal) -> None:
@@ -168,6 +224,8 @@ class Whole:
         if not self.keep_alive:
             protocol.transport.close()
         protocol.on_response_complete()
+        if protocol.flow.write_paused:  # who reads no answers shall send no more requests
+            protocol.flow.pause_reading()
 
 
 class Server(uvicorn.Server):
@@ -244,6 +302,16 @@ class AdminPort:
         if self._server is not None:
             self._server.close()
             self._server = None
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The same bytes with no `Upgrade` in the head that they begin with.
+
+    Java's client and `curl --http2` ask for one beside every body, as a server may ignore it. The parser cannot: it
+    takes what follows the head for the other protocol.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return b"".join((_UPGRADE.sub(b"ignored", head), end, rest))
 
 
 def _is_awaited(protocol: Any) -> bool:

@@ -18,6 +18,7 @@ class Shipped:
         treatments: Treatments that were not in the store.
         duplicates: Records that were there already.
         bad_lines: Lines that are no record; they are in the dead letters.
+        forgotten: Predictions of customers who were forgotten afterwards; they are nowhere.
     """
 
     predictions: int = 0
@@ -25,6 +26,7 @@ class Shipped:
     treatments: int = 0
     duplicates: int = 0
     bad_lines: int = 0
+    forgotten: int = 0
 
     def __add__(self, other: Shipped) -> Shipped:
         mine, others = dataclasses.astuple(self), dataclasses.astuple(other)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from service.prediction_log.lines import BadLine, decode_line
 from service.prediction_log.records import Outcome, Prediction, Record, Treatment
+from service.prediction_log.tombstones import Forgotten
 from service.store import tables
 from service.store.loading import Row
 
@@ -43,15 +44,19 @@ class Rows:
 
     Attributes:
         bad: The positions of lines that are no record.
+        forgotten: How many predictions were left out because their customer was forgotten.
     """
 
-    def __init__(self, lines: list[bytes], landed_at: int) -> None:
+    def __init__(self, lines: list[bytes], landed_at: int, forgotten: Forgotten | None = None) -> None:
         """Read nothing yet.
 
         Args:
             lines: Without their line feeds.
             landed_at: What the rows say of when they landed, microseconds since 1970 UTC.
+            forgotten: Whose predictions are left out.
         """
+        self.forgotten = 0
+        self._forgotten = forgotten
         self.bad: list[int] = []
         self._lines = lines
         self._landed_at = landed_at
@@ -81,6 +86,9 @@ class Rows:
                 kind, row = row_of(self._lines[place], self._landed_at)
             except BadLine:
                 self.bad.append(place)
+                continue
+            if self._forgotten is not None and kind is Prediction and self._forgotten.covers(row[_CUSTOMER], row[_AT]):
+                self.forgotten += 1
             else:
                 self._rows[kind].append(row)
                 self._places[kind].append(place)
@@ -128,6 +136,7 @@ _RAW_KINDS = {kind: _raw_kind(kind) for kind in TABLES}
 _KINDS = {raw: kind for kind, raw in _RAW_KINDS.items()}
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder(Union[tuple(_KINDS)]).decode  # noqa: UP007
 _FEATURES = Prediction.__struct_fields__.index("features")
+_AT, _CUSTOMER = columns_of(Prediction).index("at"), columns_of(Prediction).index("customer_id")
 
 
 def _as_raw(record: Record) -> msgspec.Struct:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from service.prediction_log.dead_letters import DEAD_LETTERS, keep_dead_letters
 from service.prediction_log.progress import Progress, Shipped
 from service.prediction_log.records import Outcome, Prediction, Treatment
 from service.prediction_log.rows import TABLES, Kind, Rows, columns_of
+from service.prediction_log.tombstones import find_forgotten, key_file_of
 from service.stopping import Stop, stop_at_signals
 from service.store import Store
 from service.store.loading import Loader
@@ -49,6 +50,8 @@ def ship(
     now: datetime | None = None,
     clock: Callable[[], datetime] = _now,
     progress: Progress | None = None,
+    workers: Collection[str] | None = None,
+    key_file: Path | None = None,
 ) -> Shipped:
     """Move everything that stands complete in the spools to the store, and the watermarks to the moment it began.
 
@@ -60,6 +63,8 @@ def ship(
         now: The moment before reading begins; the clock's if it is not given.
         clock: The time.
         progress: Where to tell how far it is, after each transaction.
+        workers: The spools to ship; None for all.
+        key_file: The key of tombstones, where it is not beside the folder of spools.
 
     Returns:
         What was moved.
@@ -67,7 +72,8 @@ def ship(
     Raises:
         Unavailable: The store does not answer, or a spool cannot be read. What was moved before stays moved.
     """
-    return _Shipping(spool_folder, store, progress or Progress()).ship(_moments(now, clock))
+    shipping = _Shipping(spool_folder, store, progress or Progress(), workers=workers, key_file=key_file)
+    return shipping.ship(_moments(now, clock))
 
 
 def run_shipper(
@@ -136,10 +142,20 @@ def _moments(now: datetime | None, clock: Callable[[], datetime]) -> Moments:
 class _Shipping:
     """Shipping from one folder of spools to one store, pass after pass."""
 
-    def __init__(self, spool_folder: Path, store: Store, progress: Progress) -> None:
+    def __init__(
+        self,
+        spool_folder: Path,
+        store: Store,
+        progress: Progress,
+        *,
+        workers: Collection[str] | None = None,
+        key_file: Path | None = None,
+    ) -> None:
         self._spool_folder = spool_folder
         self._store = store
         self._progress = progress
+        self._workers = workers
+        self._key_file = key_file or key_file_of(spool_folder)
         self._loaders = {kind: Loader(table, columns_of(kind)) for kind, table in TABLES.items()}
 
     def ship(self, moments: Moments) -> Shipped:
@@ -157,9 +173,10 @@ class _Shipping:
 
     def _folders(self) -> list[Path]:
         try:
-            return sorted(path for path in self._spool_folder.glob("*") if path.is_dir())
+            found = sorted(path for path in self._spool_folder.glob("*") if path.is_dir())
         except OSError as e:
             raise Unavailable(f"the spool {self._spool_folder} cannot be read: {e}") from e
+        return found if self._workers is None else [path for path in found if path.name in self._workers]
 
     def _ship_spool(self, folder: Path, moments: Moments) -> Shipped:
         """Everything complete in one spool, a transaction a chunk."""
@@ -185,7 +202,8 @@ class _Shipping:
 
     def _land(self, connection: Connection, held: Held, chunk: Chunk, moments: Moments) -> Shipped:
         """Insert what a chunk holds; what is no record goes to the dead letters."""
-        rows = Rows(chunk.lines, moments.began)
+        forgotten = find_forgotten(connection, self._store, self._key_file, chunk.lines)
+        rows = Rows(chunk.lines, moments.began, forgotten)
         inserted: dict[Kind, int] = {}
         refused: list[int] = []
         for kind, loader in self._loaders.items():
@@ -199,6 +217,7 @@ class _Shipping:
             predictions=inserted[Prediction],
             outcomes=inserted[Outcome],
             treatments=inserted[Treatment],
-            duplicates=len(chunk.lines) + bool(chunk.torn) - len(bad) - sum(inserted.values()),
+            duplicates=len(chunk.lines) + bool(chunk.torn) - len(bad) - rows.forgotten - sum(inserted.values()),
             bad_lines=len(bad),
+            forgotten=rows.forgotten,
         )

@@ -17,8 +17,10 @@ from service.http.problems import MALFORMED, HttpRefusal
 
 ROW_LIMIT_CHARACTERS = 64 * 1024
 _MOST_KEYS = 20
+_OTHER_CHARACTERS = 4096
+"""Of a key, and of what stands beside the list."""
 _FIRST_LOOK = 4096
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACE = re.compile(r"[ \t\n\r]{0,65536}")
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
@@ -87,7 +89,7 @@ class JsonRows:
         while True:
             if count == self._most:
                 raise InvalidRequest("body", [Problem(self._name, f"a list of more than {count}", self._wanted())])
-            _, end = self._value(at, count)
+            _, end = self._value(at, place=f"row {count}: ")
             yield self._text[at:end].encode()
             at, count = self._skip(end), count + 1
             if self._at(at) == "]":
@@ -97,9 +99,11 @@ class JsonRows:
     def _key(self, at: int) -> tuple[str, int]:
         self._expect('"', at)
         try:
-            key, at = scanstring(self._text, at + 1)
+            key, end = scanstring(self._text[at : at + _OTHER_CHARACTERS], 1)
         except ValueError as e:
-            raise HttpRefusal(MALFORMED, f"the body is no JSON: {e}") from e
+            reason = f"there is no key of at most {_OTHER_CHARACTERS:,} characters at character {at}: {str(e)[:200]}"
+            raise HttpRefusal(MALFORMED, f"the body is no JSON: {reason}") from e
+        at += end
         if key in self.others or (key == self._name and self.has_rows):
             raise HttpRefusal(MALFORMED, f"the body names {key[:80]!r} twice")
         if len(self.others) == _MOST_KEYS:
@@ -108,23 +112,20 @@ class JsonRows:
         return key, self._skip(self._expect(":", self._skip(at)))
 
     def _other(self, key: str, at: int) -> int:
-        self.others[key], at = self._value(at)
+        self.others[key], at = self._value(at, place=f"{key[:80]!r}: ", most=_OTHER_CHARACTERS)
         return at
 
-    def _value(self, at: int, row: int | None = None) -> tuple[Any, int]:
+    def _value(self, at: int, *, place: str = "", most: int = ROW_LIMIT_CHARACTERS) -> tuple[Any, int]:
         """A value and where it ends; a part of the text is looked at, as a value that is larger is refused anyway."""
-        for length in (_FIRST_LOOK, ROW_LIMIT_CHARACTERS):
+        for length in (_FIRST_LOOK, most) if most > _FIRST_LOOK else (most,):
             try:
                 value, end = _scan(self._text[at : at + length], 0)
             except (StopIteration, ValueError, RecursionError) as e:
                 reason = str(e)[:200] if isinstance(e, ValueError) else type(e).__name__
             else:
                 return value, at + end
-        place = "" if row is None else f"row {row}: "
-        if len(self._text) - at > ROW_LIMIT_CHARACTERS:
-            raise HttpRefusal(
-                MALFORMED, f"{place}there is no JSON value of at most {ROW_LIMIT_CHARACTERS} characters at {at}"
-            )
+        if len(self._text) - at > most:
+            raise HttpRefusal(MALFORMED, f"{place}there is no JSON value of at most {most} characters at {at}")
         raise HttpRefusal(MALFORMED, f"the body is no JSON: {place}{reason} (counted from character {at})")
 
     def _wanted(self) -> str:

@@ -48,5 +48,11 @@ def moment_problems(
         latest = from_micros(now + round(ahead_seconds * 1_000_000)).isoformat(timespec="seconds")
         yield Problem(field, shown(text), f"no later than {latest}: the server's clock and {ahead_seconds:g} s more")
     elif prediction_id is not None and at < (made := ids.millis_of(prediction_id) * 1000) - LEEWAY_SECONDS * 1_000_000:
-        since = from_micros(made).isoformat(timespec="seconds")
-        yield Problem(field, shown(text), f"no earlier than its prediction, which was made at {since}")
+        yield Problem(field, shown(text), f"no earlier than its prediction, which was made {_since(made)}")
+
+
+def _since(made: int) -> str:
+    try:
+        return f"at {from_micros(made).isoformat(timespec='seconds')}"
+    except OverflowError:  # an id's 48 bits of milliseconds reach further than dates do
+        return "after the year 9999, as its id says"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -38,6 +39,8 @@ from service.routes.turns import Slices, let_others
 MOST_BAD_LINES = 1000
 """A stream with more is not read to its end: whoever sends it has mistaken the file."""
 _MOST_PROBLEMS = 100
+_MOST_UNKNOWN = 20
+"""Fields of one thing that are named where they are unknown: a line may have thousands, and the answer keeps them."""
 _ROWS_A_WRITE = 500
 
 Told = TypeVar("Told", bound=Outcome | Treatment)
@@ -150,6 +153,8 @@ class TellingHandler(Generic[Told]):
                     why = f"there are more than {MOST_BAD_LINES:,} bad lines, and {last}"
                     return self._refuse_lines(reader, why)
                 await let_others()
+        if not reader.accepted and not reader.refused:
+            raise InvalidRequest("body", [Problem(self._telling.name, "missing", "at least one line")])
         if not reader.accepted:
             return self._refuse_lines(reader, "no line is right")
         return Response(202, msgspec.json.encode(Taken(reader.accepted, reader.refused, reader.problems)))
@@ -315,7 +320,7 @@ def _read_object(row: bytes, telling: Telling[Told], now: int) -> Told | list[Pr
 def _read_members(told: dict[str, Any], telling: Telling[Told], now: int) -> Told | list[Problem]:
     first, second, third = (told.get(name) for name in telling.fields)
     record = telling.read(first, second, third, now)
-    unknown = list(_unknown_fields(told, telling.fields))
+    unknown = list(islice(_unknown_fields(told, telling.fields), _MOST_UNKNOWN))
     if not unknown:
         return record
     return [*record, *unknown] if isinstance(record, list) else unknown

@@ -142,6 +142,7 @@ class Store:
             if self._identity is not None and not is_same:
                 logger.warning("store_replaced", extra={"store": self.name})
                 self._engine.dispose()
+                self._identity = None
             self._months.forget()
             before = self._identity_now()
             self.schema = self._prepare()
@@ -175,8 +176,8 @@ class Store:
     @contextmanager
     def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
         with self._engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
-            if writes and self.is_postgresql:
-                connection.exec_driver_sql(_DURABLE)
+            if self.is_postgresql:
+                connection.exec_driver_sql(_DURABLE if writes else _PROMPT)
             yield connection
 
     def _rewrite(self, _connection: Any, statement: Any, many: Any, values: Any, _options: Any) -> Any:
@@ -195,7 +196,12 @@ class Store:
             raise Unavailable(f"the store {self.name} does not answer: {text[:300]}") from e
 
 
-_DURABLE = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+# Compiling a query takes a second or two, many times as long as what is asked here.
+_PROMPT = "SELECT set_config('jit', 'off', true)"
+_DURABLE = (
+    f"{_PROMPT}, CASE current_setting('synchronous_commit') WHEN 'off' THEN "
+    "set_config('synchronous_commit', 'on', true) END"
+)
 
 
 def open_store(url: str, *, migrate: bool = True) -> Store:

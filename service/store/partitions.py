@@ -85,9 +85,21 @@ def _month_of(milliseconds: int) -> Month:
     return month_at(datetime.fromtimestamp(milliseconds / 1000, tz=UTC))
 
 
+def id_beginning(moment: sa.ColumnElement[int], *, is_postgresql: bool) -> sa.ColumnElement[str]:
+    """What ids begin with that were made at a moment, or at most a minute or so before it: eight characters.
+
+    Args:
+        moment: In SQL, microseconds since 1970 UTC.
+        is_postgresql: Whose SQL it is.
+    """
+    number = moment // (1000 * 0x10000)
+    return sa.func.lpad(sa.func.to_hex(number), 8, "0") if is_postgresql else sa.func.printf("%08x", number)
+
+
 def make_default(connection: Connection, table: str) -> None:
     """Make the partition for ids of no month."""
     connection.exec_driver_sql(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
+    _watch_way(connection, table, f"{table}_default")
 
 
 def make_partition(connection: Connection, table: str, month: Month) -> None:
@@ -101,6 +113,13 @@ def make_partition(connection: Connection, table: str, month: Month) -> None:
     moving = f"DELETE FROM {table}_default WHERE prediction_id >= '{low}' AND prediction_id < '{high}' RETURNING *"  # noqa: S608
     run(f"WITH moved AS ({moving}) INSERT INTO {name} SELECT * FROM moved")  # noqa: S608
     run(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')")
+    _watch_way(connection, table, name)
+
+
+def _watch_way(connection: Connection, table: str, partition: str) -> None:
+    """Let PostgreSQL know how few predictions were long under way: it would not use their index otherwise."""
+    if table == "predictions":
+        connection.exec_driver_sql(f"CREATE STATISTICS {partition}_way ON (landed_at - at) FROM {partition}")
 
 
 class KnownMonths:

@@ -49,14 +49,14 @@ def outcome_report(store: Store, experiment: str | None, *, maturity: int, now: 
     Raises:
         Unavailable: The store does not answer.
     """
-    known = _known(experiment)
     with store.reading() as connection:
-        total, predictions, contradicting, early = connection.execute(known).one()
-        waiting, unknown = connection.execute(_unknown(now - maturity)).one()
+        told, predictions, contradicting, early, waiting, unknown = connection.execute(
+            _counts(experiment, received_before=now - maturity)
+        ).one()
     return OutcomeReport(
-        total=total,
+        total=told,
         predictions=predictions,
-        repeated=total - predictions,
+        repeated=told - predictions,
         contradicting=contradicting,
         early=early,
         unknown_waiting=waiting,
@@ -64,34 +64,47 @@ def outcome_report(store: Store, experiment: str | None, *, maturity: int, now: 
     )
 
 
-def _known(experiment: str | None) -> sa.Select[Any]:
-    p, o = tables.predictions, tables.outcomes
-    # An expression, so that SQLite looks up the predictions of the truths, and not the truths of all predictions.
-    of_experiment = [] if experiment is None else [p.c.experiment.concat("") == experiment]
-    is_early = (o.c.landed_at < p.c.landed_at) | (o.c.observed_at < p.c.at)
+def _counts(experiment: str | None, *, received_before: int) -> sa.Select[Any]:
+    """One pass over the truths, each looking up its prediction."""
+    truth = _truths(experiment)
     of_one = (
         sa.select(
-            sa.func.count().label("told"),
-            sa.func.count().filter(o.c.positive).label("positive"),
-            sa.func.count().filter(is_early).label("early"),
+            _sum_where(truth.c.found != _UNKNOWN).label("told"),
+            _sum_where(truth.c.found != _UNKNOWN, truth.c.positive).label("positive"),
+            _sum_where(truth.c.found == _EARLY).label("early"),
+            _sum_where(truth.c.found == _UNKNOWN, truth.c.received_at >= received_before).label("waiting"),
+            _sum_where(truth.c.found == _UNKNOWN, truth.c.received_at < received_before).label("unknown"),
         )
-        .select_from(o.join(p, o.c.prediction_id == p.c.prediction_id))
-        .where(*of_experiment)
-        .group_by(o.c.prediction_id)
+        .where(truth.c.found != _OF_ANOTHER)
+        .group_by(truth.c.prediction_id)
         .subquery()
     )
-    is_contradicting = (of_one.c.positive > 0) & (of_one.c.positive < of_one.c.told)
+    one = of_one.c
     return sa.select(
-        sa.func.coalesce(sa.cast(sa.func.sum(of_one.c.told), sa.BigInteger), 0),
-        sa.func.count(),
-        sa.func.count().filter(is_contradicting),
-        sa.func.coalesce(sa.cast(sa.func.sum(of_one.c.early), sa.BigInteger), 0),
+        _total(one.told),
+        _sum_where(one.told > 0),
+        _sum_where(one.positive > 0, one.positive < one.told),
+        *(_total(count) for count in (one.early, one.waiting, one.unknown)),
     )
 
 
-def _unknown(received_before: int) -> sa.Select[Any]:
+_KNOWN, _EARLY, _OF_ANOTHER, _UNKNOWN = range(4)
+
+
+def _truths(experiment: str | None) -> sa.Subquery:
+    """Every truth, and what is found under its id."""
     p, o = tables.predictions, tables.outcomes
-    is_waiting = o.c.received_at >= received_before
-    is_known = sa.exists().where(p.c.prediction_id == o.c.prediction_id)
-    counts = (sa.func.count().filter(is_waiting), sa.func.count().filter(~is_waiting))
-    return sa.select(*counts).select_from(o).where(~is_known)
+    is_early = (o.c.landed_at < p.c.landed_at) | (o.c.observed_at < p.c.at)
+    of_another = [] if experiment is None else [(p.c.experiment != experiment, _OF_ANOTHER)]
+    found = sa.select(sa.case(*of_another, (is_early, _EARLY), else_=_KNOWN))
+    looked_up = found.where(p.c.prediction_id == o.c.prediction_id).correlate(o).scalar_subquery()
+    columns = (o.c.prediction_id, o.c.positive, o.c.received_at, sa.func.coalesce(looked_up, _UNKNOWN).label("found"))
+    return sa.select(*columns).offset(0).subquery()  # with an offset it stays a step of its own: one look-up a truth
+
+
+def _sum_where(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.count().filter(*conditions)
+
+
+def _total(counts: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+    return sa.cast(sa.func.coalesce(sa.func.sum(counts), 0), sa.BigInteger)

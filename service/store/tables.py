@@ -106,7 +106,7 @@ outcomes = Table(
     Column("positive", Boolean, nullable=False),
     Column("landed_at", _Micros, nullable=False),
     PrimaryKeyConstraint("prediction_id", "observed_at", "received_at", "positive"),
-    Index("outcomes_by_landing", "landed_at"),
+    Index("outcomes_by_landing", "landed_at", "prediction_id"),
     postgresql_partition_by="RANGE (prediction_id)",
 )
 
@@ -148,6 +148,16 @@ dead_letters = Table(
     Column("line", LargeBinary, nullable=False),
     Column("landed_at", _Micros, nullable=False),
     PrimaryKeyConstraint("worker", "spool_id", "segment", "offset"),
+    info={"since": 2},
+)
+
+# Who was forgotten, by an HMAC of the customer's id: the id itself stands nowhere. Shippers drop what was made before.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("customer", String, primary_key=True),
+    Column("key", String, nullable=False),  # which key made it: the beginning of the key's own digest
+    Column("forgotten_at", _Micros, nullable=False),
     info={"since": 2},
 )
 
@@ -212,8 +222,8 @@ audit = Table(
     Column("number", _Number, primary_key=True),
     Column("at", _Micros, nullable=False),
     Column("who", String, nullable=False),
-    Column("action", String, nullable=False),  # promote, rollback, bootstrap, spool_lost
-    Column("subject", String, nullable=False),  # the registered model, or the spool
+    Column("action", String, nullable=False),  # promote, rollback, bootstrap, spool_lost, spool_drained, retain, forget
+    Column("subject", String, nullable=False),  # the registered model, the spool, the month, or the tombstone
     Column("champion", String),
     Column("challenger", String),
     Column("revision_before", BigInteger),

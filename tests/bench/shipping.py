@@ -229,10 +229,13 @@ def _ship(spools: Path, store: Store, new: int) -> None:
 def _copy_plainly(store: Store, material: Material) -> None:
     columns = ", ".join(f'"{name}"' for name in columns_of(Prediction))
     for rows in material.batches():
-        with store.writing() as connection, connection.connection.cursor() as cursor:
-            with cursor.copy(f"COPY predictions ({columns}) FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
+        with (
+            store.writing() as connection,
+            connection.connection.cursor() as cursor,
+            cursor.copy(f"COPY predictions ({columns}) FROM STDIN") as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
 
 
 def _insert_plainly(store: Store, material: Material) -> None:

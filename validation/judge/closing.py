@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from bentos.errors import InvalidPolicy
 from service.micros import to_micros
 from service.store import Store, tables
+from service.store.partitions import id_beginning
 from validation.judge.ledger import Cohort, Counts, Pair, closable_through, count_cohorts
 from validation.judge.policy import OnlinePolicy
 
@@ -101,7 +102,8 @@ def count_late(store: Store, experiment_id: str) -> int:
         queries = _late_in_gaps(experiment_id, closed_through)
         closings = _Closings(*connection.execute(_closing_times(experiment_id)).one())
         if closings.first is not None:
-            queries += [_late_predictions(experiment_id, closings), _late_truths(experiment_id, closings)]
+            queries.append(_late_predictions(experiment_id, closings))
+            queries.append(_late_truths(experiment_id, closings, is_postgresql=store.is_postgresql))
         return sum(connection.execute(query).scalar_one() for query in queries)
 
 
@@ -146,9 +148,13 @@ def _late_predictions(experiment_id: str, closings: _Closings) -> sa.Select[tupl
     )
 
 
-def _late_truths(experiment_id: str, closings: _Closings) -> sa.Select[tuple[int]]:
-    """Truths of first predictions that landed after the cohort's closing; looks at what landed after the first one."""
-    p, o = tables.predictions, tables.outcomes
+def _late_truths(experiment_id: str, closings: _Closings, *, is_postgresql: bool) -> sa.Select[tuple[int]]:
+    """Truths of first predictions that landed after the cohort's closing.
+
+    Of what landed between two closings only truths of predictions from before can be late; an id says when it was made.
+    """
+    p, o, closing = tables.predictions, tables.outcomes, _steps_of_closing(experiment_id)
+    latest = id_beginning(closing.c.through + _CLOCKS_APART, is_postgresql=is_postgresql)
     # Counting keeps the order in which it is looked at: a join may begin with all predictions.
     of_closed = (
         sa.select(sa.func.count())
@@ -161,7 +167,27 @@ def _late_truths(experiment_id: str, closings: _Closings) -> sa.Select[tuple[int
         .correlate(o)
         .scalar_subquery()
     )
-    return sa.select(sa.func.count()).where(o.c.landed_at > closings.first, of_closed > 0)
+    landed = (o.c.landed_at > closing.c.begin) & (o.c.landed_at <= closing.c.end)
+    made = o.c.prediction_id.concat("")  # an expression: the index that is wanted is the one by landing
+    made_before = (made < latest) | (sa.func.substr(made, 15, 1) != "7")  # only a UUIDv7 says a time
+    return sa.select(sa.func.count()).select_from(closing.join(o, landed & made_before)).where(of_closed > 0)
+
+
+_CLOCKS_APART = 3_600_000_000  # an id's time and its prediction's: a few minutes at most, whoever made it
+
+
+def _steps_of_closing(experiment_id: str) -> sa.Subquery:
+    """From each closing to the next one, and up to which time cohorts were closed by then."""
+    c = tables.cohorts.c
+    one = (
+        sa.select(c.closed_at, sa.func.max(c.end).label("end"))
+        .where(c.experiment == experiment_id)
+        .group_by(c.closed_at)
+        .subquery()
+    )
+    following = sa.func.lead(one.c.closed_at, 1, 2**62).over(order_by=one.c.closed_at)
+    through = sa.func.max(one.c.end).over(order_by=one.c.closed_at)
+    return sa.select(one.c.closed_at.label("begin"), following.label("end"), through.label("through")).subquery()
 
 
 def _late_in_gaps(experiment_id: str, closed_through: int) -> list[sa.Select[tuple[int]]]:
@@ -178,10 +204,13 @@ def _late_in_gaps(experiment_id: str, closed_through: int) -> list[sa.Select[tup
     edge = edges.subquery()
     following = sa.func.lead(edge.c.start).over(order_by=(edge.c.start, edge.c.end))
     gap = sa.select(edge.c.end.label("begin"), following.label("end")).subquery()
-    predictions = gap.join(p, (p.c.at >= gap.c.begin) & (p.c.at < gap.c.end) & (gap.c.begin < gap.c.end))
-    truths = predictions.join(o, o.c.prediction_id == p.c.prediction_id)
-    first = [*_enrolled(p, experiment_id), ~_has_earlier(experiment_id)]
-    return [sa.select(sa.func.count()).select_from(rows).where(*first) for rows in (predictions, truths)]
+    # Sums of counts, for the same reason as above.
+    inside = [p.c.at >= gap.c.begin, p.c.at < gap.c.end, *_enrolled(p, experiment_id), ~_has_earlier(experiment_id)]
+    told = sa.select(sa.func.count()).where(o.c.prediction_id == p.c.prediction_id).correlate(p).scalar_subquery()
+    counts = (sa.func.count(), sa.func.coalesce(sa.func.sum(told), 0))
+    of_gaps = [sa.select(count).select_from(p).where(*inside).correlate(gap).scalar_subquery() for count in counts]
+    sums = (sa.cast(sa.func.coalesce(sa.func.sum(count), 0), sa.BigInteger) for count in of_gaps)
+    return [sa.select(one).select_from(gap).where(gap.c.begin < gap.c.end) for one in sums]
 
 
 def _shipped_until(connection: Connection, moment: int) -> int | None:

@@ -101,9 +101,7 @@ def make_case(seeds: Sequence[Seed], run: int, number: int, key: bytes | None = 
             what.append(change(draft, rng))
     content = _on_the_line(draft)
     is_sure = draft.is_lawful and len(content) <= LARGE_BYTES
-    return Case(
-        number, seed.name, tuple(what), draft.method, _in_pieces(content, rng), is_sure, is_open=draft.is_open
-    )
+    return Case(number, seed.name, tuple(what), draft.method, _in_pieces(content, rng), is_sure, is_open=draft.is_open)
 
 
 def _mend_length(draft: _Draft, seed: Seed, rng: random.Random) -> None:
@@ -161,12 +159,23 @@ def _change_target(draft: _Draft, rng: random.Random) -> str:
 def _compress(draft: _Draft, rng: random.Random) -> str:
     packed = rng.choice((gzip.compress(draft.body), zlib.compress(draft.body), gzip.compress(b"[" * 30_000_000, 1)))
     draft.body = packed if rng.random() < 0.7 else packed[: rng.randrange(len(packed))] + b"\x00\x01"
-    draft.headers.append((b"Content-Encoding", rng.choice((b"gzip", b"deflate", b"GZIP", b"br", b"gzip, gzip", b"identity"))))
+    draft.headers.append(
+        (b"Content-Encoding", rng.choice((b"gzip", b"deflate", b"GZIP", b"br", b"gzip, gzip", b"identity")))
+    )
     return "compressed"
 
 
 def _change_framing(draft: _Draft, rng: random.Random) -> str:
-    kinds = ("chunked",) * 6 + ("too short", "too long", "odd length", "both", "odd chunks", "version", "upgrade", "trailers")
+    kinds = ("chunked",) * 6 + (
+        "too short",
+        "too long",
+        "odd length",
+        "both",
+        "odd chunks",
+        "version",
+        "upgrade",
+        "trailers",
+    )
     kind = rng.choice(kinds)
     length = b"Content-Length: %d\r\n" % len(draft.body)
     if kind == "chunked":
@@ -176,7 +185,9 @@ def _change_framing(draft: _Draft, rng: random.Random) -> str:
     if kind == "too short":
         draft.framing = b"Content-Length: %d\r\n\r\n" % rng.randrange(len(draft.body) + 1) + draft.body
     elif kind == "too long":
-        draft.framing = b"Content-Length: %d\r\n\r\n" % (len(draft.body) + rng.choice((1, 1000, 10**7, 10**20))) + draft.body
+        draft.framing = (
+            b"Content-Length: %d\r\n\r\n" % (len(draft.body) + rng.choice((1, 1000, 10**7, 10**20))) + draft.body
+        )
         draft.is_open = rng.random() < 0.3
     elif kind == "odd length":
         odd = rng.choice((b"-1", b"", b"0x10", b"1, 1", b"+5", b"5 5", b"\xb2", b"9" * 30, b"1\r\nContent-Length: 2"))
@@ -187,7 +198,9 @@ def _change_framing(draft: _Draft, rng: random.Random) -> str:
         draft.framing = _odd_chunks(draft.body, rng)
         draft.is_open = rng.random() < 0.2
     elif kind == "version":
-        draft.path += rng.choice((b" HTTP/1.0\r\nX: y", b" HTTP/0.9\r\nX: y", b" HTTP/2.0\r\nX: y", b" HTTP/1.1\r\n folded"))
+        draft.path += rng.choice(
+            (b" HTTP/1.0\r\nX: y", b" HTTP/0.9\r\nX: y", b" HTTP/2.0\r\nX: y", b" HTTP/1.1\r\n folded")
+        )
     elif kind == "upgrade":
         upgrade = rng.choice((b"h2c", b"websocket", b"HTTP/2.0, SHTTP/1.3"))
         draft.framing = b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n" + length + b"\r\n" + draft.body
@@ -207,7 +220,9 @@ def _chunked(body: bytes, rng: random.Random) -> bytes:
 
 
 def _odd_chunks(body: bytes, rng: random.Random) -> bytes:
-    head = b"Transfer-Encoding: " + rng.choice((b"chunked", b"gzip, chunked", b"chunked, chunked", b"xchunked", b"identity"))
+    head = b"Transfer-Encoding: " + rng.choice(
+        (b"chunked", b"gzip, chunked", b"chunked, chunked", b"xchunked", b"identity")
+    )
     size = rng.choice((b"%x" % len(body), b"-1", b"", b"0x5", b"f" * 40, b"5 ", b"%X" % (len(body) + 5), b"zz"))
     end = rng.choice((b"0\r\n\r\n", b"", b"0\r\n", b"00000\r\n\r\n"))
     return head + b"\r\n\r\n" + size + rng.choice((b"\r\n", b"\n", b";" + b"e" * 9000 + b"\r\n")) + body + b"\r\n" + end

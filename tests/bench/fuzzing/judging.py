@@ -44,15 +44,17 @@ def _content_faults(case: Case, answer: Answer) -> Iterator[str]:
     if answer.status >= 400:
         if answer.content_type == _BROKEN_HTTP and answer.status == 400 and not case.has_answer:
             return
-        yield from _refusal_faults(answer)
+        yield from refusal_faults(answer)
     elif answer.content_type == "application/json":
         if _json(answer.body) is None:
             yield f"status {answer.status} whose body is no JSON"
-    elif answer.content_type == "application/x-ndjson" and any(_json(line) is None for line in answer.body.splitlines()):
+    elif answer.content_type == "application/x-ndjson" and any(
+        _json(line) is None for line in answer.body.splitlines()
+    ):
         yield f"status {answer.status} with a line that is no JSON"
 
 
-def _refusal_faults(answer: Answer) -> Iterator[str]:
+def refusal_faults(answer: Answer) -> Iterator[str]:
     """A refusal says what it is about: the field where there is one, the reason always."""
     document = _json(answer.body)
     if not isinstance(document, dict) or not document.get("detail"):

@@ -32,7 +32,17 @@ OTHERS = (
     b'{"a":' * 10_000, b"[" + b"0," * 5000 + b"0]", b"[" + b"{}," * 3000 + b"{}]", b"/* */1",
 )  # fmt: skip
 
-_STRANGE = (b"\x00", b"\xff", b"\xfe\xff", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc3", b"\x7f", b"\x1e", b"\xef\xbb\xbf")
+_STRANGE = (
+    b"\x00",
+    b"\xff",
+    b"\xfe\xff",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\xc3",
+    b"\x7f",
+    b"\x1e",
+    b"\xef\xbb\xbf",
+)
 _STRUCTURE = b'{}[]",:\\\n\r '
 _MARK = "\x02raw\x03"
 
@@ -97,7 +107,15 @@ def change_encoding(body: bytes, rng: random.Random) -> bytes:
 
 def surround(body: bytes, rng: random.Random) -> bytes:
     before, after = rng.choice(
-        ((b"", body), (b" " * 5000, b""), (b"", b"\n" * 5000), (b"[", b"]"), (b")]}',\n", b""), (b"", b"\x00"), (b"", b",1"))
+        (
+            (b"", body),
+            (b" " * 5000, b""),
+            (b"", b"\n" * 5000),
+            (b"[", b"]"),
+            (b")]}',\n", b""),
+            (b"", b"\x00"),
+            (b"", b",1"),
+        )
     )
     return before + body + after
 
@@ -118,7 +136,9 @@ def remove_a_value(body: bytes, rng: random.Random) -> bytes:
 def add_a_key(body: bytes, rng: random.Random) -> bytes:
     def add(parent: Any, key: Any) -> None:
         if isinstance(parent, dict):
-            parent[rng.choice(("extra", "", "features", "rows", "\x00", "é", "k" * 300, "Features", "__class__"))] = _MARK
+            parent[rng.choice(("extra", "", "features", "rows", "\x00", "é", "k" * 300, "Features", "__class__"))] = (
+                _MARK
+            )
         else:
             parent.insert(key, _MARK)
 

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from bentos.errors import InvalidSetting
+from bentos.errors import InvalidSetting, NotFound
 from service.http.keys import Keys, add_key, key_line, make_key, read_keys, revoke_keys
 from service.http.problems import HttpRefusal
 
@@ -128,3 +128,9 @@ def test_a_name_that_would_break_the_file_is_refused(folder, name):
     with pytest.raises(InvalidSetting, match="must be 1 to 64 letters"):
         add_key(folder, "score", name)
     assert not (folder / "score").exists()
+
+
+def test_taking_away_the_keys_of_somebody_who_has_none_says_who_has(folder):
+    add_key(folder, "score", "crm")
+    with pytest.raises(NotFound, match="cmr has no key for score; these have: crm"):
+        revoke_keys(folder, "score", "cmr")

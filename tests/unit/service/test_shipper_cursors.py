@@ -135,6 +135,29 @@ def test_a_segment_left_behind_the_cursor_is_looked_at_again_before_it_is_delete
     assert spool_row(store)["segment"] == reached
 
 
+def test_a_segment_whose_shipper_was_killed_before_it_could_delete_it_is_deleted_and_not_shipped_again(
+    tmp_path, store, monkeypatch
+):
+    folder = spooled(tmp_path / "spool", *(prediction(number) for number in range(20)), segment_bytes=1500)
+    really, calls = shipper.hold_cursor, []
+
+    def die_after_a_commit(*arguments):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return really(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shipper, "hold_cursor", die_after_a_commit)
+        with pytest.raises(KeyboardInterrupt):
+            ship(folder, store)
+    before = len(segments_of(folder / "w"))
+    landed = len(ids(store))
+    assert 0 < landed < 20
+    assert ship(folder, store) == Shipped(predictions=20 - landed)
+    assert len(segments_of(folder / "w")) == 1 < before
+
+
 def len_of_last(folder):
     return segments_of(folder / "w")[-1].read_bytes().count(b"\n")
 

@@ -1,4 +1,4 @@
-"""Schema 2: what records of version 2 hold, treatments, dead letters; on PostgreSQL partitions by month.
+"""Schema 2: what records of version 2 hold, treatments, dead letters, tombstones; on PostgreSQL partitions by month.
 
 On SQLite columns are added where the rows stand. On PostgreSQL a table cannot be given partitions, so predictions and
 outcomes are copied into new tables of the same names; shippers wait meanwhile, and what they ship waits in its spools.
@@ -28,15 +28,16 @@ def upgrade() -> None:
         op.add_column("predictions", column)
     op.add_column("spools", sa.Column("mark", sa.BigInteger))
     _make_dead_letters()
+    _make_tombstones()
     is_postgresql = op.get_bind().dialect.name == "postgresql"
     op.drop_index("predictions_by_customer", "predictions")
+    op.drop_index("outcomes_by_landing", "outcomes")
     if is_postgresql:
         op.drop_index("predictions_by_time", "predictions")
-        op.drop_index("outcomes_by_landing", "outcomes")
         _move_into_partitions("predictions", "prediction_id")
         _move_into_partitions("outcomes", "prediction_id, observed_at, received_at, positive")
         op.create_index("predictions_by_time", "predictions", ["experiment", "at"])
-        op.create_index("outcomes_by_landing", "outcomes", ["landed_at"])
+    op.create_index("outcomes_by_landing", "outcomes", ["landed_at", "prediction_id"])
     op.create_index("predictions_by_customer", "predictions", ["experiment", "customer_id", "at"])
     op.create_index(
         "predictions_long_under_way",
@@ -71,6 +72,15 @@ def _make_dead_letters() -> None:
         sa.Column("line", sa.LargeBinary, nullable=False),
         sa.Column("landed_at", _MICROS, nullable=False),
         sa.PrimaryKeyConstraint("worker", "spool_id", "segment", "offset"),
+    )
+
+
+def _make_tombstones() -> None:
+    op.create_table(
+        "tombstones",
+        sa.Column("customer", sa.String, primary_key=True),
+        sa.Column("key", sa.String, nullable=False),
+        sa.Column("forgotten_at", _MICROS, nullable=False),
     )
 
 
