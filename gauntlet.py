@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -28,6 +28,7 @@ USE_CASES = Path(__file__).parent / "training" / "use_cases"
 POLICIES = Path(__file__).parent / "validation" / "policies"
 HOME = "gauntlet-home"
 DEMO_HOME = "gauntlet-demo"
+ARCHIVE = "archive"
 
 GATE_ERROR = 3
 BAD_INPUT = 2
@@ -514,19 +515,153 @@ def rollback(
 
 
 @cli.command()
+@click.argument("spools", nargs=-1, metavar="[DIR]...", type=click.Path(path_type=Path))
 @_in_folder
 @click.option("--once", is_flag=True, help="Ship what is there, and end.")
-def ship(folder: Folder, once: bool) -> None:
+@click.option("--orphans", is_flag=True, help="Ship the spools in each DIR whose owner is gone to their end, and end.")
+@click.option("--give-up", metavar="WORKER", help="Wait no longer for a spool that is lost; needs a --reason.")
+@click.option("--reason", help="Why a spool is given up; recorded.")
+def ship(
+    folder: Folder, spools: tuple[Path, ...], once: bool, orphans: bool, give_up: str | None, reason: str | None
+) -> None:
     """Move the prediction log from spool to store.
 
-    `gauntlet serve` starts one by itself; this is for a spool whose service runs elsewhere.
+    `gauntlet serve` starts one by itself; this is for a spool whose service runs elsewhere. No cohort closes before
+    every spool is shipped: --orphans collects those whose machine or process is gone (DIR: a folder of spools; default
+    --folder's own), and --give-up writes one off whose disk is lost too.
     """
     from service.logs import log_to_stderr
     from service.prediction_log.shipper import run_shipper
 
     log_to_stderr("shipper")
 
-    run_shipper(folder.spool, _store(folder), once=once)
+    if (give_up is None) != (reason is None):
+        raise InvalidSetting("--give-up WORKER and --reason TEXT go together")
+    if spools and not orphans:
+        raise InvalidSetting("DIR goes with --orphans; without it the spools of --folder are shipped")
+    if give_up is not None and reason is not None:
+        _give_up(folder, give_up, reason)
+    elif orphans:
+        _ship_orphans(folder, spools)
+    else:
+        run_shipper(folder.spool, _store(folder), once=once)
+
+
+@cli.group()
+def log() -> None:
+    """Print the prediction log, or let old rows leave it."""
+
+
+@log.command("export")
+@click.option("--format", "kind", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True)
+@click.option("--since", metavar="TIME", help="Predictions made then or later, such as 2026-03-01T00:00:00Z.")
+@click.option("--until", metavar="TIME", help="Predictions made before.")
+@click.option("--experiment", "experiment_id", metavar="ID", help="Predictions of this experiment alone.")
+@click.option("--as-of", metavar="TIME", help="Take outcomes that were observed by then for true. Default: now.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Written beside and then renamed. Default: stdout; Parquet needs a file.",
+)
+@_in_folder
+def log_export(
+    folder: Folder,
+    kind: Literal["jsonl", "parquet"],
+    experiment_id: str | None,
+    output: Path | None,
+    **moments: str | None,
+) -> None:
+    """Print the predictions in the store with features, truth and treatments.
+
+    One row a prediction, ordered by id. The truth is the judge's: the outcome that was observed last, not later than
+    --as-of. What still lies in a spool is not in it.
+    """
+    from service.micros import to_micros
+    from service.prediction_log.exporting import Wanted, export_file, export_jsonl
+
+    since, until, as_of = (
+        _moment(moments[name], f"--{name.replace('_', '-')}") for name in ("since", "until", "as_of")
+    )
+    wanted = Wanted(as_of=to_micros(as_of or datetime.now(UTC)), since=since, until=until, experiment=experiment_id)
+    if output is not None:
+        count = export_file(_store(folder), wanted, output, kind)
+        click.echo(f"{count:,} predictions in {output}", err=True)
+        return
+    if kind == "parquet":
+        raise InvalidSetting("Parquet cannot go to stdout; give --output FILE")
+    try:
+        export_jsonl(_store(folder), wanted, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_ARCHIVE_HELP = "Where retention writes Parquet files, one a table and month. Default: DIR/archive."
+
+
+@log.command("retain")
+@click.option("--days", type=click.IntRange(1), required=True, help="How old predictions may become, by their id.")
+@click.option("--archive", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help=_ARCHIVE_HELP)
+@click.option("--dry-run", is_flag=True, help="Only say what would leave.")
+@_in_folder
+@_as_json
+def log_retain(folder: Folder, days: int, archive: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Let predictions older than some days leave the store.
+
+    With their outcomes and treatments, and into Parquet files that were read back before anything is deleted. Killed
+    and started again, it goes on where it was. The evidence of a trial that the experiment file still names stays.
+    """
+    from service.prediction_log.retention import ids_on_trial, retain
+    from service.scoring.experiment import read_experiment
+
+    now = datetime.now(UTC)
+    done = retain(
+        _store(folder),
+        archive or folder.path / ARCHIVE,
+        days=days,
+        on_trial=ids_on_trial(read_experiment(folder.experiment), now=now),
+        who=_who(),
+        now=now,
+        dry_run=dry_run,
+    )
+    _print(done, as_json, str)
+
+
+@cli.command()
+@click.argument("customer")
+@click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Where retention wrote to; repeatable. Default: DIR/archive.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be erased.")
+@_in_folder
+@_as_json
+def forget(folder: Folder, customer: str, archives: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
+    """Erase CUSTOMER from store, spools, dead letters and archive.
+
+    CUSTOMER is the id as it was sent to be scored; - reads it from stdin, so that no shell remembers it. A tombstone
+    (an HMAC of the id) keeps shippers from bringing it back. Closed cohorts keep their counts. It says what it cannot
+    reach, and when that expires.
+    """
+    from service.prediction_log.forgetting import Places
+    from service.prediction_log.forgetting import forget as run
+    from service.prediction_log.tombstones import key_file_of
+
+    places = Places(
+        spools=folder.spool,
+        archives=archives or (folder.path / ARCHIVE,),
+        key_file=key_file_of(folder.spool),
+    )
+    name = sys.stdin.readline().rstrip("\r\n") if customer == "-" else customer
+    done = run(_store(folder), name, places=places, who=_who(), now=datetime.now(UTC), dry_run=dry_run)
+    _print(done, as_json, str)
+    for line in _pinned(folder, name):
+        click.echo(line, err=True)
 
 
 @cli.command()
@@ -582,6 +717,43 @@ def demo(folder: Folder, **options: Any) -> None:
             **options,
         )
     )
+
+
+def _give_up(folder: Folder, worker: str, reason: str) -> None:
+    from service.prediction_log.shipper import give_up_spool
+
+    give_up_spool(_store(folder), worker, who=_who(), reason=reason, now=datetime.now(UTC))
+    click.echo(f"{worker} is given up: no cohort waits for it any more, and what it still held is missing for good")
+
+
+def _ship_orphans(folder: Folder, spools: tuple[Path, ...]) -> None:
+    from service.prediction_log.orphans import ship_orphans
+    from service.prediction_log.tombstones import key_file_of
+
+    found = ship_orphans(
+        _store(folder),
+        spools or (folder.spool,),
+        who=_who(),
+        now=datetime.now(UTC),
+        key_file=key_file_of(folder.spool),
+    )
+    for one in found:
+        click.echo(str(one))
+    if not found:
+        click.echo("there are no spools")
+
+
+def _pinned(folder: Folder, customer: str) -> list[str]:
+    """Where the experiment file names a customer who is forgotten."""
+    from service.scoring.experiment import read_experiment
+
+    if not folder.experiment.exists():
+        return []
+    experiment = read_experiment(folder.experiment)
+    phases = (experiment, *experiment.history)
+    if not any(customer in pin.customers for phase in phases for pin in phase.pins):
+        return []
+    return [f"{folder.experiment} pins this customer; take it out of `pins`, and out of its history"]
 
 
 def _file_model(folder: Folder, uri: str | None) -> FileModel:
@@ -650,15 +822,15 @@ def _rules(policy: Path | None, folder: Folder) -> Path:
     return folder.policy if folder.policy.exists() else POLICIES / "online.yaml"
 
 
-def _moment(text: str | None) -> datetime | None:
+def _moment(text: str | None, option: str = "--as-of") -> datetime | None:
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as e:
-        raise InvalidSetting(f"--as-of is {text!r}; it must be a time such as 2026-03-01T00:00:00Z") from e
+        raise InvalidSetting(f"{option} is {text!r}; it must be a time such as 2026-03-01T00:00:00Z") from e
     if moment.tzinfo is None:
-        raise InvalidSetting(f"--as-of is {text!r}; it must have a time zone, such as 2026-03-01T00:00:00Z")
+        raise InvalidSetting(f"{option} is {text!r}; it must have a time zone, such as 2026-03-01T00:00:00Z")
     return moment
 
 

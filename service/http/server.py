@@ -64,6 +64,7 @@ class Protocol(HttpToolsProtocol):
         self._http: HttpApplication | None = getattr(self.app, "http", None)
         self._soon = {} if self._http is None else self._http.soon_routes()
         self._pieces: list[bytes] = []
+        self._running: Any = None
 
     def data_received(self, data: bytes) -> None:
         """Read what came; end a connection whose head grows without end."""
@@ -83,6 +84,17 @@ class Protocol(HttpToolsProtocol):
         """A client has come."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left: what is being answered must know, also where later requests have come behind it."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def resume_writing(self) -> None:
         """The client has read its answers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+
 import sqlalchemy as sa
 
 from service.store.partitions import Month, months_ahead

@@ -116,24 +116,25 @@ def key_of(table: sa.Table) -> Callable[[Values], Key]:
     return getter if len(places) > 1 else lambda row: (getter(row),)
 
 
-def erase_rows(path: Path, is_kept: Callable[[dict[str, Any]], bool], *, by: Sequence[str]) -> int:
+def erase_rows(path: Path, is_kept: Callable[[dict[str, Any]], bool], *, by: Sequence[str], dry_run: bool) -> int:
     """Write a file anew without some of its rows; one that keeps none is deleted.
 
     Args:
         path: The file.
         is_kept: Says of a row, given its values of the columns in `by`, whether it stays.
         by: Names of columns.
+        dry_run: Only count.
 
     Returns:
-        How many rows are gone.
+        How many rows are gone, or would be.
 
     Raises:
         Refused: The file, or the new one when it was read back, is not what it says.
         OSError: It cannot be written.
     """
     gone = sum(not is_kept(dict(zip(by, row, strict=True))) for row in chain.from_iterable(read_rows(path, by)))
-    if not gone:
-        return 0
+    if dry_run or not gone:
+        return gone
     names, adder = columns_in(path), Adder()
     places = [names.index(name) for name in by]
     with SheetWriter(path, _schema_in(path)) as writer:

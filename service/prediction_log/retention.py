@@ -1,7 +1,7 @@
 """Retention: rows older than some days leave the store for the archive, month by month.
 
-For each month the rows are written to Parquet, read back and compared by count and digest; only then an audit row is
-written and they are deleted, and of them only those that stand in the file. Whoever dies in the middle leaves rows in
+For each month the rows are written to Parquet, read back and compared by count and digest; only then it is
+recorded and they are deleted, and of them only those that stand in the file. Whoever dies in the middle leaves rows in
 both places at most; doing it again merges by key and goes on. Nothing is lost, and nothing is there twice in the end.
 
 What is evidence of a trial that the experiment file still names stays, whatever its age: cohorts that are not closed
@@ -25,10 +25,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bentos.errors import InvalidSetting, Unavailable
-from service.micros import to_micros
 from service.prediction_log.ages import Span, name_of, spans_before, tells_no_time
-from service.prediction_log.alone import alone
 from service.prediction_log.archives import Archive, Key
+from service.prediction_log.upkeep import alone, overwrite_deleted, record
+from service.scoring.experiment import RETRY_REACH, Experiment, Phase
 from service.store import Store, tables
 
 logger = logging.getLogger("gauntlet.retention")
@@ -85,11 +85,13 @@ class Retained(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         would = "would leave" if self.is_dry_run else "left"
         lines = [f"older than {self.days} days: made before {self.cutoff:%Y-%m-%d %H:%M} UTC"]
-        lines += [f"  {_described(month)} {would}" for month in self.months] or ["  nothing is"]
+        lines += [f"  {_described(month)} {would}" for month in self.months] or ["  nothing leaves"]
         if self.months:
             lines.append(f"  to {self.archive}/predictions-*.parquet, outcomes-*.parquet and treatments-*.parquet")
         for experiment, count in self.kept_on_trial.items():
-            lines.append(f"  {count:,} predictions stay: evidence of experiment {experiment}, whose trial goes on")
+            lines.append(
+                f"  {count:,} predictions stay: evidence of {experiment}, which the experiment file still names"
+            )
         if self.without_time:
             lines.append(f"  {self.without_time:,} predictions stay: their ids tell no time that can be")
         return "\n".join(lines)
@@ -105,7 +107,7 @@ def retain(
         archive: A folder of Parquet files; made if needed.
         days: How old rows may become, by the time of their prediction id.
         on_trial: Ids of the experiments whose trials have not ended, as the experiment file names them.
-        who: Who asked, for the audit.
+        who: Who asked, for the record.
         now: The moment, with a time zone.
         dry_run: Only count.
 
@@ -131,6 +133,14 @@ def retain(
         kept_on_trial=leaving.count_on_trial(cutoff),
         without_time=leaving.count_without_time(),
     )
+
+
+def ids_on_trial(experiment: Experiment, *, now: datetime) -> frozenset[str]:
+    """The experiments that an experiment file puts on trial: now, or so lately that a retry may still be logged."""
+    ends = [later.effective_from for later in (*experiment.history[1:], experiment)]
+    lately = [phase for phase, end in zip(experiment.history, ends, strict=False) if end > now - RETRY_REACH]
+    phases: tuple[Phase, ...] = (experiment, *lately)
+    return frozenset(phase.experiment_id(one) for phase in phases for one, _ in phase.challengers)
 
 
 class _Leaving:
@@ -184,7 +194,8 @@ class _Leaving:
         given = {table.name: self._write(table, span) for table in held}
         month = name_of(span.month)
         with self._store.writing() as connection:
-            self._audit(connection, month, given)
+            content = {"archive": str(self.archive.folder.resolve()), **given}
+            record(connection, "retain", month, who=self._who, now=self._now, content=content)
         logger.info("month_archived", extra={"month": month, **given})
         dropped = tuple(table.name for table in held if self._drop(table, span, given[table.name]))
         late = sum(self._delete(table, span) for table in held if table.name not in dropped)
@@ -222,6 +233,7 @@ class _Leaving:
                 page = [tuple(row) for row in connection.execute(query.where(*further))]
                 gone = [row for row in page if archived.has(row)]
                 if gone:
+                    overwrite_deleted(connection, self._store)
                     names = [f"its_{column.name}" for column in key]
                     connection.execute(deleting, [dict(zip(names, row, strict=True)) for row in gone])
             late += len(page) - len(gone)
@@ -249,21 +261,6 @@ class _Leaving:
             p.c.customer_id.is_not(None),
             p.c.challenger.is_not(None),
             p.c.mode.in_(("shadow", "split")),
-        )
-
-    def _audit(self, connection: Connection, month: str, given: dict[str, int]) -> None:
-        archive = str(self.archive.folder.resolve())
-        connection.execute(
-            tables.audit.insert().values(
-                at=to_micros(self._now),
-                who=self._who,
-                action="retain",
-                subject=month,
-                evidence=msgspec.json.encode({"archive": archive, **given}).decode(),
-                manual=True,
-                provisional=False,
-                aliases="none",
-            )
         )
 
 

@@ -27,7 +27,9 @@ from service.prediction_log.lines import BadLine, decode_line
 logger = logging.getLogger("gauntlet.spool")
 
 ID_FILE = "spool-id"
-_LOCK_FILE = ".lock"
+LOCK_FILE = ".lock"
+"""Held by the process that writes to a spool, until it ends."""
+
 _ROOM_FILE = ".room"
 _SEGMENT_SUFFIX = ".jsonl"
 _BLOCK_BYTES = 8 * 1024 * 1024
@@ -145,7 +147,7 @@ def claim_spool(folder: Path, worker: str) -> tuple[Path, int]:
     while True:
         place = folder / (worker if attempt == 1 else f"{worker}-{attempt}")
         place.mkdir(parents=True, exist_ok=True)
-        lock = os.open(place / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.open(place / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -158,7 +160,7 @@ def claim_spool(folder: Path, worker: str) -> tuple[Path, int]:
 
 def is_claimed(place: Path, lock: int) -> bool:
     """Whether a lock still keeps others out: whoever opens the lock's file gets this one."""
-    return not is_gone(place / _LOCK_FILE, lock)
+    return not is_gone(place / LOCK_FILE, lock)
 
 
 def is_gone(path: Path, file: int) -> bool:

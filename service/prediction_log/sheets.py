@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -138,13 +139,10 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[list
     Raises:
         Refused: It is no Parquet file, or cannot be read.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=GROUP_ROWS, columns=None if columns is None else list(columns)):
-                found = batch if columns is None else batch.select(list(columns))
-                yield list(zip(*(_values(column) for column in found.columns), strict=True))
-    except pa.ArrowException as e:
-        raise Refused(f"{path} cannot be read as Parquet: {e}") from e
+    with _readable(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=GROUP_ROWS, columns=None if columns is None else list(columns)):
+            found = batch if columns is None else batch.select(list(columns))
+            yield list(zip(*(_values(column) for column in found.columns), strict=True))
 
 
 def columns_in(path: Path) -> list[str]:
@@ -153,10 +151,8 @@ def columns_in(path: Path) -> list[str]:
     Raises:
         Refused: It is no Parquet file.
     """
-    try:
+    with _readable(path):
         return list(pq.read_schema(path).names)
-    except pa.ArrowException as e:
-        raise Refused(f"{path} cannot be read as Parquet: {e}") from e
 
 
 def check_sheet(path: Path) -> Sum:
@@ -181,13 +177,24 @@ def check_sum(path: Path, found: Sum) -> None:
     Raises:
         Refused: They differ.
     """
-    said = pq.read_metadata(path).metadata or {}
+    with _readable(path):
+        said = pq.read_metadata(path).metadata or {}
     rows, digest = said.get(_ROWS, b"").decode(), said.get(_DIGEST, b"").decode()
     if (rows, digest) != (str(found.rows), found.digest):
         raise Refused(
             f"{path} holds {found.rows} rows that digest to {found.digest}, and says that it holds {rows or 'none'} of "
             f"{digest or 'no digest'}: it is damaged, or no file of this archive; nothing was deleted"
         )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as e:
+        if isinstance(e, OSError) and e.errno is not None:  # the file system's word, not the reader's
+            raise
+        raise Refused(f"{path} cannot be read as Parquet: it is damaged, or another file ({e})") from e
 
 
 def _type_of(column: sa.Column[Any]) -> pa.DataType:

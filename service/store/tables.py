@@ -222,8 +222,8 @@ audit = Table(
     Column("number", _Number, primary_key=True),
     Column("at", _Micros, nullable=False),
     Column("who", String, nullable=False),
-    Column("action", String, nullable=False),  # promote, rollback, bootstrap, spool_lost, spool_drained, retain, forget
-    Column("subject", String, nullable=False),  # the registered model, the spool, the month, or the tombstone
+    Column("action", String, nullable=False),  # promote, rollback, bootstrap, spool_lost
+    Column("subject", String, nullable=False),  # the registered model, or the spool
     Column("champion", String),
     Column("challenger", String),
     Column("revision_before", BigInteger),
@@ -236,4 +236,17 @@ audit = Table(
     Column("provisional", Boolean, nullable=False),
     Column("aliases", String, nullable=False),  # pending, moved, none (nothing to move), void (the file never changed)
     Column("note", Text),
+)
+
+# Who let rows leave, forgot a person or drained a spool. Not in `audit`: its older readers know changes of roles alone.
+upkeep = Table(
+    "upkeep",
+    metadata,
+    Column("number", _Number, primary_key=True),
+    Column("at", _Micros, nullable=False),
+    Column("who", String, nullable=False),
+    Column("action", String, nullable=False),  # retain, forget, drain
+    Column("subject", String, nullable=False),  # the month, the tombstone, the spool
+    Column("content", Text, nullable=False),  # JSON: counts and places
+    info={"since": 2},
 )

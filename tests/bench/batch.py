@@ -81,7 +81,7 @@ def run(site: Installation, *, seconds: float = SECONDS, pairs: int = PAIRS) -> 
     Raises:
         CannotMeasure: A server does not answer batches as it should, or a generator failed.
     """
-    check("wrk", "taskset")
+    check("wrk", "taskset", "setpriv")
     found = []
     for form in FORMS:
         bodies = write_bodies(site, f"batch-{form}", batch_bodies(site.customers, form))

@@ -96,7 +96,7 @@ def _conform(target: Target, options: argparse.Namespace) -> list[str]:
     say(_status_table(found.statuses))
     say(f"\nMemory {size:.0f} MB before, {target.memory_mb():.0f} MB after. 503*: no insight is named, as documented.")
     say(
-        "\nWhat the document could say more exactly (data that it allows and a route refuses, and the other way round):\n"
+        "\nWhat the document could say more exactly: data that it allows and a route refuses, or the other way round.\n"
     )
     for (label, what), asked in sorted(found.advice.items()):
         say(f"- {label}: {len(asked)} x {what}; such as `{asked[0][:300]}`")
@@ -139,9 +139,7 @@ def _say_times(result: Result, late: Lateness) -> None:
         say(f"- {1000 * (end - begin):.0f} ms: {cases[:400]}")
     (first, small), (last, large) = (result.memory or [(0, 0.0)])[0], (result.memory or [(0, 0.0)])[-1]
     slope = slope_mb(result.memory)
-    say(
-        f"Memory: {small:.1f} MB after {first:,} cases, {large:.1f} MB after {last:,}; slope {slope:+.2f} MB a thousand."
-    )
+    say(f"Memory: {small:.1f} MB after {first:,} cases, {large:.1f} after {last:,}; slope {slope:+.2f} MB a thousand.")
 
 
 def _spend(target: Target, _options: argparse.Namespace) -> list[str]:

@@ -27,6 +27,8 @@ STARTS = 5
 PARTS = 10
 FLAT_MB = 5.0
 """By how much a worker may grow over a million requests and still be called flat."""
+ENOUGH = 200_000
+"""Over fewer requests a single page says as much as a leak."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,10 @@ class Grown:
         return slope * 1e6
 
     @property
-    def is_flat(self) -> bool:
-        """Whether that is next to nothing; where it cannot be said, no."""
+    def is_flat(self) -> bool | None:
+        """Whether that is next to nothing; None where there were too few requests to tell."""
+        if self.points[-1].requests < ENOUGH:
+            return None
         return self.growth_mb <= FLAT_MB
 
 
@@ -89,7 +93,7 @@ def run(site: Installation, *, requests: int = REQUESTS, starts: int = STARTS) -
     Raises:
         CannotMeasure: The server or its load failed.
     """
-    check("wrk", "taskset")
+    check("wrk", "taskset", "setpriv")
     server = gauntlet(site)
     bodies = write_bodies(site, "memory", server.bodies(site.customers))
     log = site.scratch / "memory.log"
@@ -110,7 +114,7 @@ def render(facts: Facts, grown: Grown) -> str:
     """The run as Markdown."""
     first, last = grown.points[0], grown.points[-1]
     starts = ", ".join(f"{seconds:.2f}" for seconds in grown.starts)
-    verdict = "flat" if grown.is_flat else "**not flat**"
+    verdict = {True: "flat", False: "**not flat**", None: "but these are too few requests to tell"}[grown.is_flat]
     rows = [(f"{point.requests:,}", f"{point.rss_mb:.1f}", f"{point.per_second:,.0f}") for point in grown.points]
     return "\n\n".join(
         (

@@ -38,7 +38,7 @@ def run(
     Raises:
         CannotMeasure: The server or a generator failed.
     """
-    check("wrk", "taskset")
+    check("wrk", "taskset", "setpriv")
     server = gauntlet(site)
     bodies = write_bodies(site, "overload", server.bodies(site.customers))
     empty_spool(server)

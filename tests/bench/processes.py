@@ -92,7 +92,8 @@ def serving(
     began = time.perf_counter()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
+            # If this process is killed, the server is told to end.
+            ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(core), *command],
             cwd=ROOT,
             env=given,
             stdin=subprocess.DEVNULL,

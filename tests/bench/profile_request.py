@@ -37,7 +37,7 @@ def run(site: Installation, *, seconds: float = SECONDS) -> tuple[Stages, Measur
     Raises:
         CannotMeasure: Either cannot be measured.
     """
-    check("wrk", "taskset")
+    check("wrk", "taskset", "setpriv")
     server = gauntlet(site)
     progress("stages, without HTTP")
     stages = _time_stages(site, write_bodies(site, "profile", server.bodies(site.customers)))

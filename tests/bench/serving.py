@@ -43,7 +43,7 @@ def run(
     Raises:
         CannotMeasure: This machine cannot, or a name is unknown.
     """
-    check("wrk", "taskset")
+    check("wrk", "taskset", "setpriv")
     facts = look()
     servers = {server.name: server for server in catalogue(site)}
     unknown = [name for name in only if name not in servers]

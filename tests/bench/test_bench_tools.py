@@ -70,11 +70,11 @@ def test_what_was_skipped_is_named_with_its_reason():
     )
 
 
-def test_memory_that_grows_is_not_called_flat_and_too_few_looks_are_not_either():
+def test_memory_that_grows_is_not_called_flat_and_of_few_requests_nothing_is_said():
     points = [Point(100_000 * i, 100.0 + (0 if i < 2 else i), 1.0) for i in range(11)]
     assert Grown((1.0,), 90.0, tuple(points), 0).growth_mb == pytest.approx(10.0)
-    assert not Grown((1.0,), 90.0, tuple(points), 0).is_flat
-    assert not Grown((1.0,), 90.0, tuple(points[:3]), 0).is_flat
+    assert Grown((1.0,), 90.0, tuple(points), 0).is_flat is False
+    assert Grown((1.0,), 90.0, tuple(points[:2]), 0).is_flat is None
     assert Grown((1.0,), 90.0, tuple(replace(point, rss_mb=100.0) for point in points), 0).is_flat
 
 
@@ -88,6 +88,20 @@ def test_a_result_takes_the_place_of_the_last_and_nothing_takes_the_place_of_non
         replace_result(text, "serving", "\n")
     with pytest.raises(ValueError, match="no place"):
         replace_result(text, "unheard-of", "1")
+
+
+def wait_for_end(pid):
+    until = time.monotonic() + 20
+    while is_alive(pid):
+        assert time.monotonic() < until, "it never ended"
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 LEAVING = """
@@ -111,10 +125,7 @@ def test_a_child_that_left_its_group_and_ignores_sigterm_is_ended_too(tmp_path, 
         child = int(noted.read_text())
         assert child in running.pids()
         assert running.memory_mb() > 1
-    until = time.monotonic() + 20
-    while Path(f"/proc/{child}").exists() and "State:\tZ" not in Path(f"/proc/{child}/status").read_text():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_for_end(child)
     assert running.pids() == []
 
 
@@ -127,7 +138,8 @@ def test_a_server_that_ends_at_once_says_why(tmp_path):
         pass
 
 
-def test_a_bench_that_is_told_to_stop_ends_its_server(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)], ids=["told", "killed"])
+def test_a_bench_that_ends_ends_its_server(tmp_path, number, code):
     program = (
         "import sys, time; from pathlib import Path; from tests.bench.processes import *\n"
         "end_by_signals(); port = free_port()\n"
@@ -138,9 +150,9 @@ def test_a_bench_that_is_told_to_stop_ends_its_server(tmp_path):
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         server = int(process.stdout.readline())
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 143
-    assert not Path(f"/proc/{server}").exists()
+        process.send_signal(number)
+        assert process.wait(30) == code
+    wait_for_end(server)
 
 
 async def _answering(statuses: list[int]) -> tuple[asyncio.Server, int]:

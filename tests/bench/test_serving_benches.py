@@ -18,7 +18,7 @@ OURS = {"hello", "floor", "gauntlet", "gauntlet-bentoml", "bento-sklearn"}
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     try:
-        check("wrk", "taskset")
+        check("wrk", "taskset", "setpriv")
     except CannotMeasure as e:
         pytest.skip(str(e))
     return prepare(tmp_path_factory.mktemp("bench") / "installation")

@@ -154,7 +154,7 @@ def _checked_size(content: bytes, bounds: Bounds) -> bytes:
 def _convert(told: object) -> _Body:
     try:
         return msgspec.convert(told, _Body)
-    except msgspec.ValidationError as e:
+    except (msgspec.ValidationError, UnicodeError) as e:  # a key may spell half a surrogate pair
         place = _PLACE.fullmatch(str(e))
         if place is None:
             raise InvalidRequest("body", [Problem("body", f"{e}"[:200], "an inference request of V2")]) from e

@@ -9,7 +9,7 @@ from typing import Any
 from tests.bench.fuzzing.cases import Case
 from tests.bench.fuzzing.wire import Answer
 
-PROBLEM = "application/problem+json"
+PROBLEM, NDJSON = "application/problem+json", "application/x-ndjson"
 NO_INSIGHT = b"no insight is named"
 _BROKEN_HTTP = "text/plain"
 """What the server itself says to bytes that are no HTTP."""
@@ -48,9 +48,7 @@ def _content_faults(case: Case, answer: Answer) -> Iterator[str]:
     elif answer.content_type == "application/json":
         if _json(answer.body) is None:
             yield f"status {answer.status} whose body is no JSON"
-    elif answer.content_type == "application/x-ndjson" and any(
-        _json(line) is None for line in answer.body.splitlines()
-    ):
+    elif answer.content_type == NDJSON and any(_json(line) is None for line in answer.body.splitlines()):
         yield f"status {answer.status} with a line that is no JSON"
 
 

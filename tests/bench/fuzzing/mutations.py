@@ -1,4 +1,4 @@
-"""Ways to spoil a body: bytes that flip, JSON that lies, numbers that are none. Every one is decided by its `Random`."""
+"""Ways to spoil a body: bytes that flip, JSON that lies, numbers that are none. A `Random` decides everything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NUMBERS = (
 
 TEXTS = (
     b'""', b'" "', b'"\\u0000"', b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\ud83d\\ude00"', b'"\\uFFFF"', b'"\xff\xfe"',
-    b'"\xc0\xaf"', b'"\xed\xa0\x80"', b'"a\x00b"', b'"\n"', b'"\\q"', b'"\\u12"', b"'a'", b'"%00"', b'"../../etc/passwd"',
+    b'"\xc0\xaf"', b'"\xed\xa0\x80"', b'"a\x00b"', b'"\n"', b'"\\q"', b'"\\u12"', b"'a'", b'"%00"', b'"../.."',
     b'"=1+1"', b'"Ye\xcc\x81s"', b'"\xe2\x80\xae"', b'"__proto__"', b'"' + b"A" * 70_000 + b'"',
     b'"' + b"\\u0041" * 3000 + b'"', b'"' + "😀".encode() * 2000 + b'"', b'"ffffffff-ffff-7fff-bfff-ffffffffffff"',
     b'"00000000-0000-7000-8000-000000000000"', b'"9999-12-31T23:59:59.999999Z"', b'"0001-01-01T00:00:00+23:59"',
@@ -27,7 +27,7 @@ TEXTS = (
 )  # fmt: skip
 
 OTHERS = (
-    b"null", b"true", b"false", b"[]", b"{}", b"[[]]", b"[null]", b'{"":null}', b'{"a":{"a":{"a":1}}}', b"", b"undefined",
+    b"null", b"true", b"false", b"[]", b"{}", b"[[]]", b"[null]", b'{"":null}', b'{"a":{"a":{"a":1}}}', b"",
     b"[" * 500 + b"]" * 500, b"[" * 30_000, b"[" * 30_000 + b"]" * 30_000, b'{"a":' * 500 + b"1" + b"}" * 500,
     b'{"a":' * 10_000, b"[" + b"0," * 5000 + b"0]", b"[" + b"{}," * 3000 + b"{}]", b"/* */1",
 )  # fmt: skip

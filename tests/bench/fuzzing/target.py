@@ -165,10 +165,9 @@ def _own(folder: Folder) -> dict[str, str]:
 
 def _without_ids(body: bytes) -> Any:
     try:
-        told = json.loads(body)
+        return [_pruned(json.loads(line)) for line in body.splitlines()]
     except ValueError:
         return body
-    return _pruned(told)
 
 
 def _pruned(told: Any) -> Any:

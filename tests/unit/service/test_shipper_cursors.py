@@ -179,7 +179,7 @@ def test_shipping_resumes_where_the_cursor_stands(tmp_path, store, monkeypatch):
         spool.append(outcome(number))
     ship(folder, store)
     read, really = [], shipper.Rows
-    monkeypatch.setattr(shipper, "Rows", lambda lines, at: read.extend(lines) or really(lines, at))
+    monkeypatch.setattr(shipper, "Rows", lambda lines, *more: read.extend(lines) or really(lines, *more))
     spool.append(outcome(5))
     ship(folder, store)
     spool.close()

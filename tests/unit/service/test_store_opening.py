@@ -169,3 +169,26 @@ def test_inserting_what_is_there_counts_only_what_is_new(url):
         assert store.insert_new(connection, tables.closings, rows) == 3
         assert store.insert_new(connection, tables.closings, rows[:1]) == 0
         assert store.insert_new(connection, tables.closings, []) == 0
+
+
+class BusyCursor:
+    """SQLite while others switch the same new file to its write-ahead log: locked at once, whatever the timeout."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def execute(self, statement: str) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise sqlite3.OperationalError("database is locked")
+
+
+def test_a_new_file_that_others_are_just_opening_is_waited_for_and_not_for_ever(monkeypatch):
+    from service.store import connection as module
+
+    busy = BusyCursor(3)
+    module._use_wal(busy)
+    assert busy.times == -1
+    monkeypatch.setattr(module, "_WAIT_SECONDS", 0.05)
+    with pytest.raises(sqlite3.OperationalError):
+        module._use_wal(BusyCursor(10**9))

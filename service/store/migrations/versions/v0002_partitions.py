@@ -1,4 +1,4 @@
-"""Schema 2: what records of version 2 hold, treatments, dead letters, tombstones; on PostgreSQL partitions by month.
+"""Schema 2: what records of version 2 hold, treatments, dead letters, upkeep; on PostgreSQL partitions by month.
 
 On SQLite columns are added where the rows stand. On PostgreSQL a table cannot be given partitions, so predictions and
 outcomes are copied into new tables of the same names; shippers wait meanwhile, and what they ship waits in its spools.
@@ -19,6 +19,7 @@ down_revision = "0001"
 
 _ID = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 _MICROS = sa.BigInteger()
+_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _LONG_UNDER_WAY = sa.text("landed_at - at > 3600000000")
 
 
@@ -28,7 +29,7 @@ def upgrade() -> None:
         op.add_column("predictions", column)
     op.add_column("spools", sa.Column("mark", sa.BigInteger))
     _make_dead_letters()
-    _make_tombstones()
+    _make_tombstones_and_upkeep()
     is_postgresql = op.get_bind().dialect.name == "postgresql"
     op.drop_index("predictions_by_customer", "predictions")
     op.drop_index("outcomes_by_landing", "outcomes")
@@ -75,12 +76,21 @@ def _make_dead_letters() -> None:
     )
 
 
-def _make_tombstones() -> None:
+def _make_tombstones_and_upkeep() -> None:
     op.create_table(
         "tombstones",
         sa.Column("customer", sa.String, primary_key=True),
         sa.Column("key", sa.String, nullable=False),
         sa.Column("forgotten_at", _MICROS, nullable=False),
+    )
+    op.create_table(
+        "upkeep",
+        sa.Column("number", _NUMBER, primary_key=True),
+        sa.Column("at", _MICROS, nullable=False),
+        sa.Column("who", sa.String, nullable=False),
+        sa.Column("action", sa.String, nullable=False),
+        sa.Column("subject", sa.String, nullable=False),
+        sa.Column("content", sa.Text, nullable=False),
     )
 
 
