@@ -122,12 +122,12 @@ def _checked(file: BinaryIO, cursor: Cursor, worker: str) -> Cursor:
 
 def _read_on(file: BinaryIO, begin: Cursor, later: int | None) -> Chunk:
     content, is_whole = _read_from(file, begin.offset)
-    end = content.rfind(b"\n") + 1
-    lines = content[:end].split(b"\n")[:-1]
+    lines = content.split(b"\n")
+    torn = lines.pop()
     if later is not None and is_whole:
         mark = _mark_at(file, begin.offset + len(content))
-        return Chunk(lines, content[end:], begin, Cursor(later, 0, mark), is_last=False)
-    offset = begin.offset + end
+        return Chunk(lines, torn, begin, Cursor(later, 0, mark), is_last=False)
+    offset = begin.offset + len(content) - len(torn)
     after = Cursor(begin.segment, offset, _mark_at(file, offset))
     return Chunk(lines, b"", begin, after, is_last=is_whole)
 

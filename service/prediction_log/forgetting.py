@@ -36,7 +36,7 @@ from service.prediction_log.ages import name_of
 from service.prediction_log.spool_erasing import Person, SpoolsErased, erase_from_spools, ids_in_spools
 from service.prediction_log.tombstones import KEY_VARIABLE, Key, make_key, read_key, set_tombstone
 from service.prediction_log.unreachable import Beyond, beyond_reach
-from service.prediction_log.upkeep import alone, overwrite_deleted, record
+from service.prediction_log.upkeep import alone, record
 from service.store import Store, tables
 from service.store.partitions import month_at
 
@@ -219,7 +219,6 @@ class _Forgetting:
                     count += connection.execute(sa.select(sa.func.count()).where(these)).scalar_one()
                 continue
             with self._store.writing() as connection:
-                overwrite_deleted(connection, self._store)
                 count += connection.execute(sa.delete(table).where(these)).rowcount
         return count
 
@@ -233,7 +232,6 @@ class _Forgetting:
                 [row[column.name] for column in table.primary_key] for row in found if self._person.is_in(row["line"])
             ]
             for key in [] if self._dry_run else keys:
-                overwrite_deleted(connection, self._store)
                 mine = (column == value for column, value in zip(table.primary_key, key, strict=True))
                 connection.execute(sa.delete(table).where(*mine))
         return len(keys)

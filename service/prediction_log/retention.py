@@ -27,7 +27,7 @@ from sqlalchemy.engine import Connection
 from bentos.errors import InvalidSetting, Unavailable
 from service.prediction_log.ages import Span, name_of, spans_before, tells_no_time
 from service.prediction_log.archives import Archive, Key
-from service.prediction_log.upkeep import alone, overwrite_deleted, record
+from service.prediction_log.upkeep import alone, record
 from service.scoring.experiment import RETRY_REACH, Experiment, Phase
 from service.store import Store, tables
 
@@ -233,7 +233,6 @@ class _Leaving:
                 page = [tuple(row) for row in connection.execute(query.where(*further))]
                 gone = [row for row in page if archived.has(row)]
                 if gone:
-                    overwrite_deleted(connection, self._store)
                     names = [f"its_{column.name}" for column in key]
                     connection.execute(deleting, [dict(zip(names, row, strict=True)) for row in gone])
             late += len(page) - len(gone)

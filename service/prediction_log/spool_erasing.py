@@ -200,4 +200,4 @@ def _is_named(line: bytes, customer: str) -> bool:
         named = json.loads(b'"' + text + b'"')
     except ValueError:
         named = text.decode(errors="replace")
-    return bool(named == customer if end else customer.startswith(named))
+    return bool(named == customer if end else named and customer.startswith(named))

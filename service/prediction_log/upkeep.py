@@ -1,4 +1,4 @@
-"""What everyone shares who takes things out of the log: one at a time, nothing left in the file, a row that says so."""
+"""What everyone shares who takes things out of the log: one at a time, and a row that says what was done."""
 
 from __future__ import annotations
 
@@ -44,12 +44,6 @@ def alone(store: Store) -> Iterator[None]:
 
 
 _BUSY = "`gauntlet log retain` or `gauntlet forget` is at work in this store; wait until it has ended"
-
-
-def overwrite_deleted(connection: Connection, store: Store) -> None:
-    """Let SQLite overwrite what this transaction deletes; it may leave it in the file otherwise."""
-    if not store.is_postgresql:
-        connection.exec_driver_sql("PRAGMA secure_delete=ON")
 
 
 def record(

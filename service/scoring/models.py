@@ -15,8 +15,9 @@ from bentos.artifact import Contract, Encoder, Reference, Value, floats_of, load
 from bentos.errors import ArtifactDamaged, NotFound, Refused
 from bentos.roles import ROLES, PackedModel, find_artifact, read_roles
 
-BATCH_ROWS = 64
-"""How many rows are scored together at most: requests that arrived while the last ones were answered."""
+BATCH_ROWS = 256
+"""How many rows are scored together at most: requests that arrived while the last ones were answered. As many as may be
+in flight by default, so that what arrives beyond them is refused at once instead of waiting for its turn."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -252,6 +252,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     try:
         _use_wal(cursor)  # readers and the one writer do not wait for each other
         cursor.execute("PRAGMA synchronous=FULL")  # a shipped segment is deleted after the commit: it must be on disk
+        cursor.execute("PRAGMA secure_delete=ON")  # nothing stays in the file of what is deleted: people are forgotten
         cursor.execute("PRAGMA cache_size=-32768")  # 32 MiB: the index by customer is written all over
     finally:
         cursor.close()

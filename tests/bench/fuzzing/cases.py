@@ -125,14 +125,14 @@ def _change_headers(draft: _Draft, rng: random.Random) -> str:
     elif kind == "garbage":
         for _ in range(rng.choice((1, 1, 2, 4))):
             draft.headers.append((rng.choice(_NAMED), rng.choice(_GARBAGE)))
-        draft.is_lawful = not any(_is_unlawful(value) for _, value in draft.headers)
+        draft.is_lawful &= not any(_is_unlawful(value) for _, value in draft.headers)
     elif kind == "own id":
         draft.headers.append((b"Idempotency-Key", fresh_id().encode()))
     elif kind == "twice":
         draft.headers.insert(0, rng.choice(draft.headers))
     elif kind == "many":
         draft.headers += [(b"X-%d" % i, b"v" * 20) for i in range(rng.choice((50, 500, 3000)))]
-        draft.is_lawful = len(draft.headers) < 1000
+        draft.is_lawful &= len(draft.headers) < 1000
     elif kind == "without":
         del draft.headers[rng.randrange(len(draft.headers))]
     else:
@@ -148,7 +148,7 @@ def _change_target(draft: _Draft, rng: random.Random) -> str:
     kind = rng.choice(("method", "path", "other path", "end of path", "absolute"))
     if kind == "method":
         draft.method = rng.choice(_METHODS)
-        draft.is_lawful = draft.method in (b"GET", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+        draft.is_lawful &= draft.method in (b"GET", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
     elif kind == "other path":
         draft.method, draft.path = rng.choice((b"GET", b"HEAD", b"POST")), rng.choice(_GETS)
     elif kind == "end of path":

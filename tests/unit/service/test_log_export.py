@@ -85,14 +85,10 @@ def judges_truth(store):
 def test_lines_come_by_id_and_pages_lose_none(store, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "PAGE_ROWS", 7)
     numbers = [(number * 37) % 50 for number in range(50)]
-    land(
-        store,
-        tmp_path,
-        *(prediction(n, OLD + n * DAY / 24) for n in numbers),
-        *(outcome(n, OLD + n * DAY / 24) for n in numbers),
-    )
+    moments = [OLD + number * DAY / 24 for number in range(50)]
+    land(store, tmp_path, *(record(n, moments[n]) for record in (prediction, outcome) for n in numbers))
     lines = exported(store)
-    assert [line["prediction_id"] for line in lines] == [id_of(n, OLD + n * DAY / 24) for n in range(50)]
+    assert [line["prediction_id"] for line in lines] == [id_of(n, moments[n]) for n in range(50)]
     assert {line["outcomes"] for line in lines} == {1}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +24,7 @@ from service.scoring.experiment import LEAD, end_trial, first_experiment, start_
 from service.store import open_store, tables
 from service.store.partitions import Month
 
+TABLES = ("predictions", "outcomes", "treatments")
 MARCH, APRIL, JUNE = OLD, OLD + 25 * DAY, NOW - DAY
 
 
@@ -45,13 +47,11 @@ def test_what_is_old_stands_in_the_archive_and_no_longer_in_the_store(store, tmp
     land(store, tmp_path, *all_about(1, MARCH), *all_about(2, APRIL), *all_about(3, JUNE))
     before = rows(store)
     assert counts(run(store, tmp_path)) == [("2026-03", 1, 1, 1), ("2026-04", 1, 1, 1)]
-    assert in_store(store) == dict.fromkeys(("predictions", "outcomes", "treatments"), [id_of(3, JUNE)])
-    left = [id_of(1, MARCH), id_of(2, APRIL)]
-    assert in_archive(tmp_path / "archive") == dict.fromkeys(("predictions", "outcomes", "treatments"), left)
-    held = [row for path in sorted((tmp_path / "archive").glob("predictions-*")) for row in sheets.read_rows(path)]
-    assert [dict(zip(before[0], row, strict=True)) for part in held for row in part] == [
-        dict(row) for row in before[:2]
-    ]
+    assert in_store(store) == {name: [id_of(3, JUNE)] for name in TABLES}
+    assert in_archive(tmp_path / "archive") == {name: [id_of(1, MARCH), id_of(2, APRIL)] for name in TABLES}
+    paths = sorted((tmp_path / "archive").glob("predictions-*"))
+    held = [row for path in paths for part in sheets.read_rows(path) for row in part]
+    assert [dict(zip(before[0], row, strict=True)) for row in held] == [dict(row) for row in before[:2]]
 
 
 def test_times_are_timestamps_for_whoever_reads_the_files(store, tmp_path):
@@ -64,7 +64,7 @@ def test_times_are_timestamps_for_whoever_reads_the_files(store, tmp_path):
 @pytest.mark.parametrize(("older", "left"), [(-1, 0), (0, 0), (1, 1)])
 def test_the_boundary_is_the_ids_own_millisecond(store, tmp_path, older, left):
     at = NOW - 60 * DAY - older * DAY / 86_400_000
-    land(store, tmp_path, prediction(1, at, at=0))
+    land(store, tmp_path, prediction(1, at))
     assert sum(month.predictions for month in run(store, tmp_path).months) == left
 
 
@@ -146,7 +146,7 @@ def test_evidence_of_a_trial_that_goes_on_stays_with_its_truths_and_all_else_lea
     land(store, tmp_path, *all_about(1, **{**EVIDENCE, **changes}), *all_about(2, experiment="z"))
     done = run(store, tmp_path, on_trial=["x"])
     kept = [id_of(1, OLD)] if stays else []
-    assert in_store(store) == dict.fromkeys(("predictions", "outcomes", "treatments"), kept)
+    assert in_store(store) == dict.fromkeys(TABLES, kept)
     assert done.kept_on_trial == ({"x": 1} if stays else {})
     assert ("1 predictions stay: evidence of x" in str(done)) == stays
 
@@ -172,9 +172,8 @@ def test_the_experiment_file_says_which_trials_go_on():
 
 def test_ids_that_tell_no_time_stay_and_are_counted(store, tmp_path):
     early, far = id_of(1, OLD.replace(year=2019)), id_of(1, NOW + 400 * DAY)
-    land(
-        store, tmp_path, *(prediction(n, prediction_id=one) for n, one in enumerate((early, far, "p1"))), prediction(9)
-    )
+    odd = [prediction(number, prediction_id=one) for number, one in enumerate((early, far, "p1"))]
+    land(store, tmp_path, *odd, prediction(9))
     done = run(store, tmp_path)
     assert counts(done) == [("2026-03", 1, 0, 0)]
     assert done.without_time == 3
@@ -294,7 +293,7 @@ def test_the_months_before_a_moment_end_with_a_part():
     assert spans[0].month == Month(2020, 1)
     assert [(span.month.month, span.is_whole) for span in spans[-2:]] == [(5, True), (6, False)]
     assert spans[-1].high == id_at(NOW)
-    assert all(one.high == another.low for one, another in zip(spans, spans[1:], strict=False))
+    assert all(one.high == another.low for one, another in pairwise(spans))
 
 
 def test_days_must_be_some(store, tmp_path):

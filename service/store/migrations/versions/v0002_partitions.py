@@ -39,7 +39,7 @@ def upgrade() -> None:
         _move_into_partitions("outcomes", "prediction_id, observed_at, received_at, positive")
         op.create_index("predictions_by_time", "predictions", ["experiment", "at"])
     op.create_index("outcomes_by_landing", "outcomes", ["landed_at", "prediction_id"])
-    op.create_index("predictions_by_customer", "predictions", ["experiment", "customer_id", "at"])
+    op.create_index("predictions_by_customer", "predictions", ["customer_id", "experiment", "at"])
     op.create_index(
         "predictions_long_under_way",
         "predictions",

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import shipping_toys
+import sqlalchemy as sa
 
 from service.ids import make_id
 from service.micros import to_micros
 from service.prediction_log.forgetting import Places
 from service.prediction_log.records import Outcome, Prediction, Record, Treatment
 from service.prediction_log.shipper import ship
+from service.prediction_log.spool import Spool
 from service.store import Store, tables
 
 NOW = datetime(2026, 6, 20, 12, tzinfo=UTC)
@@ -27,8 +28,25 @@ def id_of(number: int, at: datetime) -> str:
 
 
 def prediction(number: int, at: datetime = OLD, **changes: Any) -> Prediction:
-    own = {"prediction_id": id_of(number, at), "at": to_micros(at), "customer_id": f"customer-{number}"}
-    return shipping_toys.prediction(number, **{**own, **changes})
+    fields = {
+        "prediction_id": id_of(number, at),
+        "at": to_micros(at),
+        "customer_id": f"customer-{number}",
+        "purpose": "live",
+        "experiment": "e",
+        "revision": 2,
+        "mode": "shadow",
+        "split": 0.0,
+        "variant": "champion",
+        "champion": "sha256:a",
+        "challenger": "sha256:b",
+        "champion_probability": 0.25,
+        "challenger_probability": None,
+        "champion_positive": False,
+        "challenger_positive": None,
+        "features": {"tenure": 3.5, "Contract": "Month-to-month", "TotalCharges": None},
+    }
+    return Prediction(**{**fields, **changes})
 
 
 def outcome(number: int, at: datetime = OLD, **changes: Any) -> Outcome:
@@ -50,7 +68,9 @@ def all_about(number: int, at: datetime = OLD, **changes: Any) -> list[Record]:
 
 def land(store: Store, place: Path, *records: Record, worker: str = "w") -> None:
     """Put records into the store the way that all come."""
-    shipping_toys.spooled(place / "spool", *records, worker=worker)
+    spool = Spool(place / "spool", worker)
+    spool.append_all(records)
+    spool.close()
     ship(place / "spool", store)
 
 
@@ -61,7 +81,13 @@ def places(place: Path) -> Places:
 def in_store(store: Store) -> dict[str, list[str]]:
     """By table the prediction ids of its rows, sorted."""
     held = (tables.predictions, tables.outcomes, tables.treatments)
-    return {table.name: shipping_toys.ids(store, table) for table in held}
+    with store.reading() as connection:
+        return {
+            table.name: list(
+                connection.execute(sa.select(table.c.prediction_id).order_by(table.c.prediction_id)).scalars()
+            )
+            for table in held
+        }
 
 
 def in_archive(archive: Path) -> dict[str, list[str]]:
