@@ -83,7 +83,7 @@ for line in sys.stdin:
     print("killed" if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
 """
     % ME
-)  # noqa: UP031 - the braces are the script's own
+)
 
 
 @contextlib.contextmanager
