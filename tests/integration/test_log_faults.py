@@ -29,8 +29,7 @@ TABLES = ("predictions", "outcomes", "treatments")
 MARCH, JUNE = [id_of(number, OLD) for number in range(12)], [id_of(number, NOW - DAY) for number in range(3)]
 
 # Forks children before anything in it has threads, which is a hundred times as fast as starting Python for each.
-NURSERY = (
-    """
+NURSERY = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
@@ -81,9 +80,7 @@ for line in sys.stdin:
             os._exit(code)
     _, status = os.waitpid(child, 0)
     print("killed" if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
-"""
-    % ME
-)
+""".replace("%r", repr(ME))
 
 
 @contextlib.contextmanager
