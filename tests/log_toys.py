@@ -19,6 +19,7 @@ from service.store import Store, tables
 
 NOW = datetime(2026, 6, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+ME = "customer-no-7590"
 OLD = NOW - 100 * DAY
 """In March 2026; with 60 days all of March, and April up to the 21st, have left."""
 
@@ -80,14 +81,12 @@ def places(place: Path) -> Places:
 
 def in_store(store: Store) -> dict[str, list[str]]:
     """By table the prediction ids of its rows, sorted."""
-    held = (tables.predictions, tables.outcomes, tables.treatments)
+    found = {}
     with store.reading() as connection:
-        return {
-            table.name: list(
-                connection.execute(sa.select(table.c.prediction_id).order_by(table.c.prediction_id)).scalars()
-            )
-            for table in held
-        }
+        for table in (tables.predictions, tables.outcomes, tables.treatments):
+            ids = sa.select(table.c.prediction_id).order_by(table.c.prediction_id)
+            found[table.name] = list(connection.execute(ids).scalars())
+    return found
 
 
 def in_archive(archive: Path) -> dict[str, list[str]]:

@@ -8,12 +8,16 @@ The layout depends on the contract's features alone, so a champion and a challen
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bentos.artifact.contract import Categorical, Contract, Feature, Numeric
 from bentos.errors import InvalidFeatures, Problem, shown
+
+UNKNOWN_NAMED = 100
+"""A row may hold thousands of unknown names; to name them all would take longer than to score many rows."""
 
 Value = str | int | float | None
 """What a feature's value may be in a request."""
@@ -115,16 +119,16 @@ class Encoder:
         return matrix
 
     def problems(self, features: Mapping[str, object], row: int | None = None) -> list[Problem]:
-        """Everything that is wrong with a row, in the contract's order, unknown names last."""
+        """What is wrong with a row, in the contract's order; unknown names last, and no more of them than 100."""
         found = []
         for feature in self._contract.features:
             if feature.name not in features:
                 found.append(Problem(feature.name, "missing", feature.allowed, row))
             elif not is_allowed(feature, features[feature.name]):
                 found.append(Problem(feature.name, shown(features[feature.name]), feature.allowed, row))
-        names = ", ".join(feature.name for feature in self._contract.features)
-        unknown = [name for name in features if name not in self._names]
-        found.extend(Problem(name[:80], "an unknown feature", f"one of {names}", row) for name in unknown)
+        allowed = "one of " + ", ".join(feature.name for feature in self._contract.features)
+        unknown = islice((name for name in features if name not in self._names), UNKNOWN_NAMED)
+        found.extend(Problem(name[:80], "an unknown feature", allowed, row) for name in unknown)
         return found
 
     def _invalid(self, features: Mapping[str, Value]) -> InvalidFeatures:

@@ -8,7 +8,7 @@ which says what is wrong with it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any, Union
 
 import msgspec
@@ -29,7 +29,9 @@ TABLES: dict[Kind, sa.Table] = {
 }
 """Which record stands in which table."""
 
-_BATCH = 1000
+Decoded = tuple[Kind, Row] | None
+"""A line's kind and row; None for a line that is no record."""
+
 _TAIL = b',"crc":"%08x"}'
 _TAIL_LENGTH = len(_TAIL % 0)
 
@@ -40,59 +42,63 @@ def columns_of(kind: Kind) -> tuple[str, ...]:
 
 
 class Rows:
-    """The rows of some lines, sorted by kind while they are read.
+    """The rows of some lines, sorted by kind.
 
     Attributes:
         bad: The positions of lines that are no record.
         forgotten: How many predictions were left out because their customer was forgotten.
     """
 
-    def __init__(self, lines: list[bytes], landed_at: int, forgotten: Forgotten | None = None) -> None:
-        """Read nothing yet.
+    def __init__(self, decoded: Sequence[Decoded], forgotten: Forgotten | None = None) -> None:
+        """Sort them.
 
         Args:
-            lines: Without their line feeds.
-            landed_at: What the rows say of when they landed, microseconds since 1970 UTC.
+            decoded: What the lines say.
             forgotten: Whose predictions are left out.
         """
+        self.bad: list[int] = []
         self.forgotten = 0
         self._forgotten = forgotten
-        self.bad: list[int] = []
-        self._lines = lines
-        self._landed_at = landed_at
         self._rows: dict[Kind, list[Row]] = {kind: [] for kind in TABLES}
         self._places: dict[Kind, list[int]] = {kind: [] for kind in TABLES}
-        self._read = 0
+        for place, found in enumerate(decoded):
+            self._sort(place, found)
 
-    def batches(self, kind: Kind) -> Iterator[list[Row]]:
-        """The rows of one kind, in parts: reads on until no line is left."""
-        begin = 0
-        while True:
-            rows = self._rows[kind]
-            yield rows[begin:]
-            begin = len(rows)
-            if self._read == len(self._lines):
-                return
-            self._read_on()
+    def of(self, kind: Kind) -> list[Row]:
+        """The rows of one kind, in their lines' order."""
+        return self._rows[kind]
 
     def place(self, kind: Kind, number: int) -> int:
         """The position of the line from which a kind's row came."""
         return self._places[kind][number]
 
-    def _read_on(self) -> None:
-        end = min(self._read + _BATCH, len(self._lines))
-        for place in range(self._read, end):
-            try:
-                kind, row = row_of(self._lines[place], self._landed_at)
-            except BadLine:
-                self.bad.append(place)
-                continue
-            if self._forgotten is not None and kind is Prediction and self._forgotten.covers(row[_CUSTOMER], row[_AT]):
-                self.forgotten += 1
-            else:
-                self._rows[kind].append(row)
-                self._places[kind].append(place)
-        self._read = end
+    def _sort(self, place: int, found: Decoded) -> None:
+        if found is None:
+            self.bad.append(place)
+            return
+        kind, row = found
+        if self._forgotten is not None and kind is Prediction and self._forgotten.covers(row[_CUSTOMER], row[_AT]):
+            self.forgotten += 1
+            return
+        self._rows[kind].append(row)
+        self._places[kind].append(place)
+
+
+def decode_lines(lines: Sequence[bytes], landed_at: int) -> list[Decoded]:
+    """What each line says.
+
+    Args:
+        lines: Without their line feeds.
+        landed_at: What the rows say of when they landed, microseconds since 1970 UTC.
+    """
+    return [_decoded(line, landed_at) for line in lines]
+
+
+def _decoded(line: bytes, landed_at: int) -> Decoded:
+    try:
+        return row_of(line, landed_at)
+    except BadLine:
+        return None
 
 
 def row_of(line: bytes, landed_at: int) -> tuple[Kind, Row]:

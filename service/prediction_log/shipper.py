@@ -9,7 +9,6 @@ nothing but its own backup brings them back; what still lies in the spools is sh
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from bentos.errors import Unavailable
 from service.micros import from_micros, to_micros
-from service.prediction_log.chunks import Chunk, read_chunk
+from service.prediction_log.ahead import ReadAhead, Reading, reading_ahead
 from service.prediction_log.cursors import Held, Moments, give_up_spool, hold_cursor, move_cursor
 from service.prediction_log.dead_letters import DEAD_LETTERS, keep_dead_letters
 from service.prediction_log.progress import Progress, Shipped
@@ -36,7 +35,6 @@ __all__ = ["DEAD_LETTERS", "Progress", "Shipped", "give_up_spool", "run_shipper"
 logger = logging.getLogger("gauntlet.shipper")
 
 _LONGEST_PAUSE_SECONDS = 30.0
-_ID_BEGINS = re.compile(rb'"prediction_id":"([0-9a-f]{8})')
 
 
 def _now() -> datetime:
@@ -162,11 +160,12 @@ class _Shipping:
         """One pass over all spools."""
         self._store.make_partitions(set(), now=from_micros(moments.began))
         shipped, problems = Shipped(), []
-        for folder in self._folders():
-            try:
-                shipped += self._ship_spool(folder, moments)
-            except OSError as e:
-                problems.append(e)
+        with reading_ahead() as pool:
+            for folder in self._folders():
+                try:
+                    shipped += self._ship_spool(folder, ReadAhead(pool, folder, moments.began), moments)
+                except OSError as e:
+                    problems.append(e)
         if problems:
             raise Unavailable(f"a spool cannot be read: {problems[0]}") from problems[0]
         return shipped
@@ -178,36 +177,37 @@ class _Shipping:
             raise Unavailable(f"the spool {self._spool_folder} cannot be read: {e}") from e
         return found if self._workers is None else [path for path in found if path.name in self._workers]
 
-    def _ship_spool(self, folder: Path, moments: Moments) -> Shipped:
+    def _ship_spool(self, folder: Path, spool: ReadAhead, moments: Moments) -> Shipped:
         """Everything complete in one spool, a transaction a chunk."""
         shipped = Shipped()
         while True:
             with self._store.writing() as connection:
                 held = hold_cursor(connection, self._store, folder)
-                chunk = read_chunk(folder, held.cursor)
-                self._make_room(chunk, moments)
-                landed = self._land(connection, held, chunk, moments)
+                reading = spool.take(held.cursor)
+                self._make_room(reading, moments)
+                landed = self._land(connection, held, reading, moments)
+                chunk = reading.chunk
                 watermark = move_cursor(connection, self._store, held, chunk, moments)
             shipped += landed
             self._progress.passed(folder.name, landed, chunk.after, watermark)
             if chunk.is_last:
                 return shipped
 
-    def _make_room(self, chunk: Chunk, moments: Moments) -> None:
+    def _make_room(self, reading: Reading, moments: Moments) -> None:
         """Make the partitions of the months that a chunk needs, in a transaction of their own."""
         if self._store.is_postgresql:
-            begins = {found.group(1).decode() for line in chunk.lines if (found := _ID_BEGINS.search(line))}
             now = from_micros(moments.began)
-            self._store.make_partitions(months_of(begins, now=now), now=now)
+            self._store.make_partitions(months_of(reading.beginnings, now=now), now=now)
 
-    def _land(self, connection: Connection, held: Held, chunk: Chunk, moments: Moments) -> Shipped:
+    def _land(self, connection: Connection, held: Held, reading: Reading, moments: Moments) -> Shipped:
         """Insert what a chunk holds; what is no record goes to the dead letters."""
+        chunk = reading.chunk
         forgotten = find_forgotten(connection, self._store, self._key_file, chunk.lines)
-        rows = Rows(chunk.lines, moments.began, forgotten)
+        rows = Rows(reading.decoded, forgotten)
         inserted: dict[Kind, int] = {}
         refused: list[int] = []
         for kind, loader in self._loaders.items():
-            loaded = loader.load(connection, self._store, rows.batches(kind))
+            loaded = loader.load(connection, self._store, rows.of(kind))
             inserted[kind] = loaded.inserted
             refused += [rows.place(kind, number) for number in loaded.refused]
         bad = [*rows.bad, *refused, *([len(chunk.lines)] if chunk.torn else [])]

@@ -18,7 +18,7 @@ from service.http.limits import Bound
 from service.http.messages import Request, Response
 from service.http.problems import TOO_MANY, HttpRefusal
 from service.routes.batch_bodies import RefusedRow, Row, read_batch, read_row_lines, refuse_row
-from service.routes.lines import NDJSON, WHOLE_AT_ONCE, Line, kind_of_body, parts_of, read_lines, read_whole
+from service.routes.lines import NDJSON, WHOLE_AT_ONCE, Line, kind_of_body, parts_of, read_lines, whole_body
 from service.routes.turns import Turns
 from service.scoring.batching import Asked
 from service.scoring.deciding import Answer, Scored, ScoreRequest
@@ -50,8 +50,11 @@ class BatchHandler:
         """
         if kind_of_body(request.headers) == NDJSON:
             return await self._stream(request)
+        async with whole_body(request, self._parts.body_limit_bytes, self._bound) as body:
+            return await self._answer_whole(body, request)
+
+    async def _answer_whole(self, body: bytes, request: Request) -> Response:
         parts = self._parts
-        body = await read_whole(request, parts.body_limit_bytes, self._bound)
         rows = await read_batch(body, parts.models.rows.encoder, most=parts.batch_rows)
         parts.rate.take(request.client or "everybody", len(rows), request.started)
         accepted, encoded, refused = 0, [], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from service.http.limits import Bound
 from service.http.messages import JSON, Request
@@ -10,8 +11,11 @@ from service.http.problems import MALFORMED, TOO_LARGE, HttpRefusal
 
 NDJSON = b"application/x-ndjson"
 CSV = b"text/csv"
-WHOLE_AT_ONCE = 16
-"""How many bodies of some megabytes are held at once; more are told to come again, as memory is bounded."""
+WHOLE_AT_ONCE = 4
+"""How many large bodies are worked on at once; more are told to come again, as memory is bounded."""
+
+LARGE_BYTES = 1024 * 1024
+"""A body beyond it is large: a thousand rows are half of it."""
 
 LINE_LIMIT_BYTES = 64 * 1024
 STREAM_LIMIT_BYTES = 1 << 40
@@ -55,13 +59,14 @@ def parts_of(request: Request) -> AsyncIterator[bytes]:
     return _refusing(_one(request.body) if request.parts is None else request.parts)
 
 
-async def read_whole(request: Request, limit_bytes: int, bound: Bound) -> bytes:
-    """A body that has to be there as a whole before anything of it counts.
+@asynccontextmanager
+async def whole_body(request: Request, limit_bytes: int, bound: Bound) -> AsyncIterator[bytes]:
+    """A body that has to be there as a whole before anything of it counts, while it is worked on.
 
     Args:
         request: Of a route that reads bodies by itself.
         limit_bytes: The largest body.
-        bound: On how many are held at once.
+        bound: On how many large ones are held at once.
 
     Raises:
         HttpRefusal: It is too large or too slow, too many are held, or the client left.
@@ -69,17 +74,22 @@ async def read_whole(request: Request, limit_bytes: int, bound: Bound) -> bytes:
     length = request.headers.get(b"content-length", b"0")
     if length.isdigit() and (len(length) > 15 or int(length) > limit_bytes):
         raise _too_large(limit_bytes)
-    bound.enter()
+    is_large, found, size = False, [], 0
     try:
-        found, size = [], 0
         async for part in parts_of(request):
             size += len(part)
             if size > limit_bytes:
                 raise _too_large(limit_bytes)
+            if size > LARGE_BYTES and not is_large:
+                bound.enter()
+                is_large = True
             found.append(part)
-        return b"".join(found)
+        body = b"".join(found)
+        found.clear()
+        yield body
     finally:
-        bound.leave()
+        if is_large:
+            bound.leave()
 
 
 async def _refusing(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

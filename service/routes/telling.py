@@ -32,7 +32,7 @@ from service.routes.lines import (
     kind_of_body,
     parts_of,
     read_lines,
-    read_whole,
+    whole_body,
 )
 from service.routes.turns import Slices, let_others
 
@@ -135,8 +135,8 @@ class TellingHandler(Generic[Told]):
         kind = kind_of_body(request.headers)
         if kind != JSON and not kind.endswith(b"+json"):
             return await self._take_lines(request, is_csv=kind == CSV)
-        body = await read_whole(request, self._limit_bytes, self._bound)
-        told = await read_told(body, self._telling, most=self._most, now=self._clock())
+        async with whole_body(request, self._limit_bytes, self._bound) as body:
+            told = await read_told(body, self._telling, most=self._most, now=self._clock())
         for start in range(0, len(told), _ROWS_A_WRITE):
             self._keep(told[start : start + _ROWS_A_WRITE], kept=start)
             await let_others()

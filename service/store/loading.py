@@ -8,9 +8,8 @@ that are new are inserted. Rows that the store refuses (a NUL in a text, a numbe
 from __future__ import annotations
 
 import contextlib
-import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,36 +63,34 @@ class Loader:
         self.columns = tuple(columns)
         self._staged_left = 0
 
-    def load(self, connection: Connection, store: Store, batches: Iterable[list[Row]]) -> Loaded:
+    def load(self, connection: Connection, store: Store, rows: Sequence[Row]) -> Loaded:
         """Insert the rows whose key is not there yet, in the caller's transaction.
 
         Args:
             connection: In a writing transaction.
             store: The store that it belongs to.
-            batches: The rows in parts; on PostgreSQL the server works on one while the next is being made.
+            rows: Their values in the order of `columns`.
 
         Raises:
             Unavailable: The store has an earlier schema that cannot hold these rows yet.
         """
-        remaining = iter(batches)
-        first = next(filter(None, remaining), None)
-        if first is None:
+        if not rows:
             return Loaded()
         columns, cut = self._fit(store)
-        rows = _Rows(first, remaining, cut)
+        fitting = rows if cut is None else [cut(row) for row in rows]
         insert = _Insert(connection, self.table.name, columns)
         if store.is_postgresql:
-            return self._load_postgresql(insert, rows)
-        return insert.halving(_insert_sqlite, rows.all())
+            return self._load_postgresql(insert, fitting)
+        return insert.halving(_insert_sqlite, fitting)
 
-    def _load_postgresql(self, insert: _Insert, rows: _Rows) -> Loaded:
+    def _load_postgresql(self, insert: _Insert, rows: Sequence[Row]) -> Loaded:
         if not self._staged_left:
             with contextlib.suppress(*_REFUSED), insert.connection.begin_nested():
                 return Loaded(_copy(insert, self.table.name, rows))
-        loaded = insert.halving(_insert_postgresql, rows.all())
+        loaded = insert.halving(_insert_postgresql, rows)
         # Where duplicates come, more may follow (a spool is shipped again), and what a COPY that failed has written
         # must be vacuumed.
-        has_duplicates = loaded.inserted < len(rows.taken) - len(loaded.refused)
+        has_duplicates = loaded.inserted < len(rows) - len(loaded.refused)
         self._staged_left = _STAGED_LOADS if has_duplicates else max(self._staged_left - 1, 0)
         return loaded
 
@@ -115,27 +112,6 @@ class Loader:
         return tuple(self.columns[place] for place in kept), cut
 
 
-class _Rows:
-    """Batches of rows that remember what has been taken from them."""
-
-    def __init__(self, first: list[Row], remaining: Iterator[list[Row]], cut: Callable[[Row], Row] | None) -> None:
-        self.taken: list[Row] = []
-        self._batches = itertools.chain([first], remaining)
-        self._cut = cut
-
-    def __iter__(self) -> Iterator[list[Row]]:
-        for batch in self._batches:
-            rows = batch if self._cut is None else [self._cut(row) for row in batch]
-            self.taken += rows
-            yield rows
-
-    def all(self) -> list[Row]:
-        """Every row, those that were taken before too."""
-        for _ in self:
-            pass
-        return self.taken
-
-
 @dataclass(frozen=True)
 class _Insert:
     connection: Connection
@@ -155,7 +131,7 @@ class _Insert:
         finally:
             cursor.close()
 
-    def halving(self, insert: Callable[[_Insert, list[Row]], int], rows: list[Row]) -> Loaded:
+    def halving(self, insert: Callable[[_Insert, Sequence[Row]], int], rows: Sequence[Row]) -> Loaded:
         """Insert the rows; where the store refuses, each half by itself, down to the rows that it refuses."""
         loaded, waiting = Loaded(), [(0, len(rows))]
         while waiting:
@@ -170,7 +146,7 @@ class _Insert:
         return Loaded(loaded.inserted, sorted(loaded.refused))
 
 
-def _insert_sqlite(insert: _Insert, rows: list[Row]) -> int:
+def _insert_sqlite(insert: _Insert, rows: Sequence[Row]) -> int:
     marks = ", ".join("?" * len(insert.columns))
     statement = f"INSERT INTO {insert.table} ({insert.names}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
     with insert.cursor() as cursor:
@@ -179,7 +155,7 @@ def _insert_sqlite(insert: _Insert, rows: list[Row]) -> int:
         return int(cursor.connection.total_changes - before)
 
 
-def _insert_postgresql(insert: _Insert, rows: list[Row]) -> int:
+def _insert_postgresql(insert: _Insert, rows: Sequence[Row]) -> int:
     staging = f"staging_{insert.table}_{len(insert.columns)}"
     making = (
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ON COMMIT DELETE ROWS AS "  # noqa: S608 - names of ours
@@ -189,17 +165,16 @@ def _insert_postgresql(insert: _Insert, rows: list[Row]) -> int:
     moving = f"INSERT INTO {insert.table} ({insert.names}) {reading} ON CONFLICT DO NOTHING"
     with insert.cursor() as cursor:
         cursor.execute(making)
-        _copy(insert, staging, [rows])
+        _copy(insert, staging, rows)
         cursor.execute(moving)
         inserted = int(cursor.rowcount)
         cursor.execute(f"TRUNCATE {staging}")  # the other half may follow in the same transaction
     return inserted
 
 
-def _copy(insert: _Insert, table: str, batches: Iterable[list[Row]]) -> int:
+def _copy(insert: _Insert, table: str, rows: Sequence[Row]) -> int:
     with insert.cursor() as cursor:
         with cursor.copy(f"COPY {table} ({insert.names}) FROM STDIN") as copy:
-            for batch in batches:
-                for row in batch:
-                    copy.write_row(row)
+            for row in rows:
+                copy.write_row(row)
         return int(cursor.rowcount)

@@ -247,7 +247,7 @@ def _insert_plainly(store: Store, material: Material) -> None:
 
 def _load(store: Store, rows: list[Any]) -> None:
     with store.writing() as connection:
-        Loader(tables.predictions, columns_of(Prediction)).load(connection, store, [rows])
+        Loader(tables.predictions, columns_of(Prediction)).load(connection, store, rows)
 
 
 def _timed(what: str, rows: int, work: Callable[[], None], server: Server | None = None) -> Run:
@@ -277,7 +277,7 @@ def fill(store: Store, predictions: int, outcomes: int) -> str:
             batch.clear()
     _load(store, batch)
     with store.writing() as connection:
-        Loader(TABLES[Outcome], columns_of(Outcome)).load(connection, store, [told])
+        Loader(TABLES[Outcome], columns_of(Outcome)).load(connection, store, told)
         _close_days(store, connection, experiment, predictions)
     return experiment
 

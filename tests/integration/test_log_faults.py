@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from log_toys import DAY, NOW, OLD, all_about, bytes_under, id_of, in_archive, in_store, land, places, prediction
+from log_toys import DAY, ME, NOW, OLD, all_about, bytes_under, id_of, in_archive, in_store, land, places, prediction
 from postgresql_toys import running_server
 
 from service.prediction_log.forgetting import forget
@@ -24,7 +24,6 @@ from service.prediction_log.retention import retain
 from service.prediction_log.spool import Spool
 from service.store import open_store, tables
 
-ME = "customer-no-7590"
 TABLES = ("predictions", "outcomes", "treatments")
 MARCH, JUNE = [id_of(number, OLD) for number in range(12)], [id_of(number, NOW - DAY) for number in range(3)]
 
@@ -34,8 +33,9 @@ import os, signal, sys
 from datetime import datetime
 from pathlib import Path
 import pyarrow.parquet as pq
+import pandas, sqlite3
 import sqlalchemy as sa
-from log_toys import NOW, places
+from log_toys import ME, NOW, places
 from service.prediction_log import archives
 from service.prediction_log.forgetting import forget
 from service.prediction_log.retention import retain
@@ -63,7 +63,7 @@ def act(what, place, url):
     if what == "retain":
         retain(store, place / "archive", days=60, on_trial=(), who="ann", now=NOW)
     else:
-        forget(store, %r, places=places(place), who="ann", now=NOW)
+        forget(store, ME, places=places(place), who="ann", now=NOW)
     store.close()
 
 for line in sys.stdin:
@@ -80,7 +80,7 @@ for line in sys.stdin:
             os._exit(code)
     _, status = os.waitpid(child, 0)
     print("killed" if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
-""".replace("%r", repr(ME))
+"""
 
 
 @contextlib.contextmanager
@@ -186,12 +186,17 @@ def make(tmp_path):
     return copy
 
 
-def test_retention_killed_at_any_step_loses_and_doubles_nothing(make):
-    assert kill_at_every_step("retain", make, check_retained) > 15
+EVERY = pytest.mark.servers  # every single step takes minutes; each fifth one is tried in every run of the tests
 
 
-def test_forgetting_killed_at_any_step_is_finished_by_the_next_time(make):
-    assert kill_at_every_step("forget", make, check_forgotten) > 20
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=EVERY)])
+def test_retention_killed_at_any_step_loses_and_doubles_nothing(make, stride):
+    assert kill_at_every_step("retain", make, check_retained, stride=stride) > 15
+
+
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=EVERY)])
+def test_forgetting_killed_at_any_step_is_finished_by_the_next_time(make, stride):
+    assert kill_at_every_step("forget", make, check_forgotten, stride=stride) > 20
 
 
 @pytest.fixture(scope="module")

@@ -42,21 +42,34 @@ def unpack_numbers(content: bytes, datatype: str) -> list[int] | list[float] | l
     return values
 
 
-def unpack_texts(content: bytes) -> list[str] | None:
+def unpack_texts(content: bytes, wanted: int) -> list[str | None] | None:
     """The elements of a BYTES tensor: before each its length in four bytes; None where the lengths do not add up.
 
-    Bytes that are no UTF-8 are kept as escapes, which no contract allows, so that they can be named.
+    Args:
+        content: All of them.
+        wanted: How many there should be; no more than one beyond is read.
+
+    Returns:
+        None in the place of an element that is no UTF-8.
     """
-    found, at, end = [], 0, len(content)
-    while at < end:
+    found: list[str | None] = []
+    at, end = 0, len(content)
+    while at < end and len(found) <= wanted:
         start = at + _LENGTH.size
         if start > end:
             return None
         at = start + _LENGTH.unpack_from(content, start - _LENGTH.size)[0]
         if at > end:
             return None
-        found.append(content[start:at].decode("utf-8", "backslashreplace"))
+        found.append(_text_of(content[start:at]))
     return found
+
+
+def _text_of(element: bytes) -> str | None:
+    try:
+        return element.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def pack(values: Sequence[str | float | bool], datatype: str) -> bytes:

@@ -16,9 +16,13 @@ Schema = dict[str, Any]
 _JSON = "application/json"
 _STATUSES = {
     "400": "The body is no JSON",
+    "401": "An API key is needed",
+    "403": "The API key may not ask this",
+    "408": "The body did not arrive in time",
     "413": "The body is too large, packed or unpacked",
     "415": "The body is declared or compressed as something that is not read",
     "422": "A tensor or a field is not what is allowed; each is named",
+    "429": "Too many rows of this client, or too many requests at once; Retry-After says when to come again",
     "503": "Not ready, or a model answered no probability",
 }
 _ERROR: Schema = {
@@ -46,7 +50,7 @@ def infer_operation(contract: Contract, operation_id: str) -> Schema:
         "requestBody": {"required": True, "content": request},
         "responses": {
             "200": {"description": "One element a row in every output", "content": answered},
-            **_refusals("400", "413", "415", "422", "503"),
+            **_refusals("400", "401", "403", "408", "413", "415", "422", "429", "503"),
         },
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 import msgspec
@@ -29,6 +30,9 @@ _JSON_BYTES, _ELEMENT_BYTES, _NESTED = 64 * 1024, 64, 1000
 lists. A list a byte would be made and thrown away for a third of a second, in which nobody else is answered."""
 
 _PLACE = re.compile(r"Expected `(?P<allowed>.*)`, got `(?P<found>.*)` - at `\$\.?(?P<field>.*)`")
+
+_MOST_UNKNOWN = 20
+"""Parameters that are named where they are unknown."""
 
 Parameters = dict[str, Any]
 
@@ -109,8 +113,7 @@ async def read_infer(
     parameters = told.parameters or {}
     problems = [
         Problem(f"parameters.{name[:80]}", "an unknown parameter", "one of " + ", ".join(PARAMETERS))
-        for name in parameters
-        if name not in PARAMETERS
+        for name in islice((name for name in parameters if name not in PARAMETERS), _MOST_UNKNOWN)
     ]
     if told.id is not None and not _is_id(told.id):
         problems.append(Problem("id", shown(told.id), f"printable text of at most {ID_LENGTH} characters"))

@@ -98,10 +98,10 @@ class _Handlers:
 def _server_routes(handlers: _Handlers) -> tuple[Route, ...]:
     is_ready = openapi.get_operation("v2Ready", "503")
     return (
-        _get("/v2", handlers.server, "Open Inference Protocol V2: the server.", openapi.get_operation("v2Server")),
+        _get("/v2", handlers.server, "Open Inference Protocol V2: the server.", _asked("v2Server")),
         _health("/v2/health/live", handlers.live, "Whether the process lives.", openapi.get_operation("v2Live")),
         _health("/v2/health/ready", handlers.ready, "Whether it should get requests.", is_ready),
-        _get("/v2/models", handlers.models, "The model's name.", openapi.get_operation("v2Models")),
+        _get("/v2/models", handlers.models, "The model's name.", _asked("v2Models")),
         Route("POST", "/v2/repository/index", handlers.index, "Every version.", content_types=(JSON, BINARY)),
     )
 
@@ -110,7 +110,7 @@ def _model_routes(handlers: _Handlers, path: str, model: Model | None) -> Iterat
     """Those of the model, or of one version of it."""
     suffix = "" if model is None else f"Version{model.identity.version}"
     whose = "the model" if model is None else f"version {model.identity.version} of the model"
-    yield _get(path, handlers.model, f"What {whose} reads and answers.", openapi.get_operation(f"v2Model{suffix}"))
+    yield _get(path, handlers.model, f"What {whose} reads and answers.", _asked(f"v2Model{suffix}"))
     ready = openapi.get_operation(f"v2ModelReady{suffix}", "503")
     yield _health(f"{path}/ready", handlers.model_ready, f"Whether {whose} answers.", ready)
     yield Route(
@@ -125,6 +125,11 @@ def _model_routes(handlers: _Handlers, path: str, model: Model | None) -> Iterat
     for last, what in (("config", "Triton's model configuration"), ("stats", "Triton's statistics; /metrics counts")):
         refuse = partial(handlers.refuse, what=f"there is no {last} here: it is {what}")
         yield _get(f"{path}/{last}", refuse, f"Refused: {what}.", {})
+
+
+def _asked(operation_id: str) -> openapi.Schema:
+    """Of a GET that needs a key."""
+    return openapi.get_operation(operation_id, "401", "403")
 
 
 def _get(path: str, handler: Handler, summary: str, operation: openapi.Schema) -> Route:

@@ -79,7 +79,7 @@ def check_form(name: str, datatype: str, shape: Sequence[int], bounds: Bounds) -
     if not is_form:
         columns = f"[rows, {bounds.columns}] for all features" if bounds.columns > 1 else "[rows, 1]"
         allowed = f"[rows] or [rows, 1] for one column, or {columns}, of 1 to {bounds.rows} rows"
-        _refuse(f"{name}.shape", shown(list(shape)), allowed)
+        _refuse(f"{name}.shape", shown(list(shape[:40])), allowed)
 
 
 def from_json(name: str, datatype: str, shape: Sequence[int], data: object) -> Tensor:
@@ -122,17 +122,29 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], content: bytes) -
     """
     field, wanted = f"{name}.parameters.binary_data_size", math.prod(shape)
     if datatype == "BYTES":
-        texts = unpack_texts(content)
-        if texts is None or len(texts) != wanted:
-            found = f"{len(content)} bytes" if texts is None else f"{len(texts)} elements"
-            _refuse(field, found, f"{wanted} elements, each after its length in four bytes, little-endian")
-        return Tensor(name, datatype, tuple(shape), texts)
+        return Tensor(name, datatype, tuple(shape), _texts(name, shape, content))
     size = wanted * np.dtype(FORMATS[datatype]).itemsize
     if len(content) != size:
         _refuse(
             field, f"{len(content)} bytes", f"{size} bytes: {wanted} of {datatype}, as the shape {list(shape)} says"
         )
     return Tensor(name, datatype, tuple(shape), unpack_numbers(content, datatype))
+
+
+def _texts(name: str, shape: Sequence[int], content: bytes) -> list[str | None]:
+    wanted = math.prod(shape)
+    texts = unpack_texts(content, wanted)
+    if texts is None or len(texts) != wanted:
+        found = f"{len(content)} bytes" if texts is None else _counted(len(texts), wanted)
+        allowed = f"{wanted} elements, each after its length in four bytes, little-endian"
+        _refuse(f"{name}.parameters.binary_data_size", found, allowed)
+    if None in texts:
+        _refuse(name, "bytes that are no UTF-8", "text in UTF-8", texts.index(None) // math.prod(shape[1:]))
+    return texts
+
+
+def _counted(found: int, wanted: int) -> str:
+    return f"more than {wanted} elements" if found > wanted else f"{found} elements"
 
 
 def _flattened(name: str, shape: Sequence[int], data: object) -> list[Any]:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from log_toys import (
     DAY,
+    ME,
     NOW,
     OLD,
     all_about,
@@ -34,7 +35,6 @@ from service.prediction_log.spool import Spool
 from service.prediction_log.upkeep import alone
 from service.store import open_store, tables
 
-ME = "customer-no-7590"
 MINE = {"customer_id": ME}
 TABLES = ("predictions", "outcomes", "treatments")
 

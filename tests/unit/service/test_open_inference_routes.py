@@ -234,7 +234,11 @@ def test_tensors_go_both_ways_as_bytes(off):
     for output in described["outputs"]:
         size = output["parameters"]["binary_data_size"]
         content, at = response.content[at : at + size], at + size
-        read = unpack_texts(content) if output["datatype"] == "BYTES" else unpack_numbers(content, output["datatype"])
+        read = (
+            unpack_texts(content, output["shape"][0])
+            if output["datatype"] == "BYTES"
+            else unpack_numbers(content, output["datatype"])
+        )
         assert "data" not in output
         assert len(read) == 3
         found[output["name"]] = read

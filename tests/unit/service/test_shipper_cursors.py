@@ -10,7 +10,7 @@ from shipping_toys import NOW, ids, outcome, prediction, rows, spool_row, spoole
 
 from bentos.errors import NotFound, Unavailable
 from service.micros import to_micros
-from service.prediction_log import chunks, shipper
+from service.prediction_log import ahead, chunks, shipper
 from service.prediction_log.lines import encode_line
 from service.prediction_log.segments import segment_name, segments_of
 from service.prediction_log.shipper import Shipped, give_up_spool, ship
@@ -178,8 +178,8 @@ def test_shipping_resumes_where_the_cursor_stands(tmp_path, store, monkeypatch):
     for number in range(5):
         spool.append(outcome(number))
     ship(folder, store)
-    read, really = [], shipper.Rows
-    monkeypatch.setattr(shipper, "Rows", lambda lines, *more: read.extend(lines) or really(lines, *more))
+    read, really = [], ahead.decode_lines
+    monkeypatch.setattr(ahead, "decode_lines", lambda lines, at: read.extend(lines) or really(lines, at))
     spool.append(outcome(5))
     ship(folder, store)
     spool.close()

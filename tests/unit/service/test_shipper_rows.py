@@ -10,7 +10,7 @@ from shipping_toys import outcome, prediction, treatment
 
 from service.prediction_log.lines import BadLine, decode_line, encode_line
 from service.prediction_log.records import Outcome, Prediction, Treatment
-from service.prediction_log.rows import TABLES, Rows, columns_of, row_of
+from service.prediction_log.rows import TABLES, Rows, columns_of, decode_lines, row_of
 
 RECORDS = [
     prediction(1),
@@ -78,10 +78,8 @@ def is_record(read, line):
 
 def test_rows_are_sorted_by_kind_and_know_their_lines():
     lines = [LINES[4], b"bad", LINES[0], LINES[5], LINES[1], b""] * 700
-    rows = Rows(lines, 77)
-    predictions = [row for batch in rows.batches(Prediction) for row in batch]
-    outcomes = [row for batch in rows.batches(Outcome) for row in batch]
-    assert (len(predictions), len(outcomes), len(rows.bad)) == (1400, 700, 1400)
+    rows = Rows(decode_lines(lines, 77))
+    assert [len(found) for found in (rows.of(Prediction), rows.of(Outcome), rows.bad)] == [1400, 700, 1400]
     assert rows.bad[:3] == [1, 5, 7]
     assert [rows.place(Prediction, number) for number in (0, 1, 2)] == [2, 4, 8]
     assert rows.place(Treatment, 699) == 6 * 699 + 3
