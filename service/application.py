@@ -24,6 +24,7 @@ from service.routes.insight import InsightClient
 from service.routes.judge_client import JudgeClient
 from service.routes.open_inference.answering import restate
 from service.routes.table import Parts, make_admin_routes, make_routes
+from service.routes.turns import Turns
 from service.scoring.batching import Scoring
 from service.scoring.circuit import Circuit
 from service.scoring.models import Models, Rows, find_source, load_models
@@ -36,8 +37,9 @@ logger = logging.getLogger("gauntlet.scoring")
 CODE = Path(__file__).resolve().parent.parent
 """What this code lies in: a Bento's `src`, or a checkout."""
 
-BULK_ROWS = 128
-"""Rows of a batch that are scored between two looks at who else is waiting: some milliseconds of work."""
+BULK_ROWS = 256
+"""Rows of a batch that are scored between two looks at who else is waiting: some ten milliseconds of work. With half as
+many, models are read into the processor's cache twice as often, which costs a tenth of a batch."""
 
 _NOT_STARTED = Kind(503, "unavailable", "Something that is needed does not answer")
 
@@ -79,6 +81,7 @@ class Application:
         self._judge = JudgeClient(url, timeout_seconds=settings.judge_timeout_seconds) if url else None
         insight = settings.insight_url
         self._insight = InsightClient(insight, timeout_seconds=settings.insight_timeout_seconds) if insight else None
+        self._circuits: dict[str, Circuit] = {}
         self._metrics = Metrics(self._state)
         self._watching: asyncio.Task[None] | None = None
         self._admin_port: AdminPort | None = None
@@ -87,7 +90,7 @@ class Application:
         self._keys, self._patience = guard.keys, guard.patience
         endpoint = settings.otlp_endpoint
         self._tracing = Tracing(endpoint, version=self._models.gauntlet) if endpoint else None
-        parts = self._parts(settings, clock, randomness)
+        parts = self._parts(settings, guard.bound, clock, randomness)
         count, limit = self._metrics.count_request, settings.body_limit_bytes
         self.http = HttpApplication(
             make_routes(parts),
@@ -147,8 +150,8 @@ class Application:
         self._metrics.close()
         logger.info("scoring_stopped", extra={"lost": self._spool.lost})
 
-    def _parts(self, settings: Settings, clock: Clock, randomness: Callable[[int], bytes]) -> Parts:
-        circuits: dict[str, Circuit] = {}
+    def _parts(self, settings: Settings, bound: Bound, clock: Clock, randomness: Callable[[int], bytes]) -> Parts:
+        circuits = self._circuits
         must_log = settings.spool_when_full == "refuse"
 
         def scoring(rows: Rows, *, is_bound: bool) -> Scoring:
@@ -171,6 +174,8 @@ class Application:
             spool=self._spool,
             counts=self._metrics,
             rate=RateLimit(settings.rate_per_second, settings.burst),
+            bound=bound,
+            turns=Turns(),
             judge=self._judge,
             insight=self._insight,
             clock=clock,
@@ -209,6 +214,8 @@ class Application:
             is_challenger_present=self.watch.is_challenger_present,
             are_challengers_left_out=self._without_challengers,
             spool_lost=self._spool.lost,
+            is_spool_failing=self._spool.failure is not None,
+            circuits_open=sum(circuit.is_open for circuit in self._circuits.values()),
         )
 
 
@@ -237,7 +244,8 @@ def _guard(settings: Settings) -> Guard:
                 "makes them. With GAUNTLET_HOST=127.0.0.1 or GAUNTLET_AUTHENTICATION=off none are asked for"
             )
         keys = Keys(settings.keys_path)
-    return Guard(keys=keys, bound=Bound(settings.most_in_flight), patience=Patience(settings.patience_seconds))
+    bound = Bound(settings.most_in_flight, settings.longest_wait_seconds)
+    return Guard(keys=keys, bound=bound, patience=Patience(settings.patience_seconds))
 
 
 class Door:

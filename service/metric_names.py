@@ -28,6 +28,8 @@ FEATURE_BINS = "gauntlet_feature_bin_total"
 FEATURE_REFERENCE = "gauntlet_feature_reference_rows"
 FEATURE_SUM = "gauntlet_feature_above_minimum_total"
 CHALLENGERS_LEFT_OUT = "gauntlet_challengers_left_out"
+SPOOL_FAILING = "gauntlet_spool_failing"
+CIRCUITS_OPEN = "gauntlet_challenger_circuits_open"
 WORKERS = "gauntlet_workers"
 WORKER_DEATHS = "gauntlet_worker_deaths_total"
 
@@ -58,6 +60,8 @@ HELP = {
     FEATURE_REFERENCE: "Training rows in the same bins.",
     FEATURE_SUM: "Sum over live rows of how far a numeric feature is above the contract's minimum.",
     CHALLENGERS_LEFT_OUT: "1 while challengers are left out, because a worker died twice within a minute.",
+    SPOOL_FAILING: "1 while a worker cannot write its prediction log, or not make it durable.",
+    CIRCUITS_OPEN: "Challengers that a worker leaves alone because they failed or took too long; the most of any.",
     WORKERS: "Scoring workers that gave a sign of life within 5 s.",
     WORKER_DEATHS: "Workers that ended without a clean stop, counted when the next one starts.",
 }

@@ -47,6 +47,8 @@ _WORST = (
     (names.EXPERIMENT_CHALLENGER_PRESENT, min),
     (names.EXPERIMENT_REVISION, min),
     (names.CHALLENGERS_LEFT_OUT, max),
+    (names.SPOOL_FAILING, max),
+    (names.CIRCUITS_OPEN, max),
 )
 """What each worker says of itself, in the order of its states, and what stands for all."""
 
@@ -64,6 +66,8 @@ class ScoringState:
         is_challenger_present: Whether it carries the challenger that it puts on trial.
         are_challengers_left_out: Whether no challenger is scored because workers died.
         spool_lost: Records that this process could not write since it started.
+        is_spool_failing: Whether it cannot write records now.
+        circuits_open: How many challengers it leaves alone now.
     """
 
     roles: Roles | None
@@ -74,6 +78,8 @@ class ScoringState:
     is_challenger_present: bool
     are_challengers_left_out: bool
     spool_lost: int
+    is_spool_failing: bool
+    circuits_open: int
 
 
 class _Counter:
@@ -233,6 +239,8 @@ class Metrics:
             state.is_challenger_present,
             state.roles.revision if state.roles else 0,
             state.are_challengers_left_out,
+            state.is_spool_failing,
+            state.circuits_open,
         )
         for place, value in enumerate(own):
             self._file.say(place, float(value))

@@ -111,7 +111,11 @@ class Settings(BaseSettings):
     """How long a client may take to send a request or to read an answer; a large body may take longer, at 10 kB/s."""
 
     most_in_flight: int = Field(default=256, ge=1)
-    """How many requests are answered at once; more get 429 and `Retry-After`. It bounds how long the last one waits."""
+    """How many requests are answered at once; more get 429 and `Retry-After`."""
+
+    longest_wait_seconds: float = Field(default=0.25, gt=0)
+    """How long a row may wait for those that came before it: what a row takes is measured, and with a slow model fewer
+    than `most_in_flight` are let in."""
 
     rate_per_second: float = Field(default=0.0, ge=0)
     """How many rows a second one client (one name in the key files) may ask for; 0 for no limit."""

@@ -75,7 +75,8 @@ class Supervisor:
         self._variables = scoring or {}
         settings = read_settings(folder=self._folder.path, worker="scoring", host=host)
         self._sockets = _listen(settings, port, admin_port)
-        self.url, self.admin_url = _url_of(self._sockets.clients), _url_of(self._sockets.admin)
+        self.url = _url_of(self._sockets.clients, "https" if settings.tls_certificate else "http")
+        self.admin_url = _url_of(self._sockets.admin)
         judge_port = _free_port()
         self._scoring = self._workers(settings, workers, judge_port, scoring_only)
         self._others = Children([] if scoring_only else [self._shipper(), self._judge(judge_port, policy)])
@@ -310,9 +311,9 @@ def _listen(settings: Settings, port: int, admin_port: int | None) -> Sockets:
     return Sockets(clients, admin)
 
 
-def _url_of(listening: socket.socket) -> str:
+def _url_of(listening: socket.socket, scheme: str = "http") -> str:
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _last_reason(child: Child) -> str:
@@ -341,7 +342,7 @@ def _wait_until_ready(supervisor: Supervisor, seconds: float) -> None:
     while time.monotonic() < until:
         supervisor.look()
         try:
-            with opener.open(f"{supervisor.url}/readyz", timeout=1):
+            with opener.open(f"{supervisor.admin_url}/readyz", timeout=1):
                 return
         except HTTPError as e:
             reason = e.read().decode(errors="replace")

@@ -7,8 +7,9 @@ The layout depends on the contract's features alone, so a champion and a challen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ UNKNOWN_NAMED = 100
 
 Value = str | int | float | None
 """What a feature's value may be in a request."""
+
+_Number = tuple[str, int, float, float, bool]
+"""A numeric feature: name, column, minimum, maximum, whether it is an integer."""
 
 
 class Encoder:
@@ -39,7 +43,7 @@ class Encoder:
         self._contract = contract
         self._names = frozenset(feature.name for feature in contract.features)
         self._fills = {f.name: f.fill for f in contract.features if isinstance(f, Numeric) and f.fill is not None}
-        self._numbers: list[tuple[str, int, float, float, bool]] = []
+        self._numbers: list[_Number] = []
         self._choices: list[tuple[str, dict[Value, int]]] = []
         start = 0
         for feature in contract.features:
@@ -49,6 +53,11 @@ class Encoder:
             else:
                 self._choices.append((feature.name, _choice_table(feature, start)))
             start = self.spans[feature.name][1]
+        self._order = tuple(feature.name for feature in contract.features)
+        self._values: Callable[[Mapping[str, Value]], Sequence[Value]] = (
+            itemgetter(*self._order) if len(self._order) > 1 else lambda row: (row[self._order[0]],)
+        )
+        self._numbered = [name for name, table in self._choices if any(isinstance(value, int) for value in table)]
 
     def encode_row(self, features: Mapping[str, Value]) -> NDArray[np.float32]:
         """Encode one row.
@@ -95,6 +104,34 @@ class Encoder:
                 row[table[value]] = 1.0
         except (KeyError, TypeError) as e:
             raise self._invalid(features) from e
+
+    def encode_rows(self, rows: Sequence[Mapping[str, Value]], matrix: NDArray[np.float32]) -> bool:
+        """Encode many rows at once, where all of them are right: a third of the time of one by one.
+
+        Args:
+            rows: Each as for `encode_row`; at least one.
+            matrix: Shape (n_rows, width), contiguous; whatever it held is overwritten.
+
+        Returns:
+            Whether the matrix holds them. If not, it is worth nothing: `encode_into` says of each row what is wrong,
+            or encodes it, as numbers in a rare spelling are not wrong.
+        """
+        if set(map(len, rows)) != {len(self._names)}:
+            return False
+        matrix.fill(0.0)
+        try:
+            columns = dict(zip(self._order, zip(*map(self._values, rows), strict=True), strict=True))
+            if not all(_store_column(columns[number[0]], number, self._fills, matrix) for number in self._numbers):
+                return False
+            cells = [[*map(table.__getitem__, columns[name])] for name, table in self._choices]
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return False
+        if any(bool in set(map(type, columns[name])) for name in self._numbered):
+            return False  # True is equal to 1, which may be a category
+        if cells:
+            starts = np.arange(len(rows), dtype=np.intp) * self.width
+            matrix.reshape(-1)[np.array(cells, dtype=np.intp) + starts] = 1.0
+        return True
 
     def encode_columns(self, columns: Mapping[str, Sequence[Value]]) -> NDArray[np.float32]:
         """Encode many rows whose values were checked before: an unseen category leaves its columns 0.
@@ -146,6 +183,29 @@ class Encoder:
         else:
             row[position] = self._fills[name]
             row[position + 1] = 1.0
+
+
+def _store_column(
+    values: Sequence[Value], number: _Number, fills: Mapping[str, float], matrix: NDArray[np.float32]
+) -> bool:
+    """Store a column of plain numbers, null where missing is allowed; whether that is what they are."""
+    name, position, minimum, maximum, integer = number
+    kinds = set(map(type, values))
+    is_missing = None
+    if type(None) in kinds and name in fills:
+        kinds.discard(type(None))
+        is_missing = np.array([value is None for value in values])
+    if not kinds <= ({int} if integer else {int, float}):
+        return False
+    numbers = np.array(values, dtype=np.float64)  # null becomes NaN
+    if is_missing is not None:
+        numbers[is_missing] = fills[name]
+        matrix[:, position + 1] = is_missing
+    is_within = (numbers >= minimum) & (numbers <= maximum)
+    if not np.all(is_within if is_missing is None else is_within | is_missing):
+        return False
+    matrix[:, position] = numbers
+    return True
 
 
 def floats_of(row: NDArray[np.float32]) -> memoryview[float]:

@@ -12,6 +12,12 @@ from service.http.problems import BUSY, TOO_MANY, TOO_SLOW, HttpRefusal
 
 _Waited = TypeVar("_Waited")
 
+EVERYBODY = "everybody"
+"""Whose bucket it is where no keys are asked for."""
+
+_MEMORY_REQUESTS = 256
+"""Over so many requests what one takes is averaged: a pause of the machine shall not turn clients away."""
+
 
 class RateLimit:
     """A bucket of tokens for each client: it fills at the rate, and holds a burst at most."""
@@ -53,18 +59,51 @@ class RateLimit:
             )
         self._buckets[client] = (left - rows, now)
 
+    async def pay(self, client: str, rows: int, *, may_wait: bool) -> None:
+        """Take tokens for rows of a stream.
+
+        Args:
+            client: Whose bucket.
+            rows: How many.
+            may_wait: Slow the client down where there are not enough, as its answer has begun; else it is refused.
+
+        Raises:
+            HttpRefusal: There are not enough, and nothing of the stream was taken yet.
+        """
+        while True:
+            try:
+                self.take(client, rows, time.perf_counter())
+            except HttpRefusal as e:
+                if not may_wait:
+                    raise
+                await asyncio.sleep(float(dict(e.headers).get(b"retry-after", b"1")))
+            else:
+                return
+
 
 class Bound:
     """How many requests are being answered at once; more are told to come again.
 
+    What is to be answered within a time is a number of requests only once it is known what one takes, which differs
+    between models by a factor of a hundred: so that is measured. No more are let in than can be answered in time.
+
     Attributes:
         inside: How many are being answered.
-        most: How many there may be.
+        most: How many there may be now.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, longest_seconds: float = math.inf) -> None:
+        """Begin with as many as there may ever be.
+
+        Args:
+            most: How many there may ever be.
+            longest_seconds: How long the last one may wait for those before it.
+        """
         self.inside = 0
         self.most = most
+        self._highest = most
+        self._longest_seconds = longest_seconds
+        self._each_seconds = 0.0
 
     def enter(self) -> None:
         """Count one in.
@@ -81,6 +120,15 @@ class Bound:
     def leave(self) -> None:
         """Count one out."""
         self.inside -= 1
+
+    def note(self, requests: int, seconds: float) -> None:
+        """Take notice of what it took to answer some requests together; many tell more than few."""
+        weight = requests / (requests + _MEMORY_REQUESTS)
+        self._each_seconds += weight * (seconds / requests - self._each_seconds)
+        if self._each_seconds * self._highest > self._longest_seconds:
+            self.most = max(1, int(self._longest_seconds / self._each_seconds))
+        else:
+            self.most = self._highest
 
 
 class Patience:

@@ -26,6 +26,8 @@ from service.http.problems import TOO_SLOW, HttpRefusal
 logger = logging.getLogger("gauntlet.entry")
 
 HEAD_LIMIT_BYTES = 64 * 1024
+GREETED_AT_ONCE = 64
+"""Connections that are taken ten times a second beside the one that libuv takes in a turn of the event loop."""
 _CLOSE = (b"connection", b"close")
 _LONGEST_LENGTH = 15
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
@@ -261,6 +263,13 @@ class Server(uvicorn.Server):
         self._is_told = False
         self._exit_at: float | None = None
         self._awaited: dict[Any, float] = {}
+        self._listening: list[socket.socket] = []
+        self._greeting: set[asyncio.Task[Any]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self._listening = sockets or []
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second signal ends the draining. Only flags are set: a handler may interrupt anything."""
@@ -278,7 +287,37 @@ class Server(uvicorn.Server):
             self.should_exit = True
         if counter % 10 == 0:
             self._sweep(now)
+        self._greet()
         return await super().on_tick(counter)
+
+    def _greet(self) -> None:
+        """Take the connections that wait.
+
+        A turn under overload is long, and libuv takes one new connection in each, as the workers of other servers share
+        a socket: whoever comes anew would wait for seconds while old clients go on. Otherwise nobody waits here.
+        """
+        loop = asyncio.get_running_loop()
+        for listening in self._listening:
+            for _ in range(GREETED_AT_ONCE):
+                try:
+                    taken, _ = listening.accept()
+                except OSError:  # nobody waits, or too many files are open
+                    break
+                taken.setblocking(False)
+                greeting = loop.create_task(self._connect(loop, taken))
+                self._greeting.add(greeting)
+                greeting.add_done_callback(self._greeting.discard)
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop, taken: socket.socket) -> None:
+        try:
+            await loop.connect_accepted_socket(self._make_protocol, taken, ssl=self.config.ssl)
+        except (OSError, ConnectionError):  # it left, or speaks no TLS
+            taken.close()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     def _sweep(self, now: float) -> None:
         """End connections that are awaited: neither a request nor uvicorn's own keep-alive timer runs on them."""

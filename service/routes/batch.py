@@ -6,20 +6,17 @@ in one row costs the others nothing: it is named in that row's place.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bentos.errors import GauntletError, InvalidFeatures, InvalidRequest, Problem, Unavailable
-from service.http.limits import Bound
+from service.http.limits import EVERYBODY, Bound
 from service.http.messages import Request, Response
-from service.http.problems import TOO_MANY, HttpRefusal
+from service.http.problems import HttpRefusal
 from service.routes.batch_bodies import RefusedRow, Row, read_batch, read_row_lines, refuse_row
 from service.routes.lines import NDJSON, WHOLE_AT_ONCE, Line, kind_of_body, parts_of, read_lines, whole_body
-from service.routes.turns import Turns
 from service.scoring.batching import Asked
 from service.scoring.deciding import Answer, Scored, ScoreRequest
 
@@ -37,7 +34,7 @@ class BatchHandler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._turns = Turns()
+        self._turns = parts.turns
         self._bound = Bound(WHOLE_AT_ONCE)
 
     async def batch(self, request: Request) -> Response:
@@ -56,7 +53,7 @@ class BatchHandler:
     async def _answer_whole(self, body: bytes, request: Request) -> Response:
         parts = self._parts
         rows = await read_batch(body, parts.models.rows.encoder, most=parts.batch_rows)
-        parts.rate.take(request.client or "everybody", len(rows), request.started)
+        parts.rate.take(request.client or EVERYBODY, len(rows), request.started)
         accepted, encoded, refused = 0, [], []
         for first in range(0, len(rows), parts.bulk.rows.capacity):
             async with self._turns.take():
@@ -80,12 +77,13 @@ class BatchHandler:
 
     async def _answers(self, request: Request) -> AsyncIterator[bytes]:
         capacity, place = self._parts.bulk.rows.capacity, 0
+        client = request.client or EVERYBODY
         try:
             async for lines in read_lines(parts_of(request)):
                 told = [line for line in lines if line is None or line.strip()]
                 for start in range(0, len(told), capacity):
                     some = told[start : start + capacity]
-                    await self._pay(request, len(some), is_first=place == 0)
+                    await self._parts.rate.pay(client, len(some), may_wait=place > 0)
                     async with self._turns.take():
                         answered = self._score_lines(some, request, place)
                     place += len(some)
@@ -105,18 +103,6 @@ class BatchHandler:
             found = [refuse_row(place, e) for place in range(first, first + len(rows))]
         return _encode_lines(found)
 
-    async def _pay(self, request: Request, rows: int, *, is_first: bool) -> None:
-        """Take tokens for rows of a stream: too early for the first of them it is refused, later it is slowed down."""
-        while True:
-            try:
-                self._parts.rate.take(request.client or "everybody", rows, time.perf_counter())
-            except HttpRefusal as e:
-                if is_first or e.kind is not TOO_MANY:
-                    raise
-                await asyncio.sleep(float(dict(e.headers).get(b"retry-after", b"1")))
-            else:
-                return
-
     def _score(self, rows: Sequence[Row], request: Request, first: int) -> list[Answered]:
         """Answer some rows, no more than can be scored together.
 
@@ -127,22 +113,37 @@ class BatchHandler:
         found: list[Answered | None] = [row if isinstance(row, RefusedRow) else None for row in rows]
         whose = [i for i, row in enumerate(rows) if isinstance(row, ScoreRequest)]
         good = [row for row in rows if isinstance(row, ScoreRequest)]
-        encoded: list[Asked] = []
-        places: list[int] = []
-        for i, asked in zip(whose, self._parts.asking.ask_all(good, request, [first + i for i in whose]), strict=True):
-            try:
-                if isinstance(asked, InvalidRequest):
-                    raise asked
-                self._parts.bulk.rows.fill(len(encoded), asked.request.features)
-            except (InvalidRequest, InvalidFeatures) as e:
-                found[i] = refuse_row(first + i, e)
-            else:
-                encoded.append(asked)
-                places.append(i)
-        scored = self._parts.bulk.score(encoded) if encoded else []
-        for i, one in zip(places, scored, strict=True):
-            found[i] = one.answer if isinstance(one, Scored) else refuse_row(first + i, one)
+        asked = self._parts.asking.ask_all(good, request, [first + i for i in whose])
+        refused = self._encode(asked)
+        for i, why in zip(whose, refused, strict=True):
+            found[i] = None if why is None else refuse_row(first + i, why)
+        encoded = [one for one, why in zip(asked, refused, strict=True) if why is None and isinstance(one, Asked)]
+        scored = iter(self._parts.bulk.score(encoded) if encoded else ())
+        for i, one in enumerate(found):
+            if one is None:
+                told = next(scored)
+                found[i] = told.answer if isinstance(told, Scored) else refuse_row(first + i, told)
         return [one for one in found if one is not None]
+
+    def _encode(self, asked: Sequence[Asked | InvalidRequest]) -> Sequence[InvalidRequest | InvalidFeatures | None]:
+        """Encode the rows that are right, one behind the other; gives for each why it is not."""
+        rows = self._parts.bulk.rows
+        right = [one.request.features for one in asked if isinstance(one, Asked)]
+        if right and len(right) == len(asked) and rows.fill_all(right):
+            return [None] * len(asked)
+        found: list[InvalidRequest | InvalidFeatures | None] = []
+        place = 0
+        for one in asked:
+            try:
+                if isinstance(one, InvalidRequest):
+                    raise one
+                rows.fill(place, one.request.features)
+            except (InvalidRequest, InvalidFeatures) as e:
+                found.append(e)
+            else:
+                found.append(None)
+                place += 1
+        return found
 
 
 async def _preceded(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ import msgspec
 
 from bentos.errors import GauntletError, Unavailable
 from service import metrics
-from service.http.limits import RateLimit
+from service.http.limits import EVERYBODY, Bound, RateLimit
 from service.http.messages import JSON, Handler, Request, Response, Route, Tell, in_a_task
 from service.http.problems import CONTENT_TYPE, describe_error
 from service.metrics import Metrics
@@ -30,6 +30,7 @@ from service.routes.open_inference.routes import open_inference_routes
 from service.routes.outcomes import tell_outcomes
 from service.routes.telling import Telling, TellingHandler, Told
 from service.routes.treatments import tell_treatments
+from service.routes.turns import Turns
 from service.scoring.batching import Batch, Scoring
 from service.scoring.deciding import Roles, Scored
 from service.scoring.models import Models
@@ -57,6 +58,8 @@ class Parts:
         spool: The prediction log.
         counts: What is counted.
         rate: How many rows a client may ask for.
+        bound: How many requests may be answered at once.
+        turns: Of everybody who has many rows.
         judge: What the judge says; None where none is named.
         insight: What explains and writes e-mails; None where none is named.
         clock: Now.
@@ -75,6 +78,8 @@ class Parts:
     spool: Spool
     counts: Metrics
     rate: RateLimit
+    bound: Bound
+    turns: Turns
     judge: JudgeClient | None
     insight: InsightClient | None
     clock: Clock
@@ -90,12 +95,12 @@ class Handlers:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._batch = Batch(parts.live, lambda flush: asyncio.get_running_loop().call_soon(flush))
+        self._batch = Batch(parts.live, lambda flush: asyncio.get_running_loop().call_soon(flush), parts.bound.note)
 
     def score(self, request: Request, tell: Tell) -> None:
         """Score one customer; the record is in the spool before the answer leaves."""
         parts = self._parts
-        parts.rate.take(request.client or "everybody", 1, request.started)
+        parts.rate.take(request.client or EVERYBODY, 1, request.started)
         asked = parts.asking.ask(read_score(request.body, parts.models.rows.encoder), request)
 
         def answer(found: Scored | GauntletError) -> None:
@@ -233,6 +238,7 @@ def _telling_route(parts: Parts, telling: Telling[Told], summary: str, operation
     handler = TellingHandler(
         telling,
         spool=parts.spool,
+        rate=parts.rate,
         clock=parts.clock,
         batch_rows=parts.batch_rows,
         body_limit_bytes=parts.body_limit_bytes,

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from bentos.errors import InvalidRequest, Problem, Unavailable, shown
-from service.http.limits import Bound
+from service.http.limits import EVERYBODY, Bound, RateLimit
 from service.http.messages import JSON, Request, Response
 from service.http.problems import CONTENT_TYPE, HttpRefusal, kind_of
 from service.prediction_log.records import Outcome, Treatment
@@ -106,19 +106,28 @@ class TellingHandler(Generic[Told]):
     """Answers one route on which things are told."""
 
     def __init__(
-        self, telling: Telling[Told], *, spool: Spool, clock: Clock, batch_rows: int, body_limit_bytes: int
+        self,
+        telling: Telling[Told],
+        *,
+        spool: Spool,
+        rate: RateLimit,
+        clock: Clock,
+        batch_rows: int,
+        body_limit_bytes: int,
     ) -> None:
         """Take what is told into the prediction log.
 
         Args:
             telling: What it is.
             spool: The prediction log.
+            rate: How many things a client may tell, which count like rows to score.
             clock: Now.
             batch_rows: The most that one JSON body may hold.
             body_limit_bytes: The largest JSON body.
         """
         self._telling = telling
         self._spool = spool
+        self._rate = rate
         self._clock = clock
         self._most = batch_rows
         self._limit_bytes = body_limit_bytes
@@ -137,6 +146,7 @@ class TellingHandler(Generic[Told]):
             return await self._take_lines(request, is_csv=kind == CSV)
         async with whole_body(request, self._limit_bytes, self._bound) as body:
             told = await read_told(body, self._telling, most=self._most, now=self._clock())
+        self._rate.take(request.client or EVERYBODY, len(told), request.started)
         for start in range(0, len(told), _ROWS_A_WRITE):
             self._keep(told[start : start + _ROWS_A_WRITE], kept=start)
             await let_others()
@@ -146,8 +156,9 @@ class TellingHandler(Generic[Told]):
         reader = LineReader(self._telling, is_csv=is_csv)
         async for lines in read_lines(parts_of(request)):
             for start in range(0, len(lines), _ROWS_A_WRITE):
-                before = reader.accepted
-                self._keep(reader.read(lines[start : start + _ROWS_A_WRITE], self._clock()), kept=before)
+                before, some = reader.accepted, lines[start : start + _ROWS_A_WRITE]
+                await self._rate.pay(request.client or EVERYBODY, len(some), may_wait=reader.line > 0)
+                self._keep(reader.read(some, self._clock()), kept=before)
                 if reader.refused > MOST_BAD_LINES:
                     last = f"none behind line {reader.line:,} was read"
                     why = f"there are more than {MOST_BAD_LINES:,} bad lines, and {last}"

@@ -198,15 +198,19 @@ Done = Callable[[Scored | GauntletError], None]
 class Batch:
     """The requests of this turn of the event loop, scored in the next."""
 
-    def __init__(self, scoring: Scoring, call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self, scoring: Scoring, call_soon: Callable[[Callable[[], None]], object], note: Callable[[int, float], None]
+    ) -> None:
         """Begin empty.
 
         Args:
             scoring: Scores them; its rows are this batch's own.
             call_soon: The event loop's.
+            note: Is told how many requests were answered together and what that took in seconds.
         """
         self._scoring = scoring
         self._call_soon = call_soon
+        self._note = note
         self._asked: list[Asked] = []
         self._done: list[Done] = []
 
@@ -230,6 +234,7 @@ class Batch:
         """Answer everything that waits."""
         if not self._asked:
             return
+        began = time.perf_counter()
         asked, done = self._asked, self._done
         self._asked, self._done = [], []
         try:
@@ -240,6 +245,7 @@ class Batch:
             found = [failed] * len(asked)
         for tell, one in zip(done, found, strict=True):
             tell(one)
+        self._note(len(asked), time.perf_counter() - began)
 
 
 def _decide(one: Asked, champion: float, challenger: float | None) -> Scored:

@@ -93,6 +93,10 @@ class Rows:
         self._bytes[i][:] = self._zeros
         self.encoder.encode_into(features, self._floats[i])
 
+    def fill_all(self, features: Sequence[Mapping[str, Value]]) -> bool:
+        """Encode many at once into the first rows; False where not all are right, and each must be looked at."""
+        return self.encoder.encode_rows(features, self.values[: len(features)])
+
 
 @dataclass(frozen=True)
 class Models:

@@ -113,6 +113,8 @@ def open_metrics(folder: Path, contract: Contract, models: list[Model]) -> Metri
         is_challenger_present=True,
         are_challengers_left_out=False,
         spool_lost=0,
+        is_spool_failing=False,
+        circuits_open=0,
     )
     metrics = Metrics(lambda: state)
     references = {model.identity.digest: reference_of(contract) for model in models}

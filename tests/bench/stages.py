@@ -237,6 +237,8 @@ def _open_metrics(application: Application) -> Metrics:
         is_challenger_present=True,
         are_challengers_left_out=False,
         spool_lost=0,
+        is_spool_failing=False,
+        circuits_open=0,
     )
     metrics = Metrics(lambda: state)
     folder = Path(os.environ["GAUNTLET_SPOOL_FOLDER"]) / "counters"

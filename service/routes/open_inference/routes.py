@@ -50,7 +50,7 @@ class _Handlers:
         self.versions = {model.identity.version: model for model in parts.models.by_digest.values()}
         self._parts = parts
         self._readyz = readyz
-        self._scoring = RowScoring(parts.asking, parts.bulk)
+        self._scoring = RowScoring(parts.asking, parts.bulk, parts.turns)
         self._bounds = Bounds(parts.batch_rows, len(self.contract.features))
 
     async def server(self, _request: Request) -> Response:

@@ -23,16 +23,17 @@ _MOST_PROBLEMS = 100
 class RowScoring:
     """Scores the rows of requests; one for all routes, so that requests with many rows take turns."""
 
-    def __init__(self, asking: Asking, scoring: Scoring) -> None:
+    def __init__(self, asking: Asking, scoring: Scoring, turns: Turns) -> None:
         """Score nothing yet.
 
         Args:
             asking: Decides what can be decided before a row is scored.
             scoring: For many rows of one request.
+            turns: Of everybody who has many rows.
         """
         self._asking = asking
         self._scoring = scoring
-        self._turns = Turns()
+        self._turns = turns
 
     async def score(self, rows: Sequence[ScoreRequest], request: Request, model: Model | None) -> list[Answer]:
         """Answer every row, or none.
@@ -112,6 +113,9 @@ def _encode(rows: Sequence[ScoreRequest], encoder: Encoder, first: int | None) -
         InvalidFeatures: With every problem, its row counted from `first`; no row is named where that is None.
     """
     encoded = np.zeros((len(rows), encoder.width), dtype=np.float32)
+    if encoder.encode_rows([one.features for one in rows], encoded):
+        return encoded
+    encoded.fill(0.0)
     problems: list[Problem] = []
     for i, one in enumerate(rows):
         try:

@@ -146,7 +146,7 @@ class Loop:
 def test_what_arrives_in_one_turn_is_scored_together_in_the_next():
     found, log, _ = scoring(capacity=4)
     loop, told = Loop(), []
-    batch = Batch(found, loop.call_soon)
+    batch = Batch(found, loop.call_soon, lambda _requests, _seconds: None)
     for i in range(6):
         batch.add(asked(roles(), customer_id=f"c{i}"), told.append)
     assert len(told) == 4  # a full matrix does not wait
@@ -159,7 +159,7 @@ def test_what_arrives_in_one_turn_is_scored_together_in_the_next():
 def test_a_request_that_cannot_be_encoded_leaves_no_gap():
     found, _, _ = scoring()
     loop, told = Loop(), []
-    batch = Batch(found, loop.call_soon)
+    batch = Batch(found, loop.call_soon, lambda _requests, _seconds: None)
     bad = asked(roles())
     bad.request.features["tenure"] = 400
     with pytest.raises(InvalidFeatures):
@@ -173,7 +173,7 @@ def test_everybody_is_told_when_scoring_itself_crashes():
     found, _, counts = scoring()
     counts.count_scored = None
     loop, told = Loop(), []
-    batch = Batch(found, loop.call_soon)
+    batch = Batch(found, loop.call_soon, lambda _requests, _seconds: None)
     batch.add(asked(roles()), told.append)
     loop.turn()
     assert len(told) == 1
