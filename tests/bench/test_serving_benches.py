@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench import batch, memory, overload, profile_request, serving
+from tests.bench import alternatives, batch, memory, overload, profile_request, serving
 from tests.bench.installation import prepare
 from tests.bench.machine import CannotMeasure, check, look, say
 from tests.bench.report import render
@@ -59,3 +59,10 @@ def test_every_stage_of_a_request_is_timed(site):
     stages, served = profile_request.run(site, seconds=1)
     say(profile_request.render(look(), stages, served))
     assert all(micros > 0 for times in stages.values() for micros in times.values())
+
+
+def test_what_is_done_otherwise_answers_as_the_entry_does(site):
+    tried, skipped, pieces = alternatives.run(site, seconds=1)
+    say(alternatives.render(look(), tried, skipped, pieces))
+    assert {one.name for one in tried} >= {"uvicorn", "unfrozen", "a-write-each", "a-row-each"}
+    assert all(micros > 0 for found in pieces.values() for micros in found)

@@ -155,3 +155,43 @@ def test_encoding_into_a_row_writes_what_encode_row_gives() -> None:
     buffer = np.zeros((1, ENCODER.width), dtype=np.float32)
     ENCODER.encode_into(row, floats_of(buffer))
     assert (buffer == ENCODER.encode_row(row)).all()
+
+
+def encode_together(rows: list[dict[str, Any]]) -> tuple[bool, Any]:
+    matrix = np.full((len(rows), ENCODER.width), 7, dtype=np.float32)  # whatever it held is overwritten
+    return ENCODER.encode_rows(rows, matrix), matrix
+
+
+@given(st.lists(ROWS, min_size=1, max_size=8))
+def test_many_rows_at_once_encode_as_one_by_one_or_are_left_to_that(rows: list[dict[str, Any]]) -> None:
+    is_encoded, matrix = encode_together(rows)
+    if is_encoded:
+        assert (matrix == np.concatenate([ENCODER.encode_row(row) for row in rows])).all()
+    else:  # only numbers in a rare spelling are right and not encoded together
+        odd = [row for row in rows if type(row["months"]) is not int or row["total"] in ("", " ")]
+        assert odd
+
+
+def test_plain_rows_are_encoded_at_once_with_null_where_missing_is_allowed() -> None:
+    row = {"months": 3, "charge": 2.5, "total": None, "plan": "yearly", "senior": 1, "region": None}
+    is_encoded, matrix = encode_together([row, {**row, "charge": 2, "total": 7, "senior": "0", "region": "west"}])
+    assert is_encoded
+    assert (matrix[0] == ENCODER.encode_row(row)[0]).all()
+    assert dict(zip(ENCODER.columns, matrix[1].tolist(), strict=True))["senior=0"] == 1
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_a_disallowed_value_among_many_rows_is_never_encoded(feature: Feature) -> None:
+    @given(st.lists(ROWS, min_size=1, max_size=4), ROWS, disallowed(feature))
+    def check(rows: list[dict[str, Any]], row: dict[str, Any], value: Any) -> None:
+        assert not encode_together([*rows, {**row, feature.name: value}])[0]
+
+    check()
+
+
+def test_a_row_with_a_feature_too_few_or_of_another_name_is_never_encoded() -> None:
+    row = {"months": 3, "charge": 2.5, "total": 7, "plan": "yearly", "senior": "0", "region": "west"}
+    short = {name: value for name, value in row.items() if name != "region"}
+    assert encode_together([row])[0]
+    assert not encode_together([row, short])[0]
+    assert not encode_together([row, {**short, "area": "west"}])[0]
