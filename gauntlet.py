@@ -521,8 +521,30 @@ def rollback(
 @click.option("--orphans", is_flag=True, help="Ship the spools in each DIR whose owner is gone to their end, and end.")
 @click.option("--give-up", metavar="WORKER", help="Wait no longer for a spool that is lost; needs a --reason.")
 @click.option("--reason", help="Why a spool is given up; recorded.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    envvar="GAUNTLET_SHIPPER_METRICS_PORT",
+    show_envvar=True,
+    help="Where to answer /metrics: how far it is behind. Default: nowhere.",
+)
+@click.option(
+    "--metrics-host",
+    envvar="GAUNTLET_SHIPPER_METRICS_HOST",
+    default="127.0.0.1",
+    show_default=True,
+    show_envvar=True,
+    help="The address for that.",
+)
 def ship(
-    folder: Folder, spools: tuple[Path, ...], once: bool, orphans: bool, give_up: str | None, reason: str | None
+    folder: Folder,
+    spools: tuple[Path, ...],
+    once: bool,
+    orphans: bool,
+    give_up: str | None,
+    reason: str | None,
+    metrics_port: int | None,
+    metrics_host: str,
 ) -> None:
     """Move the prediction log from spool to store.
 
@@ -544,12 +566,12 @@ def ship(
     elif orphans:
         _ship_orphans(folder, spools)
     else:
-        run_shipper(folder.spool, _store(folder), once=once)
+        run_shipper(folder.spool, _store(folder), once=once, metrics_port=metrics_port, metrics_host=metrics_host)
 
 
 @cli.group()
 def log() -> None:
-    """Print the prediction log, or let old rows leave it."""
+    """Print the prediction log, count its outcomes, or let old rows leave it."""
 
 
 @log.command("export")
@@ -595,6 +617,33 @@ def log_export(
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@log.command("outcomes")
+@click.option("--experiment", "experiment_id", metavar="ID", help="Outcomes of this experiment's predictions alone.")
+@click.option("--unknown", is_flag=True, help="Print the unknown prediction ids instead, one a line.")
+@_online_policy
+@_in_folder
+@_as_json
+def log_outcomes(folder: Folder, experiment_id: str | None, unknown: bool, policy: Path | None, as_json: bool) -> None:
+    """Count the outcomes in the store, and what is odd about them.
+
+    Early, contradicting and repeated ones, and those of unknown prediction ids: such an id is waited for as long as the
+    policy's maturity window, and is reported from then on. Every outcome that was told is kept.
+    """
+    from service.micros import to_micros
+    from service.store.reports import outcome_report, unknown_ids
+    from validation.judge.policy import load_policy
+
+    if unknown and (experiment_id is not None or as_json):
+        raise InvalidSetting("--unknown goes with neither --experiment nor --json; an unknown id is of no experiment")
+    maturity = load_policy(_rules(policy, folder)).maturity_window
+    now = to_micros(datetime.now(UTC))
+    if unknown:
+        for one in unknown_ids(_store(folder), maturity=maturity, now=now):
+            click.echo(one)
+        return
+    _print(outcome_report(_store(folder), experiment_id, maturity=maturity, now=now), as_json, str)
 
 
 _ARCHIVE_HELP = "Where retention writes Parquet files, one a table and month. Default: DIR/archive."

@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ class Front:
                     self._bentoml = await asyncio.to_thread(load_bentoml, self._application)
         except Exception as e:
             error = Unavailable(f"BentoML's own application cannot be loaded: {type(e).__name__}: {e}")
-            await send_response(answer_error(error, scope["path"]), send)
+            await send_response(answer_error(error, scope["path"], dict(scope["headers"])), send)
             return
         await self._bentoml(scope, receive, send)
 
@@ -123,13 +124,15 @@ def _serve(settings: Settings, listening: socket.socket, admin: socket.socket) -
     import uvicorn
 
     from service.application import Application
+    from service.http.connections import allow_connections
     from service.http.server import Protocol, Server
 
     application = Application(settings)
+    most = allow_connections()
     config = uvicorn.Config(
         Front(application, admin),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=Protocol,
+        http=partial(Protocol, most_connections=most),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         interface="asgi3",
@@ -147,6 +150,7 @@ def _serve(settings: Settings, listening: socket.socket, admin: socket.socket) -
         drain=application.drain,
         drain_seconds=settings.drain_seconds,
         patience_seconds=settings.patience_seconds,
+        most_connections=most,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises it again after a clean stop, which shall exit with 0

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 
+_RANDOM = 2**62 - 1
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""A digit of randomness with its upper two bits set to RFC 9562's variant."""
+
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 ALLOWED = "a UUIDv7, such as 0190163d-8694-739b-aea5-966c26f8ad91"
@@ -27,22 +31,24 @@ def make_id(at: int, randomness: bytes) -> str:
         | 7 << 76
         | (microseconds * 4096 // 1000) << 64
         | 0b10 << 62
-        | int.from_bytes(randomness[:8], "big") >> 2
+        | int.from_bytes(randomness[:8], "big") & _RANDOM
     )
     text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def make_ids(at: int, randomness: bytes) -> list[str]:
-    """New prediction ids of one moment, as `make_id` makes them, at a third of the cost.
+    """New prediction ids of one moment, as `make_id` makes them, at a fifth of the cost.
 
     Args:
         at: Now, in microseconds since 1970 UTC.
         randomness: Eight random bytes for each id.
     """
-    beginning = make_id(at, bytes(8))[:19]
-    noise = (int.from_bytes(randomness[i : i + 8], "big") >> 2 | 0b10 << 62 for i in range(0, len(randomness), 8))
-    return [f"{beginning}{text[:4]}-{text[4:]}" for text in map("{:016x}".format, noise)]
+    beginning, noise, variant = make_id(at, bytes(8))[:19], randomness.hex(), _VARIANT
+    return [
+        f"{beginning}{variant[noise[i]]}{noise[i + 1 : i + 4]}-{noise[i + 4 : i + 16]}"
+        for i in range(0, len(noise), 16)
+    ]
 
 
 def normalized(prediction_id: str) -> str | None:
@@ -74,5 +80,5 @@ def scoped_id(key: str, client: str) -> str:
         client: The client's name.
     """
     digest = hashlib.sha256(f"{client}\n{key}".encode()).digest()
-    own = f"{0b10 << 62 | int.from_bytes(digest[:8], 'big') >> 2:016x}"
+    own = f"{0b10 << 62 | int.from_bytes(digest[:8], 'big') & _RANDOM:016x}"
     return f"{key[:18]}-{own[:4]}-{own[4:]}"

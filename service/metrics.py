@@ -40,6 +40,9 @@ __all__ = ["CONTENT_TYPE", "Metrics", "ScoringState", "series_bound"]
 ALIVE_SECONDS = 5.0
 """A worker whose last heartbeat is older is not asked how it is. They beat four times a second."""
 
+MANY = 16
+"""From so many predictions on, numpy finds the cells of their probabilities sooner than a loop does."""
+
 _WORST = (
     (names.READY, min),
     (names.EXPERIMENT_FILE_VALID, min),
@@ -175,18 +178,22 @@ class Metrics:
             rows: The encoded rows of the same, in the same order, shape (len(scored), width).
         """
         slots, places = self.slots, self.places
-        n_live = 0
+        live: list[Prediction] = []
         for one in scored:
             answer, record = one.answer, one.prediction
             slots[places.predictions[answer.variant, answer.model.digest, answer.label, record.purpose]] += 1
             if one.failed is not None:
                 slots[places.failures[one.failed.identity.digest]] += 1
             if record.purpose == "live":
-                n_live += 1
+                live.append(record)
+        if len(live) < MANY:
+            for record in live:
                 self._count_probabilities(record)
-        if n_live == len(scored):
+        else:
+            self._count_many_probabilities(live)
+        if len(live) == len(scored):
             self._rows.count(rows)
-        elif n_live:
+        elif live:
             self._rows.count(rows[[i for i, one in enumerate(scored) if one.prediction.purpose == "live"]])
 
     def count(self, name: str, *labels: str, n: int = 1) -> None:
@@ -225,6 +232,21 @@ class Metrics:
             graded = scores[record.challenger]
             slots[graded.start + bisect_right(graded.edges, probability)] += 1
             slots[graded.total] += probability
+
+    def _count_many_probabilities(self, records: Sequence[Prediction]) -> None:
+        """As `_count_probabilities` for each, all of a model at once."""
+        told: dict[str, list[float]] = {}
+        for record in records:
+            if record.champion_probability is not None:
+                told.setdefault(record.champion, []).append(record.champion_probability)
+            if record.challenger_probability is not None and record.challenger is not None:
+                told.setdefault(record.challenger, []).append(record.challenger_probability)
+        for digest, probabilities in told.items():
+            graded = self.places.scores[digest]
+            cells = np.searchsorted(graded.edges, probabilities, side="right")
+            for cell, n in enumerate(np.bincount(cells).tolist()):
+                self.slots[graded.start + cell] += n
+            self.slots[graded.total] += sum(probabilities)
 
     def _workers(self) -> list[Counts]:
         found = read_counts(self._folder, self.layout.digest)

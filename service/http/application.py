@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, 
 from typing import Any
 
 from bentos.errors import GauntletError
+from service.http.following import is_request_id, logged_ids
 from service.http.limits import Patience
 from service.http.messages import JSON, Guard, Headers, Request, Response, Route
 from service.http.problems import (
@@ -39,7 +40,6 @@ Trace = Callable[[Headers, str, str, int, float], None]
 
 UNMATCHED = "unmatched"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-REQUEST_ID_LENGTH = 128
 SLOWEST_BYTES_A_SECOND = 10_000
 """A large body may take its time, as long as it comes at this rate."""
 
@@ -99,6 +99,7 @@ class HttpApplication:
                 raise self._no_route(method, path)
             request = Request(headers, started=started, query=scope["query_string"])
             self._admit(route, request)
+            bound = self.guard.streams if route.is_streamed else bound
             if route.method == "POST" and not await self._take_body(route, request, receive):
                 return  # the client left
             if route.is_bounded:
@@ -110,7 +111,7 @@ class HttpApplication:
         except Exception as e:
             if is_answering:  # its head is out: only an end of the connection can tell the client
                 raise
-            response = self._restate(path, answer_error(e, path))
+            response = self._restate(path, answer_error(e, path, headers))
             status = response.status
             await self._send(response, headers, send)
         finally:
@@ -143,7 +144,7 @@ class HttpApplication:
                 is_inside = False
                 bound.leave()
             if isinstance(found, Exception):
-                found = self._restate(route.path, answer_error(found, route.path))
+                found = self._restate(route.path, answer_error(found, route.path, request.headers))
             respond(found, self._beside(found, request.headers))
             self._note(request.headers, route.method, route.path, found.status, request.started)
 
@@ -161,7 +162,7 @@ class HttpApplication:
         self, route: Route, request: Request, refusal: HttpRefusal, respond: Callable[[Response, Pairs], None]
     ) -> None:
         """Answer a request of `soon_routes` whose body will not be read to its end."""
-        response = self._restate(route.path, answer_error(refusal, route.path))
+        response = self._restate(route.path, answer_error(refusal, route.path, request.headers))
         respond(response, self._beside(response, request.headers))
         self._note(request.headers, route.method, route.path, response.status, request.started)
 
@@ -215,16 +216,22 @@ class HttpApplication:
         return HttpRefusal(UNKNOWN_ROUTE, f"there is no route {path[:80]!r}; /docs lists them")
 
 
-def answer_error(error: Exception, path: str) -> Response:
-    """The answer to whatever a handler raised: never a traceback, and 5xx only where it is not the client's doing."""
+def answer_error(error: Exception, path: str, headers: Headers) -> Response:
+    """The answer to whatever a handler raised: never a traceback, and 5xx only where it is not the client's doing.
+
+    Args:
+        error: What was raised.
+        path: Of the request, for the log.
+        headers: Of the request; the log names the ids by which it can be followed.
+    """
     if isinstance(error, HttpRefusal):
         return Response(error.kind.status, describe(error.kind, str(error)), CONTENT_TYPE, error.headers)
     if isinstance(error, GauntletError):
         kind = kind_of(error)
         if kind.status >= 500:
-            logger.error("request_failed", extra={"route": path, "reason": str(error)})
+            logger.error("request_failed", extra={"route": path, "reason": str(error), **logged_ids(headers)})
         return Response(kind.status, describe_error(error), CONTENT_TYPE)
-    logger.error("request_crashed", extra={"route": path}, exc_info=error)
+    logger.error("request_crashed", extra={"route": path, **logged_ids(headers)}, exc_info=error)
     return Response(INTERNAL.status, describe(INTERNAL, "the request crashed; the log says where"), CONTENT_TYPE)
 
 
@@ -305,11 +312,6 @@ async def body_parts(receive: Receive, limit_bytes: int, patience: Patience) -> 
             yield part
         if not message.get("more_body"):
             return
-
-
-def is_request_id(value: bytes) -> bool:
-    """Whether an `X-Request-ID` may be passed on and logged: printable ASCII, not too long."""
-    return 0 < len(value) <= REQUEST_ID_LENGTH and value.isascii() and value.decode("ascii").isprintable()
 
 
 def _methods(route: Route) -> tuple[str, ...]:

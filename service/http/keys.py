@@ -58,6 +58,7 @@ class Keys:
             folder: With one file a scope.
         """
         self.is_valid = True
+        self._reason = ""
         self._folder = folder
         self._clients: dict[bytes, Client] = {}
         self._stamps: list[tuple[int, int, int] | None] | None = None
@@ -71,12 +72,20 @@ class Keys:
         self._stamps = stamps
         try:
             self._clients = read_keys(self._folder)
-        except (InvalidSetting, OSError) as e:
-            self.is_valid = False
-            logger.error("keys_invalid", extra={"reason": str(e)})
+        except InvalidSetting as e:
+            self._refuse(e)
+            return
+        except OSError as e:  # the files may be right, and a key that was taken away must not hold: the next poll reads
+            self._refuse(e)
+            self._stamps = None
             return
         self.is_valid = True
         logger.info("keys_read", extra={"keys": len(self._clients)})
+
+    def _refuse(self, why: Exception) -> None:
+        if self.is_valid or str(why) != self._reason:
+            logger.error("keys_invalid", extra={"reason": str(why)})
+        self.is_valid, self._reason = False, str(why)
 
     def client_of(self, authorization: bytes | None, scope: Scope | None) -> Client:
         """Who shows this header.

@@ -39,7 +39,7 @@ class RateLimit:
         Args:
             client: Whose bucket.
             rows: How many; a call that asks for more than a full bucket holds is let in when it is full.
-            now: Monotonic, in seconds.
+            now: Monotonic, in seconds; of a request that took long to arrive it may lie before others that were let in.
 
         Raises:
             HttpRefusal: There are not enough; `Retry-After` says when there will be.
@@ -47,6 +47,7 @@ class RateLimit:
         if not self._per_second:
             return
         left, since = self._buckets.get(client, (self._burst, now))
+        now = max(now, since)  # a bucket is not emptied by time
         left = min(self._burst, left + (now - since) * self._per_second)
         wanted = min(float(rows), self._burst)
         if left < wanted:

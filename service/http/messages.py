@@ -133,10 +133,12 @@ class Guard:
         keys: Asked for at every route that needs one; None: nobody is asked.
         rate: For each client, or for all together where there are no keys.
         bound: On what is being answered at once.
+        streams: The same for routes that read a body by themselves: one may take hours, and shall keep nobody out else.
         patience: With clients that send or read slowly.
     """
 
     keys: Keys | None = None
     rate: RateLimit = field(default_factory=lambda: RateLimit(0, 1))
     bound: Bound = field(default_factory=lambda: Bound(1 << 30))
+    streams: Bound = field(default_factory=lambda: Bound(1 << 30))
     patience: Patience = field(default_factory=lambda: Patience(30.0))

@@ -1,4 +1,4 @@
-"""The fast entry's server: uvicorn with bounds on heads and idle clients, and a stop that drains; and the admin port.
+"""The fast entry's server: uvicorn with bounds on heads and idle clients, and a stop that drains.
 
 By itself uvicorn waits for ever for a request's head, and reads heads of any size.
 """
@@ -10,26 +10,26 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sized
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.http.application import HttpApplication, Pairs, headers_of, too_large
-from service.http.messages import Request, Response, Route
-from service.http.problems import TOO_SLOW, HttpRefusal
+from service.http.application import HttpApplication
+from service.http.connections import MOST_CONNECTIONS, REFUSAL, Stalled
+from service.http.whole import Whole
 
 logger = logging.getLogger("gauntlet.entry")
 
 HEAD_LIMIT_BYTES = 64 * 1024
 GREETED_AT_ONCE = 64
 """Connections that are taken ten times a second beside the one that libuv takes in a turn of the event loop."""
-_CLOSE = (b"connection", b"close")
-_LONGEST_LENGTH = 15
+PIECE_BYTES = 4096
+"""So much of what came at once is parsed before the requests in it are answered: a quarter of a megabyte, which is what
+one read may bring, holds thousands of small ones, and each takes two kilobytes of memory while it waits."""
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
@@ -38,13 +38,13 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 class _Flow(FlowControl):
     """uvicorn's, which by itself reads on while requests wait for their turn, or answers for somebody to read them."""
 
-    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+    def __init__(self, transport: asyncio.Transport, is_waiting: Callable[[], bool]) -> None:
         super().__init__(transport)
-        self._waiting = waiting
+        self._is_waiting = is_waiting
 
     def resume_reading(self) -> None:
         """Read on, if nothing waits."""
-        if not self._waiting and not self.write_paused:
+        if not self.write_paused and not self._is_waiting():
             super().resume_reading()
 
 
@@ -56,20 +56,50 @@ class Protocol(HttpToolsProtocol):
     """
 
     cycle: Any
+    _is_held = False
     _is_in_head = False
     _head_bytes = 0
     _heads = 0
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As uvicorn makes it, once a connection."""
+    def __init__(self, *arguments: Any, most_connections: int = MOST_CONNECTIONS, **options: Any) -> None:
+        """As uvicorn makes it, once a connection; one beyond `most_connections` is told to come again."""
         super().__init__(*arguments, **options)
+        self._most_connections = most_connections
         self._http: HttpApplication | None = getattr(self.app, "http", None)
         self._soon = {} if self._http is None else self._http.soon_routes()
         self._pieces: list[bytes] = []
         self._running: Any = None
+        self._unparsed = memoryview(b"")
 
     def data_received(self, data: bytes) -> None:
-        """Read what came; end a connection whose head grows without end."""
+        """Read what came, no faster than it is answered."""
+        if len(data) <= PIECE_BYTES and not self._unparsed:
+            self._parse(data)
+        else:
+            self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
+            self._parse_on()
+
+    def _parse_on(self) -> None:
+        """Parse until requests wait for their turn or answers to be read; what is left is parsed then."""
+        while self._unparsed and not self.pipeline and not self.flow.write_paused:
+            if self.transport.is_closing():
+                self._unparsed = memoryview(b"")
+                return
+            piece, self._unparsed = bytes(self._unparsed[:PIECE_BYTES]), self._unparsed[PIECE_BYTES:]
+            self._parse(piece)
+        if self._unparsed:
+            self._is_held = True
+            self.flow.pause_reading()
+        elif self._is_held and self.parser is not None:
+            self._is_held = False
+            if len(getattr(self.cycle, "body", b"")) <= HIGH_WATER_LIMIT:  # more of it is read when this was taken
+                self.flow.resume_reading()
+
+    def _is_waiting(self) -> bool:
+        return bool(self.pipeline or self._unparsed)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse; end a connection whose head grows without end."""
         is_between = self.cycle is None or not self.cycle.more_body
         if is_between and b"pgrade" in data:
             data = _without_upgrade(data)
@@ -85,11 +115,15 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
+        self.flow = _Flow(transport, self._is_waiting)
+        if len(self.connections) > self._most_connections:
+            transport.write(REFUSAL)
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has left: what is being answered must know, also where later requests have come behind it."""
         self.pipeline.clear()
+        self._unparsed = memoryview(b"")
         if self._running is not None:
             self._running.disconnected = True
         super().connection_lost(exc)
@@ -101,7 +135,19 @@ class Protocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """The client has read its answers."""
         super().resume_writing()
-        self.flow.resume_reading()
+        self._go_on()
+
+    def on_response_complete(self) -> None:
+        """An answer is out: the next request may begin."""
+        super().on_response_complete()
+        if self._unparsed:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._unparsed:
+            self.loop.call_soon(self._parse_on)  # whoever calls is in the middle of an answer
+        else:
+            self.flow.resume_reading()
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -154,99 +200,17 @@ class _Forgetful(list[tuple[bytes, bytes]]):
 _FORGETFUL = _Forgetful()
 
 
-class _Nobody:
-    """Stands where uvicorn wakes a task up that waits for the body."""
-
-    def set(self) -> None:
-        """Wake nobody up."""
-
-
-class Whole:
-    """One request on the short way, with what uvicorn asks of a request that is being answered.
-
-    Attributes:
-        response_complete: Whether its answer is out.
-        disconnected: Whether the client has left.
-        keep_alive: Whether the connection stays open after the answer.
-        more_body: Whether the body has not ended.
-        message_event: Of no use here.
-    """
-
-    message_event = _Nobody()
-
-    def __init__(self, protocol: Protocol, http: HttpApplication, route: Route) -> None:
-        """Begin with the head.
-
-        Args:
-            protocol: Its connection.
-            http: Answers.
-            route: Its route.
-        """
-        parser = protocol.parser
-        self.response_complete = False
-        self.disconnected = False
-        self.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
-        self.more_body = True
-        self._protocol = protocol
-        self._http = http
-        self._route = route
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._request = Request(dict(protocol.headers), started=time.perf_counter())
-        self._limit = http.limit_of(route)
-        length = self._request.headers.get(b"content-length", b"0")
-        if len(length) > _LONGEST_LENGTH or int(length) > self._limit:
-            self.refuse(too_large(self._limit))
-
-    def take(self, piece: bytes) -> None:
-        """A piece of the body; what comes after a refusal is not kept."""
-        if self.response_complete:
-            return
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > self._limit:
-            self.refuse(too_large(self._limit))
-
-    def answer(self) -> None:
-        """The body has ended."""
-        self.more_body = False
-        if not self.response_complete:
-            self._request.body = b"".join(self._pieces)
-            self._http.answer_soon(self._route, self._request, self._respond)
-
-    def refuse(self, refusal: HttpRefusal) -> None:
-        """Answer before the body has ended; the connection cannot be used again."""
-        self.keep_alive = False
-        self._http.refuse(self._route, self._request, refusal, self._respond)
-
-    def _respond(self, response: Response, beside: Pairs) -> None:
-        if self.response_complete:
-            return
-        self.response_complete = True
-        protocol = self._protocol
-        if self.disconnected or protocol.transport.is_closing():
-            return
-        if _CLOSE in beside:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            beside = (*beside, _CLOSE)
-        head = [STATUS_LINE[response.status]]
-        for name, value in (*protocol.server_state.default_headers, *headers_of(response), *beside):
-            head += (name, b": ", value, b"\r\n")
-        head += (b"\r\n", response.body)
-        protocol.transport.write(b"".join(head))
-        if not self.keep_alive:
-            protocol.transport.close()
-        protocol.on_response_complete()
-        if protocol.flow.write_paused:  # who reads no answers shall send no more requests
-            protocol.flow.pause_reading()
-
-
 class Server(uvicorn.Server):
     """uvicorn's server, which drains before it stops and ends connections that send no request."""
 
     def __init__(
-        self, config: uvicorn.Config, *, drain: Callable[[], None], drain_seconds: float, patience_seconds: float
+        self,
+        config: uvicorn.Config,
+        *,
+        drain: Callable[[], None],
+        drain_seconds: float,
+        patience_seconds: float,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         """Begin to serve with `run`.
 
@@ -255,21 +219,37 @@ class Server(uvicorn.Server):
             drain: Is called once when a stop begins.
             drain_seconds: For how long requests are still answered after that.
             patience_seconds: How long a client may take for the head of a request.
+            most_connections: How many there may be, those that are still agreeing on TLS among them.
         """
         super().__init__(config)
         self._drain = drain
         self._drain_seconds = drain_seconds
-        self._patience_seconds = patience_seconds
         self._is_told = False
         self._exit_at: float | None = None
-        self._awaited: dict[Any, float] = {}
+        self._patience_seconds = patience_seconds
+        self._most_connections = most_connections
+        self._stalled = Stalled(patience_seconds)
         self._listening: list[socket.socket] = []
         self._greeting: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
-        await super().startup(sockets)
+        """Begin to listen.
+
+        With TLS, nobody would count or hurry the connections that uvicorn's own servers take until they have agreed on
+        a key: so they are all taken here.
+        """
+        await super().startup([] if self.config.is_ssl else sockets)
         self._listening = sockets or []
+        if self.config.is_ssl:
+            for listening in self._listening:
+                asyncio.get_running_loop().add_reader(listening, self._greet, 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop to listen, and answer what was asked."""
+        if self.config.is_ssl:
+            for listening in self._listening:
+                asyncio.get_running_loop().remove_reader(listening)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second signal ends the draining. Only flags are set: a handler may interrupt anything."""
@@ -286,11 +266,12 @@ class Server(uvicorn.Server):
         if self._exit_at is not None and now >= self._exit_at:
             self.should_exit = True
         if counter % 10 == 0:
-            self._sweep(now)
-        self._greet()
+            self._stalled.sweep(self.server_state.connections, now)
+        if not self.should_exit:  # nobody would sweep a connection that is taken now and says nothing
+            self._greet()
         return await super().on_tick(counter)
 
-    def _greet(self) -> None:
+    def _greet(self, at_once: int = GREETED_AT_ONCE) -> None:
         """Take the connections that wait.
 
         A turn under overload is long, and libuv takes one new connection in each, as the workers of other servers share
@@ -298,11 +279,14 @@ class Server(uvicorn.Server):
         """
         loop = asyncio.get_running_loop()
         for listening in self._listening:
-            for _ in range(GREETED_AT_ONCE):
+            for _ in range(at_once):
                 try:
                     taken, _ = listening.accept()
                 except OSError:  # nobody waits, or too many files are open
                     break
+                if len(self._greeting) + len(self.server_state.connections) > self._most_connections:
+                    taken.close()
+                    continue
                 taken.setblocking(False)
                 greeting = loop.create_task(self._connect(loop, taken))
                 self._greeting.add(greeting)
@@ -310,7 +294,9 @@ class Server(uvicorn.Server):
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, taken: socket.socket) -> None:
         try:
-            await loop.connect_accepted_socket(self._make_protocol, taken, ssl=self.config.ssl)
+            ssl = self.config.ssl
+            hurry = None if ssl is None else self._patience_seconds
+            await loop.connect_accepted_socket(self._make_protocol, taken, ssl=ssl, ssl_handshake_timeout=hurry)
         except (OSError, ConnectionError):  # it left, or speaks no TLS
             taken.close()
 
@@ -318,41 +304,6 @@ class Server(uvicorn.Server):
         return self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-
-    def _sweep(self, now: float) -> None:
-        """End connections that are awaited: neither a request nor uvicorn's own keep-alive timer runs on them."""
-        awaited = [one for one in self.server_state.connections if _is_awaited(one)]
-        self._awaited = {one: self._awaited.get(one, now) for one in awaited}
-        for one, since in self._awaited.items():
-            if now - since <= self._patience_seconds:
-                continue
-            if _lacks_body(one):
-                one.cycle.refuse(HttpRefusal(TOO_SLOW, f"the body took longer than {self._patience_seconds:g} s"))
-            else:
-                one.transport.close()
-
-
-class AdminPort:
-    """A second port in the same process and event loop."""
-
-    def __init__(self, app: Asgi) -> None:
-        self._config = uvicorn.Config(
-            app, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None
-        )
-        self._server: asyncio.Server | None = None
-
-    async def open(self, listening: socket.socket) -> None:
-        """Begin to answer on a socket that listens already."""
-        self._config.load()
-        state = ServerState()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Protocol(self._config, state, {}), sock=listening)
-
-    async def close(self) -> None:
-        """Stop answering."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
 
 
 def _without_upgrade(data: bytes) -> bytes:
@@ -363,16 +314,3 @@ def _without_upgrade(data: bytes) -> bytes:
     """
     head, end, rest = data.partition(b"\r\n\r\n")
     return b"".join((_UPGRADE.sub(b"ignored", head), end, rest))
-
-
-def _is_awaited(protocol: Any) -> bool:
-    """Whether a head or the rest of a body is to come, and nobody else waits for it."""
-    cycle = protocol.cycle
-    if _lacks_body(protocol):
-        return True
-    return (cycle is None or cycle.response_complete) and protocol.timeout_keep_alive_task is None
-
-
-def _lacks_body(protocol: Any) -> bool:
-    cycle = protocol.cycle
-    return type(cycle) is Whole and cycle.more_body and not cycle.response_complete

@@ -9,8 +9,8 @@ from typing import cast
 
 from bentos.errors import InvalidRequest, Problem, shown
 from service import ids
-from service.http.application import is_request_id
-from service.http.messages import Headers, Request
+from service.http.following import ids_to_follow
+from service.http.messages import Request
 from service.prediction_log.records import Variant
 from service.scoring.batching import Asked
 from service.scoring.deciding import Roles, ScoreRequest, assign
@@ -69,8 +69,7 @@ class Asking:
             roles, prediction_id = self._watch.roles_at(ids.millis_of(own_id) * 1000 + 999, now), own_id
         customer_id = None if asked.customer_id is None else str(asked.customer_id)
         pin = _header_pin(headers[VARIANT_HEADER], roles) if VARIANT_HEADER in headers else None
-        request_id = headers.get(b"x-request-id")
-        trace = headers.get(b"traceparent")
+        request_id, trace_id = ids_to_follow(headers)
         return Asked(
             asked,
             assign(roles, customer_id, pin),
@@ -78,8 +77,8 @@ class Asking:
             prediction_id,
             now,
             request.started,
-            request_id.decode() if request_id is not None and is_request_id(request_id) else None,
-            trace_id_of(trace) if trace is not None else None,
+            request_id,
+            trace_id,
             request.client,
         )
 
@@ -105,7 +104,7 @@ class Asking:
         key = _idempotency_key(headers[b"idempotency-key"], now) if b"idempotency-key" in headers else None
         pin = _header_pin(headers[VARIANT_HEADER], roles) if VARIANT_HEADER in headers else None
         everybodys = assign(roles, "anybody", pin) if _is_same_for_all(roles) else None
-        request_id, trace_id = _ids_to_follow(headers)
+        request_id, trace_id = ids_to_follow(headers)
         started, client = request.started, request.client
         made = ids.make_ids(now, self._randomness(8 * len(asked)))
         found: list[Asked | InvalidRequest] = []
@@ -131,7 +130,7 @@ class Asking:
         roles = self._watch.roles_at(ids.millis_of(prediction_id) * 1000 + 999, now)
         pin = _header_pin(headers[VARIANT_HEADER], roles) if VARIANT_HEADER in headers else None
         customer_id = None if asked.customer_id is None else str(asked.customer_id)
-        request_id, trace_id = _ids_to_follow(headers)
+        request_id, trace_id = ids_to_follow(headers)
         assignment = assign(roles, customer_id, pin)
         started, client = request.started, request.client
         return Asked(asked, assignment, roles, prediction_id, now, started, request_id, trace_id, client)
@@ -141,24 +140,6 @@ def _is_same_for_all(roles: Roles) -> bool:
     """Whether `assign` decides the same about every customer who is named: in the plain shadow it asks no hash."""
     has_draws = roles.no_treatment > 0 or roles.holdout > 0 or roles.sample < 1
     return not (has_draws or roles.pins or roles.split > 0 or len(roles.trials) > 1)
-
-
-def _ids_to_follow(headers: Headers) -> tuple[str | None, str | None]:
-    """The `X-Request-ID` and the trace id that came with a request."""
-    request_id, trace = headers.get(b"x-request-id"), headers.get(b"traceparent")
-    return (
-        request_id.decode() if request_id is not None and is_request_id(request_id) else None,
-        trace_id_of(trace) if trace is not None else None,
-    )
-
-
-def trace_id_of(traceparent: bytes) -> str | None:
-    """The trace id of a W3C `traceparent`; None where it is none."""
-    parts = traceparent.split(b"-")
-    if len(parts) < 4 or len(parts[0]) != 2 or len(parts[1]) != 32 or parts[1] == b"0" * 32:
-        return None
-    trace_id = parts[1].decode("latin-1")
-    return trace_id if all(character in "0123456789abcdef" for character in trace_id) else None
 
 
 def _idempotent_id(asked: ScoreRequest, header: bytes, client: str | None, now: int) -> str:

@@ -54,16 +54,17 @@ class BatchHandler:
         parts = self._parts
         rows = await read_batch(body, parts.models.rows.encoder, most=parts.batch_rows)
         parts.rate.take(request.client or EVERYBODY, len(rows), request.started)
-        accepted, encoded, refused = 0, [], []
-        for first in range(0, len(rows), parts.bulk.rows.capacity):
-            async with self._turns.take():
-                found = self._score(rows[first : first + parts.bulk.rows.capacity], request, first)
+        told, encoded, refused = 0, [], []
+        while told < len(rows):
+            some = rows[told : told + self._turns.rows]
+            async with self._turns.take(len(some)):
+                found = self._score(some, request, told)
                 refused += [one for one in found if isinstance(one, RefusedRow)]
-                accepted = first + len(found) - len(refused)
                 encoded.append(_encode(found)[1:-1])
-        if not accepted:
+            told += len(some)
+        if told == len(refused):
             raise _nothing_scored(refused)
-        counts = b'"accepted":%d,"refused":%d' % (accepted, len(refused))
+        counts = b'"accepted":%d,"refused":%d' % (told - len(refused), len(refused))
         return Response(200, b'{"predictions":[%b],%b}' % (b",".join(encoded), counts))
 
     async def _stream(self, request: Request) -> Response:
@@ -76,15 +77,14 @@ class BatchHandler:
         return Response(200, b"", NDJSON, parts=_preceded(first, answers))
 
     async def _answers(self, request: Request) -> AsyncIterator[bytes]:
-        capacity, place = self._parts.bulk.rows.capacity, 0
-        client = request.client or EVERYBODY
+        client, place = request.client or EVERYBODY, 0
         try:
             async for lines in read_lines(parts_of(request)):
                 told = [line for line in lines if line is None or line.strip()]
-                for start in range(0, len(told), capacity):
-                    some = told[start : start + capacity]
+                while told:
+                    some, told = told[: self._turns.rows], told[self._turns.rows :]
                     await self._parts.rate.pay(client, len(some), may_wait=place > 0)
-                    async with self._turns.take():
+                    async with self._turns.take(len(some)):
                         answered = self._score_lines(some, request, place)
                     place += len(some)
                     yield answered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, get_args
@@ -19,6 +20,15 @@ from service.scoring.deciding import ScoreRequest
 CUSTOMER_ID_LENGTH = 200
 _MOST_PROBLEMS = 100
 """A body with more is not read to its end: naming the rest would cost seconds and help nobody."""
+_MOST_DIGITS = 4000
+"""Of a whole number: Python reads 4,300 and no more, as it takes the square of their number in time."""
+_DEEP, _FIELD_DEPTH = 100, 6
+"""What is nested so often is no body of ours; the field that it stands in is found within so few."""
+_LOOKED_THROUGH = 4096
+_NESTING = re.compile(
+    r'"(?P<key>(?:[^"\\]|\\.){0,100})"\s{0,20}:|"(?:[^"\\]|\\.){0,200}"|(?P<opened>[\[{])|(?P<closed>[\]}])'
+)
+"""Bounded: looking for a string's end from every quotation mark would take the square of their number in time."""
 _CUSTOMER_ID = f"text of 1 to {CUSTOMER_ID_LENGTH} characters, or a whole number of 64 bits, or null"
 _FIELDS = ScoreRequest.__struct_fields__
 PURPOSES = get_args(Purpose)
@@ -119,11 +129,48 @@ def load(body: bytes) -> Any:
         HttpRefusal: It is no JSON, or names one key twice.
     """
     try:
-        return json.loads(body.decode(), object_pairs_hook=_once_each)
+        return _loaded(body.decode())
     except json.JSONDecodeError as e:
         raise HttpRefusal(MALFORMED, f"the body is no JSON: {e}") from e
-    except (ValueError, RecursionError) as e:  # UnicodeDecodeError is a ValueError, as is a number of 5,000 digits
-        raise HttpRefusal(MALFORMED, f"the body is no JSON: {str(e)[:200] or type(e).__name__}") from e
+    except UnicodeDecodeError as e:
+        raise HttpRefusal(MALFORMED, f"the body is no JSON: {str(e)[:200]}") from e
+    except RecursionError as e:
+        place = deep_place(body.decode())
+        raise HttpRefusal(MALFORMED, f"the body is no JSON that is read: it is nested too deeply{place}") from e
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once_each)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # a number of more digits than Python reads: whose value it is can still be named
+        return json.loads(text, object_pairs_hook=_once_each, parse_int=read_int)
+
+
+def read_int(digits: str) -> int | float:
+    """A whole number of JSON; infinity where it has thousands of digits, of which Python reads none."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
+def deep_place(text: str) -> str:
+    """The keys in which nesting goes too deep, for a message; nothing where that is not to be seen at the beginning.
+
+    Args:
+        text: JSON that is nested more deeply than can be read.
+    """
+    key, keys = "", [""]
+    for found in _NESTING.finditer(text, 0, _LOOKED_THROUGH):
+        if found["key"] is not None:
+            key = found["key"]
+        elif found["opened"] is not None:
+            keys.append(key)
+        elif found["closed"] is not None:
+            keys = keys[:-1] or [""]
+        if len(keys) > _DEEP:
+            outer = [one for one, before in zip(keys[1:_FIELD_DEPTH], keys, strict=False) if one and one != before]
+            return f" at {'.'.join(outer)[:80]!r}" if outer else ""
+    return ""
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

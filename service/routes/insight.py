@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bentos.errors import Unavailable
-from service.http.application import is_request_id
+from service.http.following import passed_on
 from service.http.limits import Bound
-from service.http.messages import Handler, Headers, Request, Response
-from service.routes.asking import trace_id_of
+from service.http.messages import Handler, Request, Response
 
 if TYPE_CHECKING:
     import httpx
@@ -100,17 +99,6 @@ def insight_handler(client: InsightClient | None, path: str) -> Handler:
         return await client.ask(path, request)
 
     return answer
-
-
-def passed_on(headers: Headers) -> dict[str, str]:
-    """The headers by which one request can be followed through several services."""
-    found = {}
-    request_id, trace = headers.get(b"x-request-id"), headers.get(b"traceparent")
-    if request_id is not None and is_request_id(request_id):
-        found["x-request-id"] = request_id.decode()
-    if trace is not None and trace_id_of(trace) is not None and is_request_id(trace):
-        found["traceparent"] = trace.decode()
-    return found
 
 
 def _open(timeout_seconds: float) -> httpx.AsyncClient:

@@ -14,6 +14,7 @@ from typing import Any
 
 from bentos.errors import InvalidRequest, Problem, shown
 from service.http.problems import MALFORMED, HttpRefusal
+from service.routes.bodies import deep_place, read_int
 
 ROW_LIMIT_CHARACTERS = 64 * 1024
 _MOST_KEYS = 20
@@ -21,7 +22,7 @@ _OTHER_CHARACTERS = 4096
 """Of a key, and of what stands beside the list."""
 _FIRST_LOOK = 4096
 _SPACE = re.compile(r"[ \t\n\r]{0,65536}")
-_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_scan = json.JSONDecoder(parse_int=read_int).scan_once  # type: ignore[attr-defined]
 
 
 class JsonRows:
@@ -120,10 +121,15 @@ class JsonRows:
         for length in (_FIRST_LOOK, most) if most > _FIRST_LOOK else (most,):
             try:
                 value, end = _scan(self._text[at : at + length], 0)
-            except (StopIteration, ValueError, RecursionError) as e:
+            except RecursionError as e:
+                deep = f"{place}it is nested too deeply{deep_place(self._text[at : at + length])}"
+                raise HttpRefusal(MALFORMED, f"the body is no JSON that is read: {deep}") from e
+            except (StopIteration, ValueError) as e:
                 reason = str(e)[:200] if isinstance(e, ValueError) else type(e).__name__
             else:
-                return value, at + end
+                if end < length or not isinstance(value, int | float):
+                    return value, at + end
+                reason = "a number is too long"  # of which only the beginning was looked at
         if len(self._text) - at > most:
             raise HttpRefusal(MALFORMED, f"{place}there is no JSON value of at most {most} characters at {at}")
         raise HttpRefusal(MALFORMED, f"the body is no JSON: {place}{reason} (counted from character {at})")

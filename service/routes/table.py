@@ -11,6 +11,7 @@ import msgspec
 
 from bentos.errors import GauntletError, Unavailable
 from service import metrics
+from service.http.following import passed_on
 from service.http.limits import EVERYBODY, Bound, RateLimit
 from service.http.messages import JSON, Handler, Request, Response, Route, Tell, in_a_task
 from service.http.problems import CONTENT_TYPE, describe_error
@@ -22,7 +23,7 @@ from service.routes.asking import Asking, Clock
 from service.routes.batch import BatchHandler
 from service.routes.bodies import read_score
 from service.routes.docs import render_docs
-from service.routes.insight import InsightClient, insight_handler, passed_on
+from service.routes.insight import InsightClient, insight_handler
 from service.routes.judge_client import JudgeClient
 from service.routes.lines import CSV, NDJSON, STREAM_LIMIT_BYTES
 from service.routes.moments import LEEWAY_SECONDS
@@ -58,7 +59,8 @@ class Parts:
         spool: The prediction log.
         counts: What is counted.
         rate: How many rows a client may ask for.
-        bound: How many requests may be answered at once.
+        waiting: How many single rows may wait at once: no more than can be scored in time. They alone are counted, as
+            what else is being answered, such as a stream, may take minutes and says nothing of how long a row waits.
         turns: Of everybody who has many rows.
         judge: What the judge says; None where none is named.
         insight: What explains and writes e-mails; None where none is named.
@@ -78,7 +80,7 @@ class Parts:
     spool: Spool
     counts: Metrics
     rate: RateLimit
-    bound: Bound
+    waiting: Bound
     turns: Turns
     judge: JudgeClient | None
     insight: InsightClient | None
@@ -95,18 +97,24 @@ class Handlers:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._batch = Batch(parts.live, lambda flush: asyncio.get_running_loop().call_soon(flush), parts.bound.note)
+        self._batch = Batch(parts.live, lambda flush: asyncio.get_running_loop().call_soon(flush), parts.waiting.note)
 
     def score(self, request: Request, tell: Tell) -> None:
         """Score one customer; the record is in the spool before the answer leaves."""
-        parts = self._parts
-        parts.rate.take(request.client or EVERYBODY, 1, request.started)
-        asked = parts.asking.ask(read_score(request.body, parts.models.rows.encoder), request)
+        parts, waiting = self._parts, self._parts.waiting
 
         def answer(found: Scored | GauntletError) -> None:
+            waiting.leave()
             tell(Response(200, _encode(found.answer)) if isinstance(found, Scored) else found)
 
-        self._batch.add(asked, answer)
+        waiting.enter()
+        try:
+            parts.rate.take(request.client or EVERYBODY, 1, request.started)
+            asked = parts.asking.ask(read_score(request.body, parts.models.rows.encoder), request)
+            self._batch.add(asked, answer)
+        except Exception:
+            waiting.leave()
+            raise
 
     async def experiment(self, request: Request) -> Response:
         """The experiment as scoring knows it, with what the judge says of it."""

@@ -159,7 +159,8 @@ def assign(roles: Roles, customer_id: str | None, header_pin: Variant | None = N
 
     Args:
         roles: Who plays which role.
-        customer_id: Who is scored; None (a request that names nobody) gets the champion and is never evidence.
+        customer_id: Who is scored; None (a request that names nobody) gets the champion, unless a header pins it, and
+            is never evidence.
         header_pin: The variant that the request asks for; heeded where the experiment lets headers choose.
     """
     no_treatment = customer_id is not None and is_in_share(
@@ -169,7 +170,9 @@ def assign(roles: Roles, customer_id: str | None, header_pin: Variant | None = N
         return Assignment("off", roles.experiment, 0.0, None, "champion", no_treatment)
     trial = roles.trials[0]
     if customer_id is None:
-        return Assignment("anonymous", trial.experiment, trial.split, trial.model, "champion", False)
+        pinned = header_pin if roles.pin_by_header else None
+        enrolment: Enrolment = "anonymous" if pinned is None else "pinned"
+        return Assignment(enrolment, trial.experiment, trial.split, trial.model, pinned or "champion", False)
     if len(roles.trials) > 1:
         trial = roles.trials[trial_of([one.experiment for one in roles.trials], customer_id)]
     enrolment, variant = _enrol(roles, trial, customer_id, header_pin)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.artifact import Contract, Encoder, Reference, Value, floats_of, load_artifact
+from bentos.artifact import Artifact, Contract, Encoder, Reference, Value, floats_of, load_artifact
 from bentos.errors import ArtifactDamaged, NotFound, Refused
 from bentos.roles import ROLES, PackedModel, find_artifact, read_roles
 
@@ -122,12 +123,34 @@ class Models:
         return self.built_in.contract
 
 
-def load_models(source: Path, stores: Sequence[Path]) -> Models:
+class LateScorer:
+    """A scorer that is made when somebody asks for its model's word: a model may kill a process by being loaded."""
+
+    def __init__(self, make: Callable[[], ScoresRows]) -> None:
+        self._make = make
+        self._made: ScoresRows | None = None
+
+    def score_first(self, n: int) -> list[float]:
+        """As `ScoresRows`."""
+        return self._scorer().score_first(n)
+
+    def score(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `ScoresRows`."""
+        return self._scorer().score(rows)
+
+    def _scorer(self) -> ScoresRows:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
+def load_models(source: Path, stores: Sequence[Path], *, is_late: bool = False) -> Models:
     """Load and verify what a Bento carries.
 
     Args:
         source: The Bento's `src` folder, which holds `roles.json`.
         stores: Folders in which BentoML keeps models, the first that has one wins.
+        is_late: Load each model when it is first asked, so that one that nobody asks can do no harm.
 
     Raises:
         NotFound: There is no Bento, or a model of it is nowhere.
@@ -148,16 +171,22 @@ def load_models(source: Path, stores: Sequence[Path]) -> Models:
             raise ArtifactDamaged(f"{artifact.folder} is {artifact.digest}, and {ROLES} names {packed.digest}")
         if not artifact.contract.serves_as(contract):
             raise Refused(f"{packed.tag} has another contract than the champion {roles.champion.tag}")
-        scorer = artifact.scorer()
-        if scorer.width != rows.encoder.width:
-            file, width = artifact.folder / "model.onnx", rows.encoder.width
-            raise ArtifactDamaged(f"{file} reads {scorer.width} columns; the contract gives {width}")
-        scorer.bind(rows.values)
-        for n in (1, rows.capacity):
-            scorer.score_first(n)  # the first runs of a session allocate; no customer waits for them
-        loaded[packed.digest] = Model(_identity(packed), artifact.contract, scorer)
+        make = partial(_make_scorer, artifact, rows)
+        loaded[packed.digest] = Model(_identity(packed), artifact.contract, LateScorer(make) if is_late else make())
     references = {digest: artifact.reference for digest, artifact in artifacts.items()}
     return Models(loaded[roles.champion.digest], loaded, rows, references, roles.gauntlet)
+
+
+def _make_scorer(artifact: Artifact, rows: Rows) -> ScoresRows:
+    """A scorer that is bound to the rows and has run before."""
+    scorer = artifact.scorer()
+    if scorer.width != rows.encoder.width:
+        file, width = artifact.folder / "model.onnx", rows.encoder.width
+        raise ArtifactDamaged(f"{file} reads {scorer.width} columns; the contract gives {width}")
+    scorer.bind(rows.values)
+    for n in (1, rows.capacity):
+        scorer.score_first(n)  # the first runs of a session allocate; no customer waits for them
+    return scorer
 
 
 def find_source(start: Path) -> Path:

@@ -143,6 +143,14 @@ class ExperimentWatch:
         except Unavailable:
             return None
 
+    def is_left_out(self, model: Model, now: int) -> bool:
+        """Whether a model is not to be asked at all: any but the champion, in a process that leaves challengers out.
+
+        Raises:
+            Unavailable: As `roles`.
+        """
+        return self._without_challengers and model.digest != self.roles(now).champion.digest
+
     def not_ready(self, now: int) -> str | None:
         """Why this process should get no requests; None where it should.
 

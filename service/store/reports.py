@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,18 @@ class OutcomeReport:
     unknown_waiting: int
     unknown: int
 
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"{self.total:,} outcomes of {self.predictions:,} predictions",
+                f"  {self.repeated:,} beyond the first of their prediction",
+                f"  {self.contradicting:,} predictions were told both labels; the outcome observed last counts",
+                f"  {self.early:,} landed before their prediction, or were observed before it was made",
+                f"{self.unknown_waiting:,} outcomes of unknown ids, whose predictions may still be under way",
+                f"{self.unknown:,} outcomes of unknown ids, received longer ago than the maturity window",
+            ]
+        )
+
 
 def outcome_report(store: Store, experiment: str | None, *, maturity: int, now: int) -> OutcomeReport:
     """Count the truths of an experiment, or of all, by what is odd about them.
@@ -62,6 +75,28 @@ def outcome_report(store: Store, experiment: str | None, *, maturity: int, now: 
         unknown_waiting=waiting,
         unknown=unknown,
     )
+
+
+def unknown_ids(store: Store, *, maturity: int, now: int) -> Iterator[str]:
+    """The prediction ids that are in no prediction though their outcome came longer ago than the maturity window.
+
+    Args:
+        store: Where the outcomes are.
+        maturity: How long an outcome may take, microseconds.
+        now: The moment, microseconds since 1970 UTC.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    p, o = tables.predictions, tables.outcomes
+    is_known = sa.exists().where(p.c.prediction_id == o.c.prediction_id)
+    ids = sa.select(o.c.prediction_id).where(o.c.received_at < now - maturity, ~is_known).distinct()
+    with store.reading() as connection:
+        found = connection.execute(ids.order_by(o.c.prediction_id).execution_options(yield_per=_IDS_AT_A_TIME))
+        yield from found.scalars()
+
+
+_IDS_AT_A_TIME = 1000
 
 
 def _counts(experiment: str | None, *, received_before: int) -> sa.Select[Any]:

@@ -6,7 +6,6 @@ alone, and for requests that were scored together. One process, no server; the l
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from bisect import bisect_right
@@ -22,6 +21,7 @@ from service.prediction_log.records import Prediction
 from service.routes.openapi import example_features
 from service.scoring.deciding import Answer, Scored
 from service.scoring.models import Identity, Model
+from tests.bench.machine import look, say
 from training.use_case import load_use_case
 
 USE_CASE = Path(__file__).resolve().parents[2] / "training" / "use_cases" / "telco_churn.yaml"
@@ -38,7 +38,11 @@ def main() -> None:
         metrics = open_metrics(Path(folder), contract, models)
         rows = np.repeat(Encoder(contract).encode_row(example_features(contract)), TOGETHER, axis=0)
         scored = [make_scored(contract, models) for _ in range(TOGETHER)]
-        say(f"{contract.name}: {len(contract.features)} features, {rows.shape[1]} columns, 2 models; microseconds")
+        for line in look().to_lines():
+            say(line)
+        say(f"\n{contract.name}: {len(contract.features)} features, {rows.shape[1]} columns, 2 models.\n")
+        say("| what is counted | microseconds |\n| --- | ---: |")
+        show("one addition to a slot", least(one_addition(metrics)))
         for name, step in steps(metrics, models, scored[:1], rows[:1]):
             show(name, least(step))
         show(
@@ -47,7 +51,7 @@ def main() -> None:
         )
         lines = sum(not line.startswith(b"#") for line in metrics.exposition().splitlines())
         bound = series_bound(metrics.layout, models=2, workers=1)
-        show(f"/metrics: {lines} samples, at most {bound}", least(metrics.exposition, 1))
+        show(f"an exposition of {lines} samples, of at most {bound}", least(metrics.exposition, 1))
 
 
 def steps(metrics: Metrics, models: list[Model], scored: list[Scored], rows: np.ndarray):
@@ -92,14 +96,9 @@ def least(step: Callable[[], None], rounds: int = ROUNDS) -> float:
     return min(found)
 
 
-def say(line: str) -> None:
-    """One line of the result."""
-    sys.stdout.write(line + "\n")
-
-
 def show(name: str, seconds: float) -> None:
     """One line of the table."""
-    say(f"  {name:60s}{seconds * 1e6:9.2f}")
+    say(f"| {name} | {1e6 * seconds:.2f} |")
 
 
 def open_metrics(folder: Path, contract: Contract, models: list[Model]) -> Metrics:

@@ -31,6 +31,7 @@ from service.prediction_log.chunks import CHUNK_BYTES
 from service.prediction_log.lines import encode_line
 from service.prediction_log.records import Outcome, Prediction
 from service.prediction_log.rows import TABLES, columns_of, row_of
+from service.prediction_log.segments import ID_FILE
 from service.prediction_log.shipper import ship
 from service.prediction_log.spool import Spool
 from service.store import Store, open_store, tables
@@ -134,9 +135,11 @@ class Material:
 
     @contextlib.contextmanager
     def spooled(self) -> Iterator[Path]:
-        """A copy of the spool, because shipping deletes it."""
+        """A copy of the spool, because shipping deletes it; with an id of its own, so that no cursor speaks of it."""
         with tempfile.TemporaryDirectory(dir=self.spools.parent) as copy:
-            yield Path(shutil.copytree(self.spools, Path(copy) / "spools"))
+            spools = Path(shutil.copytree(self.spools, Path(copy) / "spools"))
+            (spools / "w" / ID_FILE).write_text(Path(copy).name)
+            yield spools
 
     def batches(self) -> Iterator[list[Any]]:
         """The rows in transactions of the shipper's size."""
@@ -186,15 +189,15 @@ def measure_postgresql(material: Material, server: Server, number: int) -> Itera
         yield _timed("plain COPY", count, lambda: _copy_plainly(store, material), server)
         store.close()
         store = open_store(server.make_database(f"shipped_{number}"))
-        yield _timed("shipped", count, lambda: _ship(spools, store, count), server)
+        yield _timed("shipped", count, lambda: _ship(spools, store, count, count), server)
     with material.spooled() as spools:
-        yield _timed("shipped again, all duplicates", count, lambda: _ship(spools, store, 0), server)
+        yield _timed("shipped again, all duplicates", count, lambda: _ship(spools, store, 0, count), server)
     store.close()
     store = open_store(server.make_database(f"staged_{number}"))
     with material.spooled() as spools:
         _load(store, material.rows[::1000])
         new = count - len(material.rows[::1000])
-        yield _timed("shipped, a duplicate in 1,000", count, lambda: _ship(spools, store, new), server)
+        yield _timed("shipped, a duplicate in 1,000", count, lambda: _ship(spools, store, new, count), server)
     store.close()
 
 
@@ -206,9 +209,9 @@ def measure_sqlite(material: Material, place: Path) -> Iterator[Run]:
     store.close()
     store = open_store(f"sqlite:///{place / 'shipped.db'}")
     with material.spooled() as spools:
-        yield _timed("shipped", count, lambda: _ship(spools, store, count))
+        yield _timed("shipped", count, lambda: _ship(spools, store, count, count))
     with material.spooled() as spools:
-        yield _timed("shipped again, all duplicates", count, lambda: _ship(spools, store, 0))
+        yield _timed("shipped again, all duplicates", count, lambda: _ship(spools, store, 0, count))
     store.close()
 
 
@@ -221,10 +224,10 @@ def ship_partitions(store: Store, material: Material) -> None:
         ship(Path(place), store)
 
 
-def _ship(spools: Path, store: Store, new: int) -> None:
+def _ship(spools: Path, store: Store, new: int, rows: int) -> None:
     shipped = ship(spools, store)
-    if shipped.predictions != new or shipped.bad_lines:
-        raise RuntimeError(f"{new} predictions were to land, and {shipped} did")
+    if (shipped.predictions, shipped.predictions + shipped.duplicates, shipped.bad_lines) != (new, rows, 0):
+        raise RuntimeError(f"{new} of {rows} predictions were to land, and {shipped} did")
 
 
 def _copy_plainly(store: Store, material: Material) -> None:

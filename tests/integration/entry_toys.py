@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -18,18 +19,20 @@ class Entry:
     """One scoring process, started again on the same port as often as one likes.
 
     Attributes:
+        before: What the command begins with, such as a program that sets limits.
         url: Where it answers clients.
         admin: Where it answers the administration.
         spool: The folder of its spools.
         process: While it runs.
     """
 
-    def __init__(self, bento: Path, place: Path, **settings: object) -> None:
+    def __init__(self, bento: Path, place: Path, *, before: Sequence[str] = (), **settings: object) -> None:
         self.bento, self.place = bento, place
         self.port, self.admin_port = free_port(), free_port()
         self.url, self.admin = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.admin_port}"
         self.spool = place / "spool"
         self.settings = settings
+        self.before = before
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, ready_seconds: float = 60) -> Entry:
@@ -47,7 +50,11 @@ class Entry:
         environment |= {"PYTHONPATH": str(ROOT), "BENTOML_HOME": str(self.place / "bentoml")}
         with (self.place / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "service.entry"], cwd=self.place, env=environment, stdout=log, stderr=log
+                [*self.before, sys.executable, "-m", "service.entry"],
+                cwd=self.place,
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
         until = time.monotonic() + ready_seconds
         while not self.is_ready():

@@ -1,6 +1,8 @@
 """Real serving processes of toys: an installation, and what tests ask and do of its processes."""
 
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -69,3 +71,38 @@ def is_alive(pid):
 def spooled(folder):
     """Every record in the spools, as bytes of lines."""
     return [line for path in folder.spool.glob("*/*.jsonl") for line in path.read_bytes().splitlines()]
+
+
+class Load:
+    """Clients that ask one after the other, each on a connection that it keeps while it can."""
+
+    def __init__(self, url, clients=6):
+        self.answered = []
+        self.failures = Counter()
+        self.asked = 0
+        self._over = threading.Event()
+        self._turn = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask, args=(url, f"c{n}")) for n in range(clients)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, url, customer):
+        with httpx.Client(base_url=url, timeout=10) as client:
+            while not self._over.is_set():
+                with self._turn:
+                    self.asked += 1
+                try:
+                    response = client.post("/v1/score", json={"customer_id": customer, "features": FEATURES})
+                except httpx.HTTPError as e:
+                    self.failures[type(e).__name__] += 1
+                else:
+                    assert response.status_code == 200
+                    self.answered.append(response.json()["prediction_id"])

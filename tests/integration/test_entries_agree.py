@@ -73,28 +73,92 @@ def requests():
         if chance.random() < 0.7:
             features |= {"tenure": chance.randrange(72), "contract": "Two year"}
         body = {"customer_id": f"c{i % 300}", "features": features, "prediction_id": make_id(now + i, os.urandom(8))}
-        path = chance.choices(
-            ["/v1/score", "/v1/score/batch", "/v1/outcomes", "/v1/nothing", "/v1/explain"], [90, 4, 2, 2, 2]
-        )[0]
-        found.append((path, {"rows": [body]} if path == "/v1/score/batch" else body))
+        form = chance.choices(FORMS, [80 if form is in_score else 2 for form in FORMS])[0]
+        path, content, headers = form(body)
+        content = content if isinstance(content, str) else json.dumps(content)
+        found.append((path, content, {"content-type": "application/json", "x-request-id": f"r{i}", **headers}))
     return found
+
+
+def in_score(body):
+    return "/v1/score", body, {}
+
+
+def in_score_by_key(body):
+    key = body["prediction_id"]
+    return "/v1/score", {**body, "prediction_id": None}, {"idempotency-key": key, "traceparent": TRACE}
+
+
+def in_batch(body):
+    return "/v1/score/batch", {"rows": [body]}, {}
+
+
+def in_lines(body):
+    return "/v1/score/batch", json.dumps(body) + "\n{}\n", {"content-type": "application/x-ndjson"}
+
+
+def in_tensors(body):
+    kinds = {"tenure": "INT64", "charges": "FP64", "contract": "BYTES", "senior": "INT64"}
+    columns = {**body["features"], "customerID": body["customer_id"]}
+    inputs = [
+        {"name": name, "shape": [1], "datatype": kinds.get(name, "BYTES"), "data": [value]}
+        for name, value in columns.items()
+    ]
+    asked = {"prediction_id": body["prediction_id"], "binary_data_output": True}
+    return "/v2/models/toy/infer", {"inputs": inputs, "parameters": asked}, {}
+
+
+def in_treatments(body):
+    taken = datetime.now(UTC).isoformat()
+    return "/v1/treatments", {"prediction_id": body["prediction_id"], "action": "call", "taken_at": taken}, {}
+
+
+def in_outcomes(body):
+    return "/v1/outcomes", body, {}
+
+
+def in_explain(body):
+    return "/v1/explain", body, {}
+
+
+def in_nothing(body):
+    return "/v1/nothing", body, {}
+
+
+def in_text(body):
+    return "/v1/score", body, {"content-type": "text/plain"}
+
+
+def cut_short(body):
+    return "/v1/score", json.dumps(body)[:-1], {}
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+FORMS = [
+    *(in_score, in_score_by_key, in_batch, in_lines, in_tensors, in_treatments),
+    *(in_outcomes, in_explain, in_nothing, in_text, cut_short),
+]
 
 
 def answers(url, asked):
     found = []
     with httpx.Client(base_url=url, timeout=30) as client:
-        for i, (path, body) in enumerate(asked):
-            answer = client.post(
-                path, content=json.dumps(body), headers={"content-type": "application/json", "x-request-id": f"r{i}"}
-            )
+        for path, content, sent in asked:
+            answer = client.post(path, content=content, headers=sent)
             headers = {
                 name: value
                 for name, value in answer.headers.items()
-                if name not in ("date", "server", "connection", "content-length", "transfer-encoding")
+                if name not in ("date", "server", "connection", "transfer-encoding")
             }
             found.append((path, answer.status_code, headers, answer.content))
-        for path in ("/docs", "/openapi.json", "/v1/experiment", "/v2", "/metrics", "/schema.json"):
-            answer = client.get(path)
+        for method, path in (
+            *(
+                ("GET", path)
+                for path in ("/docs", "/openapi.json", "/v1/experiment", "/v2", "/metrics", "/schema.json")
+            ),
+            *(("GET", "/v1/score"), ("HEAD", "/docs"), ("PUT", "/v1/outcomes"), ("GET", "/v2/models/toy")),
+        ):
+            answer = client.request(method, path)
             found.append((path, answer.status_code, answer.headers["content-type"], answer.content))
     return found
 
@@ -112,4 +176,5 @@ def test_both_entries_answer_the_same_requests_byte_for_byte(folder, tmp_path):
     scored = [json.loads(body) for path, status, _, body in through_fast if (path, status) == ("/v1/score", 200)]
     assert len(scored) > REQUESTS / 2
     assert {one["variant"] for one in scored} == {"champion", "challenger"}
-    assert {status for _, status, _, _ in through_fast} >= {200, 404, 422, 503}
+    assert {status for _, status, _, _ in through_fast} >= {200, 202, 400, 404, 405, 415, 422, 503}
+    assert {path for path, status, _, _ in through_fast if status == 200} >= {"/v1/score/batch", "/v2/models/toy/infer"}

@@ -1,8 +1,10 @@
 """The fast entry from outside: keys that come and go, TLS, rates, and a challenger that spoils nothing."""
 
+import socket
 import ssl
 import subprocess
 import time
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -11,6 +13,7 @@ from serving_toys import FEATURES, NAN, make_bento
 
 from service.http.keys import add_key, revoke_keys
 
+FILES = 200
 BODY = {"customer_id": "somebody", "features": FEATURES}
 
 
@@ -93,12 +96,30 @@ def test_tls_at_the_server(bento, tmp_path):
             except httpx.HTTPError:
                 return False
 
-    with Secure(bento, tmp_path / "place", tls_certificate=certificate, tls_key=key) as entry:
+    with Secure(bento, tmp_path / "place", tls_certificate=certificate, tls_key=key, patience_seconds=1) as entry:
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"{entry.url}/readyz")
         context = ssl.create_default_context(cafile=str(certificate))
         answer = httpx.post(f"https://127.0.0.1:{entry.port}/v1/score", json=BODY, verify=context)
         assert answer.status_code == 200
+        with socket.create_connection(("127.0.0.1", entry.port), timeout=20) as silent:
+            assert silent.recv(100) == b""  # who agrees on no key in time is let go
+        assert entry.stop() == 0
+
+
+def test_connections_that_say_nothing_take_no_file_from_the_prediction_log(bento, tmp_path):
+    settings = {"spool_segment_seconds": 0.2, "patience_seconds": 60}
+    limited = ("prlimit", f"--nofile={FILES}:{FILES}")
+    with Entry(bento, tmp_path, before=limited, **settings) as entry, httpx.Client(base_url=entry.url) as kept:
+        assert kept.post("/v1/score", json=BODY).status_code == 200
+        with ExitStack() as held:
+            for _ in range(FILES):
+                held.enter_context(socket.create_connection(("127.0.0.1", entry.port), timeout=20))
+            wait_for(lambda: httpx.get(f"{entry.url}/livez").status_code == 429)
+            for _ in range(8):
+                assert kept.post("/v1/score", json=BODY).status_code == 200
+                time.sleep(0.1)  # segments are begun
+            assert httpx.get(f"{entry.admin}/readyz").text == "ready\n"
 
 
 @pytest.mark.parametrize("probability", [NAN, 7.0])

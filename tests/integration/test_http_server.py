@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from small_server import MOST_CONNECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = Path(__file__).with_name("small_server.py")
@@ -136,6 +137,31 @@ def test_who_sends_no_head_in_time_is_let_go(impatient, sent):
     with impatient.connect() as connection:
         connection.sendall(sent)
         assert read_to_end(connection) == b""
+
+
+def test_who_sends_no_head_to_the_admin_port_is_let_go(impatient):
+    with socket.create_connection(("127.0.0.1", impatient.admin_port), timeout=20) as connection:
+        assert read_to_end(connection) == b""
+
+
+def test_who_reads_no_answer_is_let_go(impatient):
+    with impatient.connect() as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n" * 50)
+        time.sleep(3)  # the server looks once a second
+        assert len(read_to_end(connection)) < 50_000_000  # what the kernel had taken, and then the end
+
+
+def test_one_connection_too_many_is_told_to_come_again_and_the_others_are_answered(server):
+    with ExitStack() as held:
+        first = held.enter_context(server.connect())
+        for _ in range(MOST_CONNECTIONS - 1):
+            held.enter_context(server.connect())
+        with server.connect() as late:
+            found = read_to_end(late)
+            assert found.startswith(b"HTTP/1.1 429")
+            assert b"retry-after: 1" in found
+        first.sendall(post("/echo", b"content-length: 2\r\nconnection: close", b"[]"))
+        assert read_to_end(first).startswith(b"HTTP/1.1 200")
 
 
 @WAYS

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from serving_processes import installation, is_alive, pids_of, score, spooled, until_answered, wait_for
-from serving_toys import CHECKOUT, FEATURES
+from serving_processes import Load, installation, is_alive, pids_of, score, spooled, until_answered, wait_for
+from serving_toys import CHECKOUT
 
 from service.supervisor import supervised, write_first_experiment
 
@@ -34,41 +33,6 @@ def ready_workers(admin):
         return metric(admin, "gauntlet_workers")
     except httpx.HTTPError:  # this connection's worker was killed
         return 0
-
-
-class Load:
-    """Clients that ask one after the other, each on a connection that it keeps while it can."""
-
-    def __init__(self, url, clients=6):
-        self.answered = []
-        self.failures = Counter()
-        self.asked = 0
-        self._over = threading.Event()
-        self._turn = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask, args=(url, f"c{n}")) for n in range(clients)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, url, customer):
-        with httpx.Client(base_url=url, timeout=10) as client:
-            while not self._over.is_set():
-                with self._turn:
-                    self.asked += 1
-                try:
-                    response = client.post("/v1/score", json={"customer_id": customer, "features": FEATURES})
-                except httpx.HTTPError as e:
-                    self.failures[type(e).__name__] += 1
-                else:
-                    assert response.status_code == 200
-                    self.answered.append(response.json()["prediction_id"])
 
 
 def test_a_worker_that_is_killed_under_load_costs_its_own_connections_and_no_count(tmp_path):

@@ -47,6 +47,7 @@ def infer_operation(contract: Contract, operation_id: str) -> Schema:
     answered = {_JSON: {"schema": _response()}, BINARY.decode(): behind}
     return {
         "operationId": operation_id,
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in ("IdempotencyKey", "Variant")],
         "requestBody": {"required": True, "content": request},
         "responses": {
             "200": {"description": "One element a row in every output", "content": answered},

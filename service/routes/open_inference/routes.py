@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bentos.errors import GauntletError, NotFound
-from service.http.application import answer_error
+from bentos.errors import NotFound, Unavailable
 from service.http.messages import JSON, Handler, Request, Response, Route
-from service.http.problems import HttpRefusal
+from service.http.problems import CONTENT_TYPE, describe_error
 from service.routes.open_inference import openapi
 from service.routes.open_inference.answering import BINARY, OUTPUTS, make_response, restate
 from service.routes.open_inference.columns import make_requests
@@ -72,7 +71,10 @@ class _Handlers:
     async def model(self, _request: Request) -> Response:
         return Response(200, _encode(describe_model(self.contract, list(self.versions))))
 
-    async def model_ready(self, request: Request) -> Response:
+    async def model_ready(self, request: Request, *, model: Model | None) -> Response:
+        left_out = self._left_out(model)
+        if left_out is not None:  # probes ask often: nothing is logged
+            return Response(503, describe_error(left_out), CONTENT_TYPE)
         found = await self._readyz(request)
         return Response(200, _encode({"name": self.contract.name, "ready": True})) if found.status == 200 else found
 
@@ -82,6 +84,9 @@ class _Handlers:
     async def infer(self, request: Request, *, model: Model | None) -> Response:
         """Answer every row of the request, or none."""
         parts = self._parts
+        left_out = self._left_out(model)
+        if left_out is not None:
+            raise left_out
         asked = await read_infer(
             request.body,
             request.headers,
@@ -93,6 +98,15 @@ class _Handlers:
         parts.rate.take(request.client or "everybody", len(rows), request.started)
         answers = await self._scoring.score(rows, request, model)
         return make_response(asked, answers, self.contract.name)
+
+    def _left_out(self, model: Model | None) -> Unavailable | None:
+        """Why a version is not asked although it is here; None where it is asked, or none is named."""
+        watch, now = self._parts.watch, self._parts.clock()
+        if model is None or watch.active(now) is None or not watch.is_left_out(model, now):
+            return None
+        return Unavailable(
+            f"{model.identity} is left out here, as every challenger is after a worker died twice within a minute"
+        )
 
 
 def _server_routes(handlers: _Handlers) -> tuple[Route, ...]:
@@ -112,7 +126,7 @@ def _model_routes(handlers: _Handlers, path: str, model: Model | None) -> Iterat
     whose = "the model" if model is None else f"version {model.identity.version} of the model"
     yield _get(path, handlers.model, f"What {whose} reads and answers.", _asked(f"v2Model{suffix}"))
     ready = openapi.get_operation(f"v2ModelReady{suffix}", "503")
-    yield _health(f"{path}/ready", handlers.model_ready, f"Whether {whose} answers.", ready)
+    yield _health(f"{path}/ready", partial(handlers.model_ready, model=model), f"Whether {whose} answers.", ready)
     yield Route(
         "POST",
         f"{path}/infer",
@@ -141,12 +155,9 @@ def _health(path: str, handler: Handler, summary: str, operation: openapi.Schema
 
 
 def _in_protocol(handler: Handler) -> Handler:
-    """The handler with its refusals in the protocol's form."""
+    """The handler with what it answers in the protocol's form; what it raises the application says so."""
 
     async def answer(request: Request) -> Response:
-        try:
-            return restate(await handler(request))
-        except (GauntletError, HttpRefusal) as e:
-            return restate(answer_error(e, "/v2"))
+        return restate(await handler(request))
 
     return answer

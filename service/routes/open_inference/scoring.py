@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +56,7 @@ class RowScoring:
         matrix = await self._encode_all(rows)
         answers: list[Answer] = []
         for chunk in self._chunks(len(rows)):
-            async with self._turns.take():
+            async with self._turns.take(chunk.stop - chunk.start):
                 places = range(chunk.start, chunk.stop)
                 asked = self._asking.ask_all(rows[chunk], request, places)
                 answers += self._answer([_accepted(one) for one in asked], matrix[chunk], model)
@@ -85,9 +85,12 @@ class RowScoring:
         self._scoring.rows.values[: len(asked)] = encoded  # and no pause before they are scored
         return [_answered(found, model) for found in self._scoring.score(asked)]
 
-    def _chunks(self, rows: int) -> list[slice]:
-        capacity = self._scoring.rows.capacity
-        return [slice(start, min(start + capacity, rows)) for start in range(0, rows, capacity)]
+    def _chunks(self, rows: int) -> Iterator[slice]:
+        start = 0
+        while start < rows:
+            stop = min(start + self._turns.rows, rows)
+            yield slice(start, stop)
+            start = stop
 
 
 def pin_model(assignment: Assignment, roles: Roles, model: Model) -> Assignment:

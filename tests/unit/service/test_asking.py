@@ -7,8 +7,9 @@ from serving_toys import CONTRACT, FEATURES, NOW, NOW_MICROS
 
 from bentos.errors import InvalidRequest
 from service import ids
+from service.http.following import trace_id_of
 from service.http.messages import Request
-from service.routes.asking import Asking, trace_id_of
+from service.routes.asking import Asking
 from service.scoring.deciding import ScoreRequest
 from service.scoring.experiment import first_experiment, set_split, start_shadow, write_experiment
 from service.scoring.models import Identity, Model

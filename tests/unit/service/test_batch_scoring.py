@@ -312,6 +312,53 @@ def test_a_stream_that_is_faster_than_its_client_may_be_is_slowed_down(tmp_path)
         assert [one["variant"] for one in answered] == ["champion"] * 300
 
 
+class OpenStream:
+    """A stream of rows whose client sends nothing more, and stays."""
+
+    def __init__(self, found):
+        self.received, self.sent = asyncio.Queue(), []
+        head = {"type": "http", "method": "POST", "path": BATCH, "query_string": b""}
+        head["headers"] = [(b"content-type", b"application/x-ndjson")]
+        line = json.dumps(row()).encode() + b"\n"
+        self.received.put_nowait({"type": "http.request", "body": line, "more_body": True})
+        self.task = asyncio.ensure_future(found.application.http(head, self.received.get, self.send))
+
+    async def send(self, message):
+        self.sent.append(message)
+
+    async def status(self):
+        while not self.sent:
+            await asyncio.sleep(0)
+        return self.sent[0]["status"]
+
+    async def leave(self):
+        self.received.put_nowait({"type": "http.disconnect"})
+        await self.task
+
+
+@pytest.mark.parametrize("longest_wait_seconds", [0.25, 1e-9])
+def test_streams_that_stay_open_keep_no_single_row_out_however_slow_the_model_is(tmp_path, longest_wait_seconds):
+    async def scene(found):
+        streams = [OpenStream(found) for _ in range(3)]
+        statuses = sorted([await one.status() for one in streams])
+        singles = [(await found._request("POST", "/v1/score", json=row(n))).status_code for n in range(5)]
+        for one in streams:
+            await one.leave()
+        return statuses, singles
+
+    with served(tmp_path, most_in_flight=4, longest_wait_seconds=longest_wait_seconds) as found:
+        statuses, singles = found.loop.run_until_complete(scene(found))
+    assert statuses == [200, 200, 429]  # half of what may be in flight
+    assert singles == [200] * 5
+
+
+def test_a_row_that_is_refused_does_not_go_on_waiting(tmp_path):
+    with served(tmp_path, most_in_flight=2) as found:
+        for _ in range(5):
+            assert found.post("/v1/score", {"features": {}}).status_code == 422
+        assert found.post("/v1/score", row()).status_code == 200
+
+
 def test_single_rows_are_answered_between_the_chunks_of_a_batch(split):
     async def both():
         batch = asyncio.ensure_future(split._request("POST", BATCH, json={"rows": [row(n) for n in range(300)]}))

@@ -123,6 +123,27 @@ def test_a_bad_file_keeps_the_last_good_keys_and_never_shows_what_it_holds(folde
     assert "secret-key" not in str(caplog.records[0].__dict__)
 
 
+def test_files_that_could_not_be_read_for_a_moment_are_read_again_though_they_did_not_change(
+    folder, monkeypatch, caplog
+):
+    key = add_key(folder, "score", "crm")
+    keys = Keys(folder)
+    revoke_keys(folder, "score", "crm")
+
+    def fail(_folder):
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as failing, caplog.at_level(logging.ERROR, logger="gauntlet.keys"):
+        failing.setattr("service.http.keys.read_keys", fail)
+        keys.poll()
+        keys.poll()
+    assert (keys.is_valid, len(caplog.records)) == (False, 1)
+    keys.poll()
+    assert keys.is_valid
+    with pytest.raises(HttpRefusal):
+        keys.client_of(bearer(key), "score")
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "x" * 65, "ü"])
 def test_a_name_that_would_break_the_file_is_refused(folder, name):
     with pytest.raises(InvalidSetting, match="must be 1 to 64 letters"):

@@ -49,6 +49,31 @@ def test_a_refused_call_takes_nothing():
     rate.take("crm", 2, 0.0)
 
 
+def test_a_request_that_took_long_to_arrive_finds_no_emptier_bucket():
+    rate = RateLimit(10, burst=10)
+    rate.take("crm", 1, 100.0)
+    rate.take("crm", 9, 60.0)  # its head came 40 s before the other's
+    with pytest.raises(HttpRefusal):
+        rate.take("crm", 1, 100.0)
+
+
+def test_a_stream_is_refused_at_its_beginning_and_slowed_down_later(monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        rate._buckets.clear()
+
+    monkeypatch.setattr("service.http.limits.asyncio.sleep", sleep)
+    rate = RateLimit(0.1, burst=5)
+    run(rate.pay("crm", 5, may_wait=False))
+    with pytest.raises(HttpRefusal):
+        run(rate.pay("crm", 1, may_wait=False))
+    assert slept == []
+    run(rate.pay("crm", 1, may_wait=True))
+    assert slept == [10.0]
+
+
 def test_a_bound_lets_in_as_many_as_it_says():
     bound = Bound(2)
     bound.enter()
@@ -58,6 +83,37 @@ def test_a_bound_lets_in_as_many_as_it_says():
     assert refused.value.headers == ((b"retry-after", b"1"),)
     bound.leave()
     bound.enter()
+
+
+def test_no_more_are_let_in_than_can_be_answered_in_time():
+    bound = Bound(256, longest_seconds=0.25)
+    for _ in range(2000):
+        bound.note(1, 0.01)
+    assert bound.most == 25
+    for _ in range(2000):
+        bound.note(1, 0.0001)
+    assert bound.most == 256
+
+
+def test_a_pause_of_the_machine_turns_few_away_and_is_soon_forgotten():
+    bound = Bound(256, longest_seconds=0.25)
+    for _ in range(500):
+        bound.note(1, 0.0005)
+    bound.note(1, 1.0)
+    assert bound.most > 50
+    for _ in range(600):
+        bound.note(1, 0.0005)
+    assert bound.most == 256
+
+
+def test_however_slow_a_model_is_one_is_let_in_so_that_it_can_be_measured_again():
+    bound = Bound(256, longest_seconds=0.25)
+    bound.note(256, 1e6)
+    assert bound.most == 1
+    while bound.most < 256:
+        bound.enter()
+        bound.leave()
+        bound.note(1, 0.0001)
 
 
 def run(coroutine):

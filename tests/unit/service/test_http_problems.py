@@ -31,7 +31,7 @@ def test_bad_input_is_the_clients_and_nothing_of_ours_is():
 
 def test_a_document_has_what_rfc_9457_names():
     error = InvalidFeatures("features", [Problem("tenure", "99", "a number from 0 to 72", row=3)])
-    response = answer_error(error, "/v1/score")
+    response = answer_error(error, "/v1/score", {})
     assert response.content_type == b"application/problem+json"
     assert json.loads(response.body) == {
         "type": "urn:gauntlet:problem:invalid-features",
@@ -75,6 +75,17 @@ def test_a_crash_is_a_500_that_quotes_nothing(crashing, caplog):
     line = JsonLines("scoring").format(record)
     assert json.loads(line)["error"] == "ValueError"
     assert "tenure" not in line
+
+
+@pytest.mark.parametrize("error", [ValueError("a crash"), Unavailable("the champion answered no probability")])
+def test_an_error_of_ours_is_logged_with_the_ids_of_its_request(error, caplog):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    answer_error(
+        error, "/v1/score", {b"x-request-id": b"r-1", b"traceparent": f"00-{trace}-00f067aa0ba902b7-01".encode()}
+    )
+    (record,) = caplog.records
+    line = json.loads(JsonLines("scoring").format(record))
+    assert (line["route"], line["request_id"], line["trace_id"]) == ("/v1/score", "r-1", trace)
 
 
 def test_a_client_that_leaves_before_its_body_is_answered_nothing():

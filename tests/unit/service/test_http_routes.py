@@ -11,6 +11,7 @@ from serving_app import served
 from serving_toys import CONTRACT, FEATURES, NAN, NOW_MICROS
 
 from service.ids import make_id
+from service.routes.bodies import deep_place
 from service.scoring.experiment import Experiment, write_experiment
 from service.scoring.routing import assign_variant
 
@@ -120,7 +121,6 @@ def test_every_problem_is_named_at_once(off):
         b'{"features": {"tenure": 3, "tenure": 4}}',
         b'{"customer_id": "a", "customer_id": "b", "features": {}}',
         b'{"features": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
-        b'{"customer_id": ' + b"9" * 5000 + b', "features": {}}',
     ],
 )
 def test_what_is_no_json_is_refused_as_such(off, content):
@@ -260,3 +260,57 @@ def test_a_customer_id_with_a_nul_is_refused(off):
     response = off.post("/v1/score", body(customer_id="a\0b"))
     assert response.status_code == 422
     assert fields(response) == ["customer_id"]
+
+
+def spoilt(value):
+    """The features with a raw piece of JSON as a numeric one's value."""
+    return "tenure", json.dumps(FEATURES | {"tenure": "@"}).replace('"@"', value)
+
+
+BODIES = pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/v1/score", '{{"features":{}}}'),
+        ("/v1/score/batch", '{{"rows":[{{"features":{}}}]}}'),
+        ("/v1/outcomes", '{{"prediction_id":{}}}'),
+        ("/v1/treatments", '{{"treatments":[{{"prediction_id":{}}}]}}'),
+    ],
+)
+
+
+@BODIES
+@pytest.mark.parametrize("digits", [400, 5000, 60_000])
+def test_a_number_of_any_length_is_refused_by_the_name_of_its_field(off, path, text, digits):
+    number = "9" * digits
+    name, features = spoilt(number)
+    content = text.format(features if "features" in text else number)
+    response = off.request("POST", path, content=content, headers={"content-type": "application/json"})
+    if path != "/v1/outcomes" or digits < 4000:  # one alone may not be longer than a short value
+        assert response.status_code == 422
+        assert (name if "features" in text else "prediction_id") in fields(response)
+    else:
+        assert (response.status_code // 100, "prediction_id" in response.json()["detail"]) == (4, True)
+
+
+@BODIES
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"x":', "}")])
+def test_deep_nesting_is_refused_by_the_name_of_its_field(off, path, text, opened, closed):
+    deep = opened * 5000 + "1" + closed * 5000
+    name, features = spoilt(deep)
+    content = text.format(features if "features" in text else deep)
+    response = off.request("POST", path, content=content, headers={"content-type": "application/json"})
+    assert 400 <= response.status_code < 500
+    assert (name if "features" in text else "prediction_id") in response.text
+
+
+@pytest.mark.parametrize("rest", [b",", b", {", b', "features": ' + b"[" * 5000, b', "a": 1, "a": 2}'])
+def test_what_is_wrong_behind_a_long_number_is_no_crash(off, rest):
+    content = b'{"customer_id": ' + b"9" * 5000 + rest
+    response = off.request("POST", "/v1/score", content=content, headers={"content-type": "application/json"})
+    assert response.status_code == 400
+
+
+def test_no_message_about_deep_nesting_takes_long_to_find():
+    hostile = ('"' * 100_000, '"a\\' * 100_000, '\\"' * 100_000, ('"' + "a" * 98) * 1000, "[]" * 100_000)
+    assert [deep_place(text) for text in hostile] == [""] * len(hostile)
+    assert deep_place('{"a":{"b":' + "[" * 1000) == " at 'a.b'"

@@ -113,17 +113,20 @@ def test_a_request_is_passed_on_and_its_answer_back(tmp_path, path):
 
 
 def test_what_identifies_a_request_is_passed_on_and_what_is_secret_is_not(tmp_path):
-    headers = {"x-request-id": "r-1", "traceparent": TRACE, "authorization": "Bearer secret", "cookie": "a=secret"}
+    headers = {"x-request-id": "r-1", "traceparent": TRACE, "tracestate": "a=1"}
+    headers |= {"authorization": "Bearer secret", "cookie": "a=secret"}
     response, (heard,) = ask(tmp_path, says_json(b"{}"), headers=headers | {"x-forwarded-for": "secret"})
     assert response.headers["x-request-id"] == "r-1"
     assert b"x-request-id: r-1\r\n" in heard.lower()
     assert b"traceparent: " + TRACE.encode() + b"\r\n" in heard
+    assert b"tracestate: a=1\r\n" in heard
     assert b"secret" not in heard
 
 
 def test_a_trace_that_is_none_is_not_passed_on(tmp_path):
-    _, (heard,) = ask(tmp_path, says_json(b"{}"), headers={"traceparent": "00-zz"})
+    _, (heard,) = ask(tmp_path, says_json(b"{}"), headers={"traceparent": "00-zz", "tracestate": "a=1"})
     assert b"traceparent" not in heard
+    assert b"tracestate" not in heard
 
 
 def test_insights_own_problems_are_passed_back(tmp_path):

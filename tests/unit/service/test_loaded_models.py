@@ -41,6 +41,17 @@ def test_rows_are_scored_together_as_they_are_alone(tmp_path):
     assert models.built_in.scorer.score_first(3) == pytest.approx([0.1, 0.11, 0.12])
 
 
+def test_a_model_that_is_loaded_late_answers_as_one_that_is_loaded_at_once(tmp_path):
+    make_bento(tmp_path, [0.25, 0.75])
+    models = load_models(tmp_path / "src", (tmp_path / "models",), is_late=True)
+    models.rows.fill(0, FEATURES)
+    for model in models.by_digest.values():
+        first = model.scorer.score_first(1)
+        assert (
+            model.scorer.score(models.rows.values[:1]).tolist() == first == [0.25 if model is models.built_in else 0.75]
+        )
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "contract.json", "estimator.skops"])
 def test_a_damaged_file_is_refused_by_name(tmp_path, name):
     digest = make_bento(tmp_path, [0.25, 0.75])[1]

@@ -1,5 +1,6 @@
 """What scoring counts, and the sum of what all workers counted."""
 
+import math
 import random
 
 import pytest
@@ -9,7 +10,14 @@ from serving_toys import CONTRACT, FEATURES, REFERENCE
 
 from service import metric_names as names
 from service.counters.scoring import CountedModel, scoring_layout
-from service.metrics import series_bound
+from service.metrics import MANY, series_bound
+from service.prediction_log.records import Prediction
+
+RECORD = {
+    "prediction_id": "p", "at": 0, "customer_id": "c", "purpose": "live", "experiment": "e", "revision": 1,
+    "mode": "shadow", "split": 0.0, "variant": "champion", "champion_positive": None, "challenger_positive": None,
+    "features": {},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -64,6 +72,17 @@ def test_a_live_row_is_counted_in_its_bins_for_every_model(app):
         assert value(app, names.FEATURE_BINS, model=model, feature="charges", bin="missing") == 1
         assert value(app, names.FEATURE_BINS, model=model, feature="contract", bin="One year") == 2
     assert value(app, names.FEATURE_SUM, feature="tenure") == 27
+
+
+def test_the_latency_of_each_model_is_measured_by_itself(app):
+    score(app)
+    _, challenger = app.application.models.by_digest.values()
+    before = value(app, f"{names.MODEL_SECONDS}_sum", model="toy:1")
+    app.application._metrics.count_call(challenger, 32, 5.0)
+    assert [value(app, f"{names.MODEL_SECONDS}_count", model=f"toy:{n}") for n in (1, 2)] == [1, 2]
+    assert [value(app, names.MODEL_ROWS, model=f"toy:{n}") for n in (1, 2)] == [1, 33]
+    assert value(app, f"{names.MODEL_SECONDS}_sum", model="toy:1") == before < 1
+    assert value(app, f"{names.MODEL_SECONDS}_sum", model="toy:2") > 5
 
 
 def test_each_model_has_its_own_probabilities_whoever_answered(app):
@@ -174,3 +193,29 @@ def test_label_values_are_escaped(tmp_path):
     from service.counters.text import start_of
 
     assert start_of("x", {"a": 'one "two"\\\n'}) == 'x{a="one \\"two\\"\\\\\\n"} '
+
+
+def test_many_probabilities_at_once_fall_where_each_alone_does(app):
+    """Edges of the reference and of the histogram's buckets among them, and what is just beside those."""
+    at = [0.0, 0.05, 0.3, 0.6, 0.75, 1.0]
+    beside = [math.nextafter(edge, toward) for edge in at for toward in (0.0, 1.0)]
+    champion, challenger = app.digests
+    records = [
+        Prediction(
+            **{**RECORD, "champion": champion, "challenger": challenger},
+            champion_probability=probability,
+            challenger_probability=None if number % 3 else 1 - probability,
+        )
+        for number, probability in enumerate([*at, *beside])
+    ]
+    metrics = app.application._metrics
+    before = metrics.slots.tolist()
+    for record in records:
+        metrics._count_probabilities(record)
+    one_by_one = metrics.slots.tolist()
+    metrics._count_many_probabilities(records)
+    together = metrics.slots.tolist()
+    assert len(records) >= MANY
+    assert [b - a for a, b in zip(before, one_by_one, strict=True)] == pytest.approx(
+        [b - a for a, b in zip(one_by_one, together, strict=True)]
+    )

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving_app import served
-from serving_toys import CONTRACT, NAN, NOW_MICROS
+from serving_toys import CONTRACT, FEATURES, NAN, NOW_MICROS
 
+from bentos.artifact import Artifact
 from service import ids
 from service.routes.open_inference.binary import FORMATS, pack, unpack_numbers, unpack_texts
 from service.scoring.routing import assign_variant
@@ -188,6 +189,20 @@ def test_a_version_that_cannot_answer_is_not_answered_for_by_the_champion(tmp_pa
         assert outputs_of(app.post(INFER, body(customers=["a"])))["probability"] == pytest.approx([0.3])
 
 
+def test_where_challengers_are_left_out_no_version_of_theirs_is_even_loaded(tmp_path, monkeypatch):
+    """Being loaded may be what killed the worker."""
+    loaded, load = [], Artifact.scorer
+    monkeypatch.setattr(Artifact, "scorer", lambda self: loaded.append(self.digest) or load(self))
+    with served(tmp_path, mode="split", split=1.0, without_challengers=True) as app:
+        assert loaded == [app.digests[0]]
+        assert outputs_of(app.post(INFER, body(customers=["a"])))["variant"] == ["champion"]
+        assert outputs_of(app.post("/v2/models/toy/versions/1/infer", body()))["model_version"] == ["1"]
+        assert "toy:2 is left out" in refused(app.post("/v2/models/toy/versions/2/infer", body()), 503)
+        assert [app.get(f"/v2/models/toy/versions/{n}/ready").status_code for n in (1, 2)] == [200, 503]
+        assert app.post("/v1/score", {"features": FEATURES}).json()["variant"] == "champion"
+        assert loaded == [app.digests[0]]
+
+
 def test_a_version_that_is_not_here_is_not_found(off):
     assert off.post("/v2/models/toy/versions/9/infer", body()).status_code == 404
     assert off.post("/v2/models/other/infer", body()).status_code == 404
@@ -358,7 +373,7 @@ def test_bytes_that_no_tensor_claims_are_refused(off):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff", b"[" * 2000, b'{"inputs": [], "inputs": []}', b'{"id": ' + b"9" * 5000 + b"}"],
+    [b"", b"{", b"\xff", b"[" * 2000, b'{"inputs": [], "inputs": []}'],
 )
 def test_what_is_no_json_is_refused_as_such(off, content):
     assert "JSON" in refused(off.request("POST", INFER, content=content), 400) or b"inputs" in content
@@ -410,6 +425,8 @@ def test_the_routes_are_described_and_their_examples_are_answered(split):
     assert {INFER, "/v2", "/v2/models/toy", "/v2/models/toy/versions/2/infer"} <= paths
     operations = [one["operationId"] for methods in document["paths"].values() for one in methods.values()]
     assert len(operations) == len(set(operations))
+    parameters = document["paths"][INFER]["post"]["parameters"]
+    assert {one["$ref"].rpartition("/")[2] for one in parameters} >= {"IdempotencyKey", "Variant"}
     example = document["paths"][INFER]["post"]["requestBody"]["content"]["application/json"]["example"]
     assert set(outputs_of(split.post(INFER, example))) == set(OUTPUTS)
 

@@ -290,3 +290,9 @@ def test_a_header_pins_only_where_it_may():
     assert run(roles(split=0.0), pin="challenger").answer.variant == "champion"
     scored = run(roles(split=0.0, pin_by_header=True), pin="challenger")
     assert (scored.answer.variant, scored.prediction.enrolment) == ("challenger", "pinned")
+
+
+def test_a_header_pins_a_request_that_names_nobody_too():
+    scored = run(roles(split=0.0, pin_by_header=True), customer_id=None, pin="challenger")
+    assert (scored.answer.variant, scored.prediction.enrolment) == ("challenger", "pinned")
+    assert run(roles(split=0.0), customer_id=None, pin="challenger").prediction.enrolment == "anonymous"

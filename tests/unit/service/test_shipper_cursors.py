@@ -61,6 +61,28 @@ def test_a_watermark_that_lies_ahead_of_a_clock_that_was_set_back_is_taken_back(
     assert watermark(store) == to_micros(NOW + HOUR)
 
 
+def test_a_clock_that_steps_back_and_forth_under_load_costs_no_record_and_promises_none_that_is_still_to_come(
+    tmp_path, store
+):
+    """Worker and shipper share the clock; at each step some is shipped before it, and some is still unread."""
+    folder, written = tmp_path / "spool", []
+    spool = Spool(folder, "w", segment_bytes=1000)
+    for hours in (0, 24, -48, -47, 1, -1, 2):
+        now = NOW + hours * HOUR
+        for _ in range(6):
+            record = prediction(len(written), at=to_micros(now))
+            assert spool.append(record)
+            written.append(record.prediction_id)
+            if len(written) % 3 == 0:
+                ship(folder, store, clock=lambda now=now: now)
+                assert watermark(store) <= to_micros(now)
+    spool.close()
+    ship(folder, store, clock=lambda: NOW + 3 * HOUR)
+    with store.reading() as connection:
+        stored = sorted(connection.execute(sa.select(tables.predictions.c.prediction_id)).scalars())
+    assert stored == sorted(written)
+
+
 def test_the_watermark_stays_while_lines_are_unread(tmp_path, store, monkeypatch):
     folder = spooled(tmp_path / "spool", *(prediction(number) for number in range(10)))
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 1000)

@@ -8,9 +8,11 @@ import urllib.request
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 from shipping_toys import NOW, outcome, prediction, spooled, treatment
 
+import gauntlet
 from bentos.errors import InvalidSetting
 from service.metric_names import SHIPPER_HELP, Shipper
 from service.prediction_log.lag import Lag, serving_metrics
@@ -112,3 +114,17 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(tmp_path, store):
         port = taken.getsockname()[1]
         with pytest.raises(InvalidSetting, match=f"port {port}"):
             run_shipper(tmp_path / "spool", store, stop=threading.Event(), metrics_port=port)
+
+
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_the_command_answers_metrics_where_it_is_told_to(tmp_path, monkeypatch, way):
+    """By the variable too, which `gauntlet serve` hands on to the shipper that it starts."""
+    given = {}
+    monkeypatch.setattr("service.prediction_log.shipper.run_shipper", lambda *_, **options: given.update(options))
+    arguments = ["--metrics-port", "9100", "--metrics-host", "0.0.0.0"] if way == "option" else []
+    variables = {"GAUNTLET_SHIPPER_METRICS_PORT": "9100", "GAUNTLET_SHIPPER_METRICS_HOST": "0.0.0.0"}
+    found = CliRunner(env=variables if way == "variable" else {}).invoke(
+        gauntlet.cli, ["ship", "--folder", str(tmp_path), *arguments]
+    )
+    assert found.exit_code == 0
+    assert given == {"once": False, "metrics_port": 9100, "metrics_host": "0.0.0.0"}
