@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     """How long a client may take to send a request or to read an answer; a large body may take longer, at 10 kB/s."""
 
     most_in_flight: int = Field(default=256, ge=1)
-    """How many requests are answered at once; more get 429 and `Retry-After`."""
+    """How many requests are answered at once; more get 429 and `Retry-After`. Routes that read a body as a stream share
+    half as many; single rows are counted by themselves."""
 
     longest_wait_seconds: float = Field(default=0.25, gt=0)
     """How long a row may wait for those that came before it: what a row takes is measured, and with a slow model fewer
