@@ -87,6 +87,15 @@ def open_registry(folder: Folder, tracking_uri: str | None = None) -> Registry:
     return registry
 
 
+def registry_of(folder: Folder) -> Registry:
+    """The registry that `MLFLOW_TRACKING_URI` names; without it the folder's own.
+
+    Raises:
+        Unavailable: The tracking server does not answer.
+    """
+    return open_registry(folder, os.environ.get("MLFLOW_TRACKING_URI"))
+
+
 class Registry:
     """Artifacts by name, alias and version.
 

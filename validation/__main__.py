@@ -56,7 +56,7 @@ def gate(candidate: str, against: str | None, policy: Path, folder: Path, as_jso
     from judging: wrong arguments, no tracking server, a damaged artifact, no holdout).
     """
     # Here and not above, so that --help answers at once.
-    from bentos.registry import open_registry
+    from bentos.registry import registry_of
     from validation.gate.report import dump_report
     from validation.gate.run import run_gate
     from validation.gate.terminal import render
@@ -66,7 +66,7 @@ def gate(candidate: str, against: str | None, policy: Path, folder: Path, as_jso
         candidate,
         against=against,
         policy_path=policy,
-        registry=open_registry(place, os.environ.get("MLFLOW_TRACKING_URI")),
+        registry=registry_of(place),
         folder=place,
         now=datetime.now(UTC),
         progress=lambda what: click.echo(f"gate: {what}", err=True),

@@ -4,7 +4,7 @@
 the judge). Nothing of SQLAlchemy's errors leaves here.
 """
 
-from service.store.connection import Store, open_store
+from service.store.connection import Store, open_store, store_of
 from service.store.tables import SCHEMA_VERSION
 
-__all__ = ["SCHEMA_VERSION", "Store", "open_store"]
+__all__ = ["SCHEMA_VERSION", "Store", "open_store", "store_of"]

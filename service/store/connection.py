@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bentos.errors import InvalidSetting, Unavailable
+from bentos.folder import Folder
 from service.store import tables
 from service.store.earlier import read_as_absent
 from service.store.migrating import check_version, find_version, migrate
@@ -224,6 +226,18 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
     except BaseException:
         store.close()
         raise
+
+
+def store_of(folder: Folder) -> Store:
+    """The store that `GAUNTLET_STORE_URL` names; without it SQLite in the folder, which is made if needed.
+
+    Raises:
+        InvalidSetting: As `open_store`.
+        Unavailable: As `open_store`.
+        Refused: As `open_store`.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return open_store(os.environ.get("GAUNTLET_STORE_URL") or folder.store_url)
 
 
 def _engine(url: str) -> Engine:

@@ -123,7 +123,7 @@ def test_a_blessed_version_of_the_registry_scores_where_it_is_named(home, tmp_pa
     registry = ToyRegistry(tmp_path / "registry")
     registry.add(0.9, blessing={})
     registry.resolve = lambda uri: registry.versions[int(uri.rpartition("/")[2]) - 1]
-    monkeypatch.setattr(gauntlet, "_registry", lambda folder: registry)
+    monkeypatch.setattr("bentos.registry.registry_of", lambda folder: registry)
     arguments = ["score-file", str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet"), "--folder", str(home)]
     gauntlet.cli.main([*arguments, "--model", "models:/toy/1"], standalone_mode=False)
     (first, *_) = pq.read_table(tmp_path / "out.parquet").to_pylist()

@@ -1,0 +1,65 @@
+"""Training's part of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bentos.command_line import as_json_option, in_folder, print_result, progress, suggest
+from bentos.folder import Folder
+
+USE_CASES = Path(__file__).parent / "use_cases"
+
+
+@click.command()
+@click.option(
+    "--data", metavar="FILE", help="A .csv or .parquet file, or `telco` for the public file. Default: synthetic."
+)
+@click.option(
+    "--use-case",
+    type=click.Path(path_type=Path),
+    default=USE_CASES / "telco_churn.yaml",
+    show_default="training/use_cases/telco_churn.yaml",
+    metavar="FILE",
+    help="What the columns are and what is predicted.",
+)
+@click.option(
+    "--estimator",
+    default="random_forest",
+    show_default=True,
+    help="random_forest, hist_gradient_boosting, logistic_regression, or a scikit-learn classifier's import path.",
+)
+@click.option(
+    "--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the estimator; repeatable."
+)
+@click.option("--parameters-file", type=click.Path(path_type=Path), metavar="FILE", help="The same as YAML; flags win.")
+@click.option("--without", multiple=True, metavar="FEATURE", help="A feature the model must not read; repeatable.")
+@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option("--rows", default=7000, show_default=True, help="How many synthetic customers, where there is no --data.")
+@in_folder
+@as_json_option
+def train(folder: Folder, use_case: Path, parameters: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Fit a model and register it as candidate.
+
+    The data is validated as a whole first; a fifth of the ids is held out for the gate; the ONNX form must answer as
+    scikit-learn does. Everything is tracked in MLflow.
+    """
+    from bentos.registry import registry_of
+    from training.terminal import describe
+    from training.train import TrainRequest, read_parameters
+    from training.train import train as run
+
+    request = TrainRequest(
+        use_case=use_case,
+        data=options["data"],
+        estimator=options["estimator"],
+        parameters=read_parameters(parameters, options["parameters_file"]),
+        without=options["without"],
+        seed=options["seed"],
+        rows=options["rows"],
+    )
+    trained = run(request, registry=registry_of(folder), folder=folder, progress=progress)
+    print_result(trained, as_json, describe)
+    suggest(folder, f"gate models:/{trained.version.name}/{trained.version.number}")

@@ -1,0 +1,230 @@
+"""Judgement's part of the command line: the gate, the verdict, and what follows from them."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bentos.command_line import (
+    POLICIES,
+    as_json_option,
+    in_folder,
+    moment_of,
+    online_policy,
+    print_result,
+    progress,
+    rules_of,
+    who,
+)
+from bentos.errors import InvalidSetting, Refused
+from bentos.folder import Folder
+
+_AS_OF = click.option(
+    "--as-of",
+    metavar="TIME",
+    help="Look from a later moment, such as 2026-03-01T00:00:00Z: provisional, nothing is closed.",
+)
+
+_CHALLENGER = click.option("--challenger", metavar="MODEL", help="Which one, where several are on trial.")
+
+
+@click.command()
+@click.argument("candidate", default="models:/churn@candidate")
+@click.option(
+    "--against", metavar="MODEL", help="The champion to compare with. Default: the alias champion, if there is one."
+)
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    default=POLICIES / "baseline.yaml",
+    show_default="validation/policies/baseline.yaml",
+    metavar="FILE",
+    help="The rules of the gate.",
+)
+@in_folder
+@as_json_option
+def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_json: bool) -> None:
+    """Judge a candidate on its untouched holdout.
+
+    Performance, fairness, robustness to noise, and McNemar's test against the champion, by the rules of a policy.
+
+    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest. A PASS is blessed and becomes
+    challenger. Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (anything that kept the gate from judging).
+    """
+    from bentos.registry import registry_of
+    from validation.gate.run import run_gate
+    from validation.gate.terminal import render
+
+    report = run_gate(
+        candidate,
+        against=against,
+        policy_path=policy,
+        registry=registry_of(folder),
+        folder=folder,
+        now=datetime.now(UTC),
+        progress=progress,
+    )
+    print_result(report, as_json, render)
+    sys.exit(report.exit_code)
+
+
+@click.command()
+@_CHALLENGER
+@_AS_OF
+@online_policy
+@in_folder
+@as_json_option
+def verdict(challenger: str | None, as_of: str | None, policy: Path | None, folder: Folder, as_json: bool) -> None:
+    """Say what the evidence allows, with reasons.
+
+    PROMOTE, ROLLBACK, KEEP_COLLECTING or INVALID. It may be asked as often as one likes: the answer stays valid.
+    """
+    from service.store import store_of
+    from validation.judge.looking import look
+    from validation.judge.terminal import render, to_json
+
+    found = look(
+        folder,
+        store=store_of(folder),
+        policy_path=rules_of(policy, folder),
+        as_of=moment_of(as_of),
+        now=datetime.now(UTC),
+        challenger=_digest_of(challenger, folder),
+    )
+    click.echo(to_json(found).decode() if as_json else render(found, color=sys.stdout.isatty()))
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option(
+    "--bootstrap",
+    is_flag=True,
+    help="Make MODEL (default models:/churn@challenger) the first champion; refused where there is one.",
+)
+@_AS_OF
+@online_policy
+@in_folder
+def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path | None, folder: Folder) -> None:
+    """Make the challenger champion, if that is allowed.
+
+    The verdict must be PROMOTE and the challenger's blessing must hold. Roles swap in the experiment file; the
+    registry's aliases follow.
+
+    The experiment file says who the challenger is; another MODEL is refused. With --bootstrap MODEL is the first
+    champion.
+    """
+    from bentos.registry import registry_of
+    from service.store import store_of
+    from validation.judge.audit import describe
+    from validation.judge.promotion import bootstrap_champion
+    from validation.judge.promotion import promote as run
+
+    registry, store = registry_of(folder), store_of(folder)
+    if bootstrap:
+        version = registry.resolve(model or "models:/churn@challenger")
+        click.echo(describe(bootstrap_champion(registry, version, store=store, who=who(), now=datetime.now(UTC))))
+        return
+    options = _change_options(folder, as_of, policy)
+    click.echo(describe(run(folder, store=store, registry=registry, challenger=_digest_of(model, folder), **options)))
+
+
+@click.command()
+@click.option("--reason", help="Roll back without waiting for the verdict; always allowed, and recorded.")
+@_CHALLENGER
+@_AS_OF
+@online_policy
+@in_folder
+def rollback(
+    reason: str | None, challenger: str | None, as_of: str | None, policy: Path | None, folder: Folder
+) -> None:
+    """End the challenger's trial. Where several are on trial, the others go on.
+
+    On a verdict of ROLLBACK, or at any time for a --reason of your own.
+    """
+    from bentos.registry import registry_of
+    from service.store import store_of
+    from validation.judge.audit import describe
+    from validation.judge.promotion import rollback as run
+
+    registry, store = registry_of(folder), store_of(folder)
+    options = _change_options(folder, as_of, policy)
+    digest = _digest_of(challenger, folder)
+    click.echo(describe(run(folder, store=store, registry=registry, reason=reason, challenger=digest, **options)))
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3002, show_default=True)
+@online_policy
+@in_folder
+def judge(host: str, port: int, policy: Path | None, folder: Folder) -> None:
+    """Close cohorts and judge, again and again.
+
+    Answers /v1/experiment. `gauntlet serve` starts one by itself; this is for a store that others write to.
+    """
+    from service.logs import log_to_stderr
+    from service.store import store_of
+    from validation.judge.process import run_judge
+
+    log_to_stderr("judge")
+
+    run_judge(folder, store=store_of(folder), policy_path=rules_of(policy, folder), host=host, port=port)
+
+
+@click.command("outcomes")
+@click.option("--experiment", "experiment_id", metavar="ID", help="Outcomes of this experiment's predictions alone.")
+@click.option("--unknown", is_flag=True, help="Print the unknown prediction ids instead, one a line.")
+@online_policy
+@in_folder
+@as_json_option
+def outcomes(folder: Folder, experiment_id: str | None, unknown: bool, policy: Path | None, as_json: bool) -> None:
+    """Count the outcomes in the store, and what is odd about them.
+
+    Early, contradicting and repeated ones, and those of unknown prediction ids: such an id is waited for as long as the
+    policy's maturity window, and is reported from then on. Every outcome that was told is kept.
+    """
+    from service.micros import to_micros
+    from service.store import store_of
+    from service.store.reports import outcome_report, unknown_ids
+    from validation.judge.policy import load_policy
+
+    if unknown and (experiment_id is not None or as_json):
+        raise InvalidSetting("--unknown goes with neither --experiment nor --json; an unknown id is of no experiment")
+    maturity = load_policy(rules_of(policy, folder)).maturity_window
+    now = to_micros(datetime.now(UTC))
+    if unknown:
+        for one in unknown_ids(store_of(folder), maturity=maturity, now=now):
+            click.echo(one)
+        return
+    print_result(outcome_report(store_of(folder), experiment_id, maturity=maturity, now=now), as_json, str)
+
+
+def _digest_of(model: str | None, folder: Folder) -> str | None:
+    """The digest of a model that is on trial; None where none is named."""
+    from bentos.registry import registry_of
+    from service.scoring.experiment import read_experiment
+
+    if model is None:
+        return None
+    version = registry_of(folder).resolve(model)
+    if version.digest not in [digest for digest, _ in read_experiment(folder.experiment).challengers]:
+        raise Refused(f"{version} is not on trial; leave it out to mean the challenger that is")
+    return version.digest
+
+
+def _change_options(folder: Folder, as_of: str | None, policy: Path | None) -> dict[str, Any]:
+    from bentos.roles import ROLES, read_roles
+    from service.scoring.experiment import LEAD
+
+    return {
+        "model": read_roles(folder.bento / "src" / ROLES).champion.name,
+        "policy_path": rules_of(policy, folder),
+        "who": who(),
+        "now": datetime.now(UTC),
+        "lead": LEAD,
+        "as_of": moment_of(as_of),
+    }
