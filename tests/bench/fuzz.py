@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     except CannotMeasure as e:
         sys.stderr.write(f"cannot fuzz: {e}\n")
         return 2
-    say("\n## Wrong\n")
+    say("\n### Wrong\n")
     for fault in faults:
         say(f"- {fault}")
     say(f"{len(faults)} faults." if faults else "Nothing: no 5xx, no hang, no growth.")
@@ -67,6 +67,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="The installation to serve; two toy models without it.")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="What to do. Default: all.")
     parser.add_argument("--no-keys", action="store_true", help="Ask for no API keys.")
+    parser.add_argument("--brief", action="store_true", help="Leave out what is only to be followed up: for README.md.")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="Send a case that failed again, and nothing else.")
     scratch = Path(tempfile.gettempdir()) / "gauntlet-fuzz"
     parser.add_argument("--scratch", type=Path, default=scratch, help="Made anew. Default: %(default)s.")
@@ -92,14 +93,15 @@ def _conform(target: Target, options: argparse.Namespace) -> list[str]:
 
     began, size = time.monotonic(), target.memory_mb()
     found = run_schema(target.url, cases=options.cases, seed=options.seed, key=target.key, limit_seconds=LIMIT_SECONDS)
-    say(f"\n## schemathesis: {found.cases:,} requests in {time.monotonic() - began:.0f} s\n")
+    say(f"\n### schemathesis: {found.cases:,} requests in {time.monotonic() - began:.0f} s\n")
     say(_status_table(found.statuses))
     say(f"\nMemory {size:.0f} MB before, {target.memory_mb():.0f} MB after. 503*: no insight is named, as documented.")
-    say(
-        "\nWhat the document could say more exactly: data that it allows and a route refuses, or the other way round.\n"
-    )
-    for (label, what), asked in sorted(found.advice.items()):
-        say(f"- {label}: {len(asked)} x {what}; such as `{asked[0][:300]}`")
+    if not options.brief:
+        say(
+            "\nWhat the document could say more exactly: data that it allows and a route refuses, or the other way round.\n"
+        )
+        for (label, what), asked in sorted(found.advice.items()):
+            say(f"- {label}: {len(asked)} x {what}; such as `{asked[0][:300]}`")
     return [f"{label}: {len(asked)} x {what}: {asked[0]}" for (label, what), asked in found.faults.items()]
 
 
@@ -115,10 +117,10 @@ def _spoil(target: Target, options: argparse.Namespace) -> list[str]:
             key=None if target.key is None else target.key.encode(),
             limit_seconds=LIMIT_SECONDS,
         )
-    say(f"\n## Spoilt bytes: {len(result.spans):,} requests in {time.monotonic() - began:.0f} s\n")
+    say(f"\n### Spoilt bytes: {len(result.spans):,} requests in {time.monotonic() - began:.0f} s\n")
     say(_status_table(result.statuses))
     say("\n503*: no insight is named, as documented. closed: the connection was ended, where the bytes were no HTTP.\n")
-    _say_times(result, late)
+    _say_times(result, late, is_brief=options.brief)
     faults = [
         f"case {one.case.number} ({one.case.name}: {', '.join(one.case.what)}): {'; '.join(one.faults)}; "
         f"kept in {one.save(options.scratch / 'failed', options.seed)}"
@@ -130,11 +132,14 @@ def _spoil(target: Target, options: argparse.Namespace) -> list[str]:
     return faults + ([f"memory grows by {slope:.1f} MB a thousand cases"] if slope > GROWTH_MB else [])
 
 
-def _say_times(result: Result, late: Lateness) -> None:
+def _say_times(result: Result, late: Lateness, *, is_brief: bool) -> None:
     case, _, seconds = result.slowest
     say(f"Slowest answer: {seconds:.2f} s, case {case.number} ({case.name}: {', '.join(case.what)}).")
-    say(f"Longest that /livez waited: {late.longest_ms():.0f} ms. While these were under way:")
-    for begin, end in sorted(late.gaps, key=lambda gap: gap[0] - gap[1])[:_WORST]:
+    say(
+        f"Longest that /livez waited: {late.longest_ms():.0f} ms."
+        + ("" if is_brief else " While these were under way:")
+    )
+    for begin, end in [] if is_brief else sorted(late.gaps, key=lambda gap: gap[0] - gap[1])[:_WORST]:
         cases = "; ".join(f"{one.number} {one.name}: {', '.join(one.what)}" for one in result.during(begin, end))
         say(f"- {1000 * (end - begin):.0f} ms: {cases[:400]}")
     (first, small), (last, large) = (result.memory or [(0, 0.0)])[0], (result.memory or [(0, 0.0)])[-1]
@@ -142,14 +147,15 @@ def _say_times(result: Result, late: Lateness) -> None:
     say(f"Memory: {small:.1f} MB after {first:,} cases, {large:.1f} after {last:,}; slope {slope:+.2f} MB a thousand.")
 
 
-def _spend(target: Target, _options: argparse.Namespace) -> list[str]:
+def _spend(target: Target, options: argparse.Namespace) -> list[str]:
     found: list[Held] = []
     for asked in make_expensive(target.document()):
         found.append(measure(target.port, target.pid, asked, key=target.key))
         progress(f"{found[-1].loop_ms:7.1f} ms  {asked.path}, {asked.content_type}: {asked.what}")
-    say("\n## Bodies that ask for much: how long nobody else was answered\n")
+    say(f"\n### {len(found)} bodies that ask for much: how long nobody else was answered\n")
     head = ("held, ms", "answered in, s", "status", "answer, bytes", "route", "body", "of bytes")
-    say(table(head, [_held_row(one) for one in sorted(found, key=lambda one: -one.loop_ms)]))
+    worst = sorted(found, key=lambda one: -one.loop_ms)
+    say(table(head, [_held_row(one) for one in (worst[:_WORST] if options.brief else worst)]))
     return [
         f"{one.asked.path} answers {one.answer.status or one.answer.why} to {one.asked.what}"
         for one in found
