@@ -97,9 +97,7 @@ def _conform(target: Target, options: argparse.Namespace) -> list[str]:
     say(_status_table(found.statuses))
     say(f"\nMemory {size:.0f} MB before, {target.memory_mb():.0f} MB after. 503*: no insight is named, as documented.")
     if not options.brief:
-        say(
-            "\nWhat the document could say more exactly: data that it allows and a route refuses, or the other way round.\n"
-        )
+        say("\nWhere document and routes differ, as what the one allows is refused by the other:\n")
         for (label, what), asked in sorted(found.advice.items()):
             say(f"- {label}: {len(asked)} x {what}; such as `{asked[0][:300]}`")
     return [f"{label}: {len(asked)} x {what}: {asked[0]}" for (label, what), asked in found.faults.items()]
@@ -135,11 +133,9 @@ def _spoil(target: Target, options: argparse.Namespace) -> list[str]:
 def _say_times(result: Result, late: Lateness, *, is_brief: bool) -> None:
     case, _, seconds = result.slowest
     say(f"Slowest answer: {seconds:.2f} s, case {case.number} ({case.name}: {', '.join(case.what)}).")
-    say(
-        f"Longest that /livez waited: {late.longest_ms():.0f} ms."
-        + ("" if is_brief else " While these were under way:")
-    )
-    for begin, end in [] if is_brief else sorted(late.gaps, key=lambda gap: gap[0] - gap[1])[:_WORST]:
+    worst = [] if is_brief else sorted(late.gaps, key=lambda gap: gap[0] - gap[1])[:_WORST]
+    say(f"Longest that /livez waited: {late.longest_ms():.0f} ms.{' While these were under way:' if worst else ''}")
+    for begin, end in worst:
         cases = "; ".join(f"{one.number} {one.name}: {', '.join(one.what)}" for one in result.during(begin, end))
         say(f"- {1000 * (end - begin):.0f} ms: {cases[:400]}")
     (first, small), (last, large) = (result.memory or [(0, 0.0)])[0], (result.memory or [(0, 0.0)])[-1]
