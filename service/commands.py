@@ -73,7 +73,8 @@ def serve(
 def keys() -> None:
     """Give API keys to clients, and take them away.
 
-    Only their SHA-256 is kept, in DIR/keys; the service rereads it while it serves. Scopes: score, outcomes, admin.
+    Only their SHA-256 is kept, in DIR/keys; the service rereads it while it serves. Scopes: score, outcomes, and admin,
+    which holds both.
     """
 
 
@@ -100,7 +101,10 @@ def keys_list(folder: Folder) -> None:
     """Print who has keys: client, scopes, and the first digits of the key's SHA-256."""
     from service.http.keys import read_keys
 
-    for digest, client in read_keys(folder.keys).items():
+    found = read_keys(folder.keys)
+    if not found:
+        click.echo("there are no keys; `gauntlet keys add SCOPE CLIENT` makes one", err=True)
+    for digest, client in found.items():
         click.echo(f"{client.name:<20} {','.join(sorted(client.scopes)):<20} {digest.hex()[:12]}")
 
 
@@ -286,6 +290,8 @@ def forget(folder: Folder, customer: str, archives: tuple[Path, ...], dry_run: b
     name = sys.stdin.readline().rstrip("\r\n") if customer == "-" else customer
     done = run(store_of(folder), name, places=places, who=who(), now=datetime.now(UTC), dry_run=dry_run)
     print_result(done, as_json, str)
+    if not done.is_any:
+        click.echo("nothing names this id: see whether it is spelled as it was sent to be scored", err=True)
     for line in _pinned(folder, name):
         click.echo(line, err=True)
 

@@ -70,15 +70,16 @@ def millis_of(prediction_id: str) -> int:
     return int(prediction_id[:8] + prediction_id[9:13], 16)
 
 
-def scoped_id(key: str, client: str) -> str:
-    """The prediction id that an idempotency key of a client stands for: its time, and bits that are that client's own.
+def scoped_id(key: str, client: str, content: str) -> str:
+    """The prediction id that an idempotency key of a client stands for: its time, and bits that are that request's own.
 
     Two clients that choose the same key get two predictions, and one client's retry the same one, on any replica.
 
     Args:
         key: A UUIDv7, as `normalized` gives it.
         client: The client's name.
+        content: What it asks.
     """
-    digest = hashlib.sha256(f"{client}\n{key}".encode()).digest()
+    digest = hashlib.sha256(f"{client}\n{key}\n{content}".encode()).digest()
     own = f"{0b10 << 62 | int.from_bytes(digest[:8], 'big') & _RANDOM:016x}"
     return f"{key[:18]}-{own[:4]}-{own[4:]}"

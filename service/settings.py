@@ -122,10 +122,12 @@ class Settings(BaseSettings):
     """How many rows a second one client (one name in the key files) may ask for; 0 for no limit."""
 
     rate_burst: float = Field(default=0.0, ge=0)
-    """How many rows a client may ask for at once after a pause; 0: one second's worth, and at least a batch."""
+    """How many rows a client may ask for at once after a pause; 0: one second's worth, and at least a batch. A call
+    with more rows is let in when nothing was asked for a while, and is then paid off."""
 
     authentication: Literal["auto", "on", "off"] = "auto"
-    """Whether API keys are asked for. `auto`: unless `host` is a loopback address and `keys_folder` is not set."""
+    """Whether API keys are asked for: `on`, `off`, or `auto`, which asks unless `host` is a loopback address and
+    `keys_folder` is not set."""
 
     keys_folder: AbsolutePath | None = None
     """The folder of key files `score`, `outcomes` and `admin`, reread when they change. None: `keys` in `folder`; where

@@ -91,6 +91,12 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     left_alone: dict[str, int]
     beyond: tuple[Beyond, ...]
 
+    @property
+    def is_any(self) -> bool:
+        """Whether anything named the customer."""
+        in_store = self.predictions + self.outcomes + self.treatments + self.dead_letters
+        return in_store > 0 or any(map(any, (self.archives.values(), self.spools.values(), self.left_alone.values())))
+
     def __str__(self) -> str:
         lines = [
             f"{'would erase' if self.is_dry_run else 'erased'}:",

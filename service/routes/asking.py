@@ -145,7 +145,7 @@ def _is_same_for_all(roles: Roles) -> bool:
 def _idempotent_id(asked: ScoreRequest, header: bytes, client: str | None, now: int) -> str:
     key = _idempotency_key(header, now)
     _check_no_id(asked, None)
-    return ids.scoped_id(key, client or "")
+    return ids.scoped_id(key, client or "", _content_of(asked))
 
 
 def _own_id(asked: ScoreRequest, key: str | None, client: str | None, now: int, row: int) -> str:
@@ -154,7 +154,16 @@ def _own_id(asked: ScoreRequest, key: str | None, client: str | None, now: int, 
         _check_age(asked.prediction_id, now, row)
         return asked.prediction_id
     _check_no_id(asked, row)
-    return ids.scoped_id(key or "", f"{client or ''}\n{row}")
+    return ids.scoped_id(key or "", client or "", f"{row}\n{_content_of(asked)}")
+
+
+def _content_of(asked: ScoreRequest) -> str:
+    """What is asked, however it is spelled: a key that is used for something else by mistake names another prediction.
+
+    No replica knows what another was asked under that key, and with one id for both only the first would be logged.
+    """
+    customer_id = None if asked.customer_id is None else str(asked.customer_id)
+    return repr((customer_id, asked.purpose, sorted(asked.features.items())))
 
 
 def _idempotency_key(header: bytes, now: int) -> str:
@@ -162,7 +171,7 @@ def _idempotency_key(header: bytes, now: int) -> str:
     key = ids.normalized(text)
     if key is None:
         raise InvalidRequest("headers", [Problem("Idempotency-Key", shown(text[:80]), _OWN_ID)])
-    _check_age(key, now, None, "Idempotency-Key")
+    _check_age(key, now, None, "Idempotency-Key", "headers")
     return key
 
 
@@ -172,10 +181,10 @@ def _check_no_id(asked: ScoreRequest, row: int | None) -> None:
         raise InvalidRequest("body", [Problem("prediction_id", given, "left out where Idempotency-Key is sent", row)])
 
 
-def _check_age(own_id: str, now: int, row: int | None, field: str = "prediction_id") -> None:
+def _check_age(own_id: str, now: int, row: int | None, field: str = "prediction_id", where: str = "body") -> None:
     age = now // 1000 - ids.millis_of(own_id)
     if not -_AHEAD_MS <= age <= _REACH_MS:
-        raise InvalidRequest("body", [Problem(field, shown(own_id), _OWN_ID, row)])
+        raise InvalidRequest(where, [Problem(field, shown(own_id), _OWN_ID, row)])
 
 
 def _header_pin(header: bytes, roles: Roles) -> Variant | None:

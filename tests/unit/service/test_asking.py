@@ -41,7 +41,7 @@ def asking(tmp_path):
 
 
 def ask(asking, headers=None, client=None, **asked):
-    wanted = ScoreRequest(features=dict(FEATURES), **{"customer_id": "somebody", **asked})
+    wanted = ScoreRequest(**{"features": dict(FEATURES), "customer_id": "somebody", **asked})
     coded = {name.encode(): value.encode() for name, value in (headers or {}).items()}
     return asking.ask(wanted, Request(coded, client=client))
 
@@ -106,3 +106,19 @@ def test_a_trace_that_is_none_is_left_out(bad):
 
 def test_a_header_that_may_not_pin_is_not_even_read(asking):
     assert ask(asking, {"gauntlet-variant": "nonsense"}).assignment.enrolment == "enrolled"
+
+
+@pytest.mark.parametrize("other", [{"customer_id": "else"}, {"features": {"tenure": "\ud800"}}, {"purpose": "what_if"}])
+def test_an_idempotency_key_that_is_used_for_something_else_names_another_prediction(asking, other):
+    """One id for both would be logged once, and nobody could say which of them was meant."""
+    headers = {"idempotency-key": own_id()}
+    first, second = ask(asking, headers), ask(asking, headers, **other)
+    assert first.prediction_id != second.prediction_id
+    assert first.prediction_id[:18] == second.prediction_id[:18]
+
+
+def test_a_retry_by_idempotency_key_may_be_spelled_otherwise(asking):
+    headers, features = {"idempotency-key": own_id()}, {"tenure": 3, "senior": 0}
+    first = ask(asking, headers, customer_id=7, features=features)
+    retry = ask(asking, headers, customer_id="7", features=dict(reversed(features.items())))
+    assert first.prediction_id == retry.prediction_id

@@ -5,8 +5,10 @@ import logging
 import stat
 
 import pytest
+from click.testing import CliRunner
 
 from bentos.errors import InvalidSetting, NotFound
+from gauntlet import cli
 from service.http.keys import Keys, add_key, key_line, make_key, read_keys, revoke_keys
 from service.http.problems import HttpRefusal
 
@@ -155,3 +157,12 @@ def test_taking_away_the_keys_of_somebody_who_has_none_says_who_has(folder):
     add_key(folder, "score", "crm")
     with pytest.raises(NotFound, match="cmr has no key for score; these have: crm"):
         revoke_keys(folder, "score", "cmr")
+
+
+def test_the_command_says_where_there_are_no_keys_and_how_one_is_made(tmp_path):
+    listing = ["keys", "list", "--folder", str(tmp_path)]
+    assert "there are no keys; `gauntlet keys add SCOPE CLIENT` makes one" in CliRunner().invoke(cli, listing).stderr
+    CliRunner().invoke(cli, ["keys", "add", "score", "crm", "--folder", str(tmp_path)])
+    found = CliRunner().invoke(cli, listing)
+    assert found.stdout.split()[:2] == ["crm", "score"]
+    assert found.stderr == ""

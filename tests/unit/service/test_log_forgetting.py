@@ -284,3 +284,13 @@ def test_the_command_reads_the_id_from_stdin_and_tells_of_pins(store, tmp_path):
     assert "store: 1 predictions, 1 outcomes, 1 treatments" in found.stdout
     assert "pins this customer" in found.stderr
     assert ME not in found.output
+
+
+def test_the_command_says_where_nothing_named_the_id(store, tmp_path):
+    land(store, tmp_path, *all_about(1, **MINE))
+    store.close()
+    found = CliRunner().invoke(gauntlet.cli, ["forget", "somebody else", "--folder", str(tmp_path)])
+    assert found.exception is None
+    assert "nothing names this id" in found.stderr
+    again = CliRunner().invoke(gauntlet.cli, ["forget", ME, "--folder", str(tmp_path)])
+    assert "nothing names this id" not in again.stderr
