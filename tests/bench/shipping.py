@@ -358,7 +358,7 @@ def _tell_questions(store: Store, options: argparse.Namespace) -> None:
     kind = "PostgreSQL" if store.is_postgresql else "SQLite"
     say(f"\n| {kind}: {options.predictions:,} predictions, {options.outcomes:,} outcomes | ms | found |\n|---|---|---|")
     for name, seconds, found in measure_questions(store, options.predictions, options.outcomes):
-        say(f"| {name} | {seconds * 1000:,.1f} | {found} |")
+        say(f"| {name} | {seconds * 1000:,.1f} | {str(found).splitlines()[0]} |")
     store.close()
 
 
