@@ -8,6 +8,7 @@ role is what the worker that answers serves by; the process metrics are each wor
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -23,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metric_names as names
-from service.counters.file import Counts, open_counts, read_counts
+from service.counters.file import CountsFile, open_counts
 from service.counters.layout import Layout
 from service.counters.places import places_of
 from service.counters.processes import FAMILIES, process_lines
-from service.counters.rows import RowCounter, settled
+from service.counters.reading import SUFFIX, Counts, CountsReader
+from service.counters.rows import RowCounter, SlotBounds, settled
 from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedModel, scoring_layout
 from service.counters.text import CONTENT_TYPE, Labels, gauge, renderer
 from service.http.application import UNMATCHED
@@ -36,6 +38,8 @@ from service.scoring.deciding import Roles, Scored
 from service.scoring.models import Model, Models
 
 __all__ = ["CONTENT_TYPE", "Metrics", "ScoringState", "series_bound"]
+
+logger = logging.getLogger("gauntlet.metrics")
 
 ALIVE_SECONDS = 5.0
 """A worker whose last heartbeat is older is not asked how it is. They beat four times a second."""
@@ -131,13 +135,12 @@ class Metrics:
         """
         counted = [CountedModel(str(m.identity), d, models.references[d]) for d, m in models.by_digest.items()]
         found = scoring_layout(models.contract, counted, paths)
-        self._folder, self.layout = folder, found.layout
-        self._file = open_counts(folder, worker, digest=found.layout.digest, slots=found.layout.size)
-        self.slots = self._file.slots
+        self._reader, self.layout = CountsReader(folder), found.layout
         self._render = renderer(found.layout)
         self.places = places_of(found, counted)
-        self._features, start = found.features, found.layout.starts[found.features.name]
-        self._rows = RowCounter(found.features, self.slots[start : start + found.features.size])
+        self._features, self._start = found.features, found.layout.starts[found.features.name]
+        self._bounds = SlotBounds(found.layout.size, self._features, self._start)
+        self._count_in(open_counts(folder, worker, digest=found.layout.digest, slots=found.layout.size))
         if self._file.has_died:
             self.count(names.WORKER_DEATHS)
 
@@ -205,15 +208,17 @@ class Metrics:
         self.slots[self.places.others[name, labels]] += n
 
     def beat(self) -> None:
-        """Say that this worker lives and how it is; the event loop does it four times a second."""
+        """Say that this worker lives and how it is; the event loop does it four times a second.
+
+        Where somebody deleted its file or wrote nonsense into it, that is mended.
+        """
         self._tell()
 
     def exposition(self) -> bytes:
         """Everything of all workers in Prometheus's text form."""
         state = self._tell()
         workers = self._workers()
-        start = self.layout.starts[self._features.name]
-        sums = np.sum([settled(self._features, start, worker.slots) for worker in workers], axis=0).tolist()
+        sums = np.sum([self._settled(worker) for worker in workers], axis=0).tolist()
         now = time.monotonic()
         alive = [worker for worker in workers if _is_alive(worker, now)]
         lines = [*self._render(sums), *_worst(alive), *_roles(state)]
@@ -249,10 +254,34 @@ class Metrics:
             self.slots[graded.total] += sum(probabilities)
 
     def _workers(self) -> list[Counts]:
-        found = read_counts(self._folder, self.layout.digest)
+        found = self._reader.counts(self.layout.digest, self.layout.size)
         return [*(worker for worker in found if worker.name != self._file.name), self._file.read()]
 
+    def _settled(self, worker: Counts) -> NDArray[np.float64]:
+        """What a worker counted; a slot that holds what cannot be is worth 0, as nobody may be left to mend it."""
+        slots = bytearray(worker.slots)
+        bad = self._bounds.mend(np.frombuffer(slots, dtype=np.float64))
+        found = settled(self._features, self._start, bytes(slots))
+        bad += self._bounds.mend(found)  # again, as rows that waited may have been nonsense
+        if bad:
+            self._reader.tell(f"{worker.name}{SUFFIX}", "some of its counts cannot be, and are worth 0")
+        return found
+
+    def _count_in(self, file: CountsFile) -> None:
+        self._file, self.slots = file, file.slots
+        self._mend()
+        self._rows = RowCounter(self._features, self.slots[self._start : self._start + self._features.size])
+
+    def _mend(self) -> None:
+        bad = self._bounds.mend(np.frombuffer(self.slots.cast("B"), dtype=np.float64))
+        if bad:
+            logger.error("counts_mended", extra={"file": str(self._file.path), "slots": bad})
+
     def _tell(self) -> ScoringState:
+        renewed = self._file.renew()
+        if renewed is not None:
+            self._count_in(renewed)
+        self._mend()
         state = self._state()
         own = (
             state.is_ready,

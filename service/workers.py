@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.children import BAD_START, Child, Children
-from service.counters.file import names_of, read_beats
+from service.counters.file import names_of
+from service.counters.reading import CountsReader
 from service.stopping import stop_at_signals
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Workers:
             hang_seconds: How long one that was ready may be silent.
         """
         self.children = Children(children)
-        self._counters = counters
+        self._counters = CountsReader(counters)
         self._silences = Silences(hang_seconds)
         self._heard = 0.0
 
@@ -129,7 +130,7 @@ class Workers:
 
     def _listen(self, now: float) -> None:
         running = {c.process.pid: c for c in self.children.children if c.process is not None}
-        beats = {pid: beat for pid, beat in read_beats(self._counters).items() if pid in running}
+        beats = {pid: beat for pid, beat in self._counters.beats().items() if pid in running}
         for pid in self._silences.hung(beats, now):
             logger.error("child_hangs", extra={"child": running[pid].name, "pid": pid})
             running[pid].kill()

@@ -3,77 +3,71 @@
 The file is a header and float64 slots. Counting is an addition in memory that the kernel keeps, other processes read
 the file, and whoever starts under the same name goes on with its sums while the slots mean the same. The file belongs
 to the process that holds its lock; its pages are written before they are mapped, because a full disk would otherwise
-kill the process that first touches one.
+kill the process that first touches one. Whoever truncates the file of a live worker kills it so all the same: counting
+in memory of its own and copying would avoid that, and would lose with every kill -9 what was not copied yet.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import mmap
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from service.counters.reading import (
+    HEADER,
+    NAMED,
+    SUFFIX,
+    Counts,
+    counts_files,
+    flaw_of,
+    header,
+    parse,
+    read_start,
+    size_of,
+)
 
 logger = logging.getLogger("gauntlet.metrics")
 
-SUFFIX = ".counts"
-STATES = 8
-"""How many numbers a worker can say about how it is now, beside what it counts."""
-
-_MAGIC = b"gauntlet counts1"
-_HEADER = struct.Struct("=16s32sdd8d")
 _PID, _BEAT, _STATES, _SLOTS = 6, 7, 8, 16
 """Places of the header's numbers and of the first slot, counted in float64."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a worker's file said when it was read.
-
-    Attributes:
-        name: The worker.
-        pid: Its process; 0 after a clean stop.
-        beat: Its last heartbeat on the monotonic clock, seconds; 0 before the first.
-        states: What it says of itself.
-        slots: What it counted, float64.
-    """
-
-    name: str
-    pid: int
-    beat: float
-    states: tuple[float, ...]
-    slots: bytes
 
 
 class CountsFile:
     """The counts of this process.
 
     Attributes:
+        path: Of its file; where there is none, of the one that could not be made.
         name: Under which it counts. Where another live process counts under the wanted name, a number is added.
         slots: One float64 a slot; add to them.
         has_died: Whether the process that counted here before ended without a clean stop.
     """
 
-    def __init__(self, name: str, memory: mmap.mmap, lock: int | None, *, has_died: bool = False) -> None:
-        self.name = name
+    def __init__(self, path: Path, memory: mmap.mmap, lock: int | None, *, has_died: bool = False) -> None:
+        self.name = path.name.removesuffix(SUFFIX)
         self.has_died = has_died
+        self.path = path
         self._lock = lock
         self._memory = memory
+        self._named = memory[:NAMED]
+        self._pid = float(os.getpid())
+        self._is_missed = False
         self._all = memoryview(memory).cast("d")
         self.slots = self._all[_SLOTS:]
-        self._all[_PID] = os.getpid()
-        self._all[_BEAT] = 0.0
+        self.beat(0.0)
 
     def beat(self, now: float) -> None:
-        """Say that this process lives.
+        """Say that this process lives. What somebody else wrote into the header is put right.
 
         Args:
             now: The monotonic clock, seconds.
         """
+        self._memory[:NAMED] = self._named
+        self._all[_PID] = self._pid
         self._all[_BEAT] = now
 
     def say(self, state: int, value: float) -> None:
@@ -82,11 +76,33 @@ class CountsFile:
 
     def read(self) -> Counts:
         """What it says now, without the disk."""
-        return _parse(self.name, bytes(self._memory))
+        states = tuple(self._all[_STATES:_SLOTS])
+        return Counts(self.name, int(self._pid), self._all[_BEAT], states, bytes(self.slots))
+
+    def renew(self) -> CountsFile | None:
+        """Go on in a new file where somebody deleted or moved this one: what is mapped can still be read.
+
+        Returns:
+            The new one, with the same sums; None where nothing is amiss, or the disk does not let it.
+        """
+        if self._lock is None or not _is_gone(self.path, self._lock):
+            return None
+        try:
+            found = _claim_counts(self.path.parent, self.name, self._named[16:], len(self.slots))
+        except OSError as e:
+            if not self._is_missed:  # it is tried again at every heartbeat
+                logger.error("counts_not_shared", extra={"file": str(self.path), "reason": str(e)})
+            self._is_missed = True
+            return None
+        found._all[_BEAT:] = self._all[_BEAT:]
+        logger.error("counts_removed", extra={"file": str(self.path), "now": str(found.path)})
+        self.close()
+        self._memory[:NAMED] = bytes(NAMED)  # wherever it was moved to, nothing is counted twice
+        return found
 
     def close(self) -> None:
         """End cleanly: the sums stay, and are the next one's."""
-        self._all[_PID] = 0.0
+        self._all[_PID] = self._pid = 0.0
         if self._lock is not None:
             fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing would not do: the mapping keeps the file open
             os.close(self._lock)
@@ -96,7 +112,7 @@ class CountsFile:
 def open_counts(folder: Path, worker: str, *, digest: bytes, slots: int) -> CountsFile:
     """Open this process's counts; where the disk does not let it, they are counted in this process's memory alone.
 
-    Files of other layouts are removed where nobody owns them.
+    A file that is damaged is begun anew. Files of other layouts are removed where nobody owns them.
 
     Args:
         folder: Of all workers' counts; made if needed.
@@ -105,38 +121,12 @@ def open_counts(folder: Path, worker: str, *, digest: bytes, slots: int) -> Coun
         slots: How many it has.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(folder):
-            found = _open(folder, worker, digest, slots)
-            _remove_others(folder, digest)
-        return found
+        return _claim_counts(folder, worker, digest, slots)
     except OSError as e:
         logger.error("counts_not_shared", extra={"reason": str(e)})
-        memory = mmap.mmap(-1, _HEADER.size + 8 * slots)
-        memory[: _HEADER.size] = _header(digest)
-        return CountsFile(worker, memory, None)
-
-
-def read_counts(folder: Path, digest: bytes) -> list[Counts]:
-    """What every worker of this layout counted, the dead ones' sums included, by name."""
-    found = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        content = _read(path)
-        if content[16:48] == digest:
-            found.append(_parse(path.name.removesuffix(SUFFIX), content))
-    return found
-
-
-def read_beats(folder: Path) -> dict[int, float]:
-    """The last heartbeat of each process, by its id; those that did not beat yet are left out."""
-    found = {}
-    for path in folder.glob(f"*{SUFFIX}"):
-        content = _read(path, _HEADER.size)
-        if content:
-            counts = _parse(path.name, content)
-            if counts.pid and counts.beat:
-                found[counts.pid] = counts.beat
-    return found
+        memory = mmap.mmap(-1, size_of(slots))
+        memory[: HEADER.size] = header(digest)
+        return CountsFile(folder / f"{worker}{SUFFIX}", memory, None)
 
 
 def lock_file(path: Path) -> int | None:
@@ -176,20 +166,31 @@ def names_of(worker: str) -> Iterator[str]:
         number += 1
 
 
-def _open(folder: Path, worker: str, digest: bytes, slots: int) -> CountsFile:
+def _claim_counts(folder: Path, worker: str, digest: bytes, slots: int) -> CountsFile:
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone_in(folder):
+        found = _open(folder, worker, digest, size_of(slots))
+        _remove_others(folder, digest)
+    return found
+
+
+def _open(folder: Path, worker: str, digest: bytes, size: int) -> CountsFile:
     path, lock = claim(folder, worker, SUFFIX)
-    name = path.name.removesuffix(SUFFIX)
-    size = _HEADER.size + 8 * slots
     try:
-        header = os.pread(lock, _HEADER.size, 0)
-        has_died = len(header) == _HEADER.size and _parse(name, header).pid != 0
-        if header[:48] != _header(digest)[:48] or os.fstat(lock).st_size != size:
+        before = os.pread(lock, HEADER.size, 0)
+        is_other = before[:NAMED] != header(digest)[:NAMED]
+        flaw = flaw_of(before)
+        if flaw is None and not is_other and os.fstat(lock).st_size != size:
+            flaw = f"it is not {size} bytes long"
+        if flaw is not None and any(before):
+            logger.error("counts_damaged", extra={"file": str(path), "reason": f"{flaw}; it is begun anew"})
+        if flaw is not None or is_other:
             _begin(lock, digest, size)
         memory = mmap.mmap(lock, size)
     except BaseException:
         os.close(lock)
         raise
-    return CountsFile(name, memory, lock, has_died=has_died)
+    return CountsFile(path, memory, lock, has_died=flaw_of(before) is None and parse(path.name, before).pid != 0)
 
 
 @contextmanager
@@ -206,39 +207,34 @@ def _begin(file: int, digest: bytes, size: int) -> None:
     written = os.pwrite(file, bytes(size), 0)
     if written != size:
         raise OSError(f"only {written} of {size} bytes of counts could be written")
-    os.pwrite(file, _header(digest), 0)
-
-
-def _header(digest: bytes) -> bytes:
-    return _HEADER.pack(_MAGIC, digest, 0.0, 0.0, *[0.0] * STATES)
-
-
-def _parse(name: str, content: bytes) -> Counts:
-    _, _, pid, beat, *states = _HEADER.unpack_from(content)
-    return Counts(name, int(pid), beat, tuple(states), content[_HEADER.size :])
-
-
-def _read(path: Path, most: int = -1) -> bytes:
-    """A counts file's content; empty where it is none."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(most)
-    except OSError:  # it was removed just now
-        return b""
-    return content if content[:16] == _MAGIC and len(content) >= _HEADER.size else b""
+    os.pwrite(file, header(digest), 0)
 
 
 def _remove_others(folder: Path, digest: bytes) -> None:
-    for path in folder.glob(f"*{SUFFIX}"):
-        if _read(path, _HEADER.size)[16:48] != digest:
-            lock = lock_file(path)
-            if lock is not None:
-                path.unlink(missing_ok=True)
-                os.close(lock)
+    for path in counts_files(folder):
+        if read_start(path, HEADER.size)[16:NAMED] != digest:
+            with contextlib.suppress(OSError):  # what cannot be removed is nobody's, and is not read
+                _remove_unowned(path)
+
+
+def _remove_unowned(path: Path) -> None:
+    lock = lock_file(path)
+    if lock is not None:
+        try:
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(lock)
 
 
 def _is_at(path: Path, file: int) -> bool:
     try:
-        return path.stat().st_ino == os.fstat(file).st_ino
-    except FileNotFoundError:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_gone(path: Path, file: int) -> bool:
+    try:
+        return not _is_at(path, file)
+    except OSError:  # that says nothing about the file
         return False

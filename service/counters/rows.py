@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from service.counters.features import COLUMNS, ROWS, WAITING, WAITING_ROWS, FeatureGrid
 
+_MOST_COUNT = 2.0**53
+"""From here on one more makes no other float64."""
+
 
 class RowCounter:
     """Counts the rows of live customers."""
@@ -65,6 +68,42 @@ class RowCounter:
         at_least = np.concatenate(((n,), reached, (0,)))
         self._cells += at_least[self._lower] - at_least[self._upper]
         self._slots[ROWS] += n
+
+
+class SlotBounds:
+    """What each slot can hold; anything else was not counted, and would stay in every sum for ever."""
+
+    def __init__(self, size: int, grid: FeatureGrid, start: int) -> None:
+        """Counts and sums are at least 0, but for the sums of columns.
+
+        Args:
+            size: How many slots there are.
+            grid: The feature grid among them.
+            start: The grid's first slot.
+        """
+        self._least, self._most = np.zeros(size), np.full(size, _MOST_COUNT)
+        columns = slice(start + COLUMNS, start + COLUMNS + grid.encoder.width)
+        self._most[columns] = _MOST_COUNT * float(np.finfo(np.float32).max)
+        self._least[columns] = -self._most[columns]
+        self._most[start + WAITING] = WAITING_ROWS
+        self._is_sum = np.ones(size, dtype=np.bool_)
+        self._is_sum[start + grid.waiting : start + grid.size] = False  # rows that wait: any bytes
+
+    def mend(self, slots: NDArray[np.float64]) -> int:
+        """Let what no counting leaves in a slot be 0: not a number, infinite, below 0 or too much to add one to.
+
+        Args:
+            slots: A worker's, shape (size,).
+
+        Returns:
+            How many there were.
+        """
+        with np.errstate(invalid="ignore"):
+            bad = self._is_sum & ~((slots >= self._least) & (slots <= self._most))
+        found = int(np.count_nonzero(bad))
+        if found:
+            slots[bad] = 0.0
+        return found
 
 
 def settled(grid: FeatureGrid, start: int, slots: bytes) -> NDArray[np.float64]:

@@ -75,12 +75,26 @@ def read_chunks(work: Path, count: int) -> Iterator[tuple[pa.Table, Done]]:
         yield table, msgspec.json.decode(table.schema.metadata[_KEY], type=Done)
 
 
-def count_chunks(work: Path) -> int:
-    """How many chunks are done; they are done in their order."""
-    number = 0
-    while chunk_path(work, number).exists():
-        number += 1
-    return number
+def is_sound(work: Path, number: int, *, n_rows: int, schema: pa.Schema, sets_aside: bool) -> bool:
+    """Whether a chunk is there and can be read, with its bad rows beside it.
+
+    Args:
+        work: Where the chunks are.
+        number: Which.
+        n_rows: How many rows of the input it must stand for.
+        schema: Of the chunks.
+        sets_aside: Whether bad rows are set aside.
+    """
+    try:
+        with pa.memory_map(str(chunk_path(work, number))) as file:
+            table = pa.ipc.open_file(file).read_all()
+            table.validate()
+            done = msgspec.json.decode((table.schema.metadata or {}).get(_KEY, b""), type=Done)
+            n_aside = aside_path(work, number).read_bytes().count(b"\n") if sets_aside else 0
+    except (pa.ArrowException, msgspec.MsgspecError, UnicodeDecodeError, OSError):
+        return False
+    n_rows_told = (done.n_rows, done.n_set_aside, table.num_rows)
+    return n_rows_told == (n_rows, n_aside, n_rows - n_aside) and table.schema.equals(schema)
 
 
 def read_done(part: Path) -> Done:
@@ -93,7 +107,7 @@ def read_done(part: Path) -> Done:
         found = (pq.read_metadata(part).metadata or {}).get(_KEY)
         if found is not None:
             return msgspec.json.decode(found, type=Done)
-    except (pa.ArrowException, msgspec.MsgspecError, OSError):
+    except (pa.ArrowException, msgspec.MsgspecError, UnicodeDecodeError, OSError):
         pass  # refused below, as any other file that is not ours
     raise Refused(f"{part} exists and is not what `gauntlet score-file` writes; name another output")
 

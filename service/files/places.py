@@ -161,31 +161,52 @@ def refuse_other(place: Place, difference: str) -> Refused:
 
 def _agree(place: Place, plan: Plan, *, restart: bool) -> None:
     """Make the plan the one of all shards; the lock is held."""
-    before = _read_plan(place.plan)
-    difference = None if before is None else plan.difference(before)
+    difference = _difference(place, plan, restart=restart)
+    is_begun = place.plan.exists()
     if difference is not None:
-        if not restart:
-            raise refuse_other(place, difference)
         _clear(place.output)
-    elif before is None and any(place.output.iterdir()) and not _is_ours(place.output):
+    elif not is_begun and any(place.output.iterdir()) and not _is_ours(place.output):
         raise InvalidSetting(f"{place.output} holds files and no {place.plan.name}; name a folder that is empty or new")
-    if before != plan:
+    if difference is not None or not is_begun:
         write_beside(place.plan, msgspec.json.encode(plan))
 
 
 def _prepare(place: Place, plan: Plan, *, restart: bool) -> None:
     """Make the work folder one that this plan goes on in; the lock is held."""
     if not place.is_shared:
-        before = _read_plan(place.plan)
-        difference = None if before is None else plan.difference(before)
-        if difference is not None and not restart:
-            raise refuse_other(place, difference)
+        _difference(place, plan, restart=restart)
     if restart:
-        for path in place.work.iterdir():
-            if path.name != "lock":
-                path.unlink()
+        _empty(place.work)
     if not place.is_shared:
         write_beside(place.plan, msgspec.json.encode(plan))
+
+
+def _difference(place: Place, plan: Plan, *, restart: bool) -> str | None:
+    """How what was begun differs, where that is to be thrown away; None where it does not, or nothing was begun.
+
+    Raises:
+        Refused: It differs or cannot be read, and nothing was said of a restart.
+    """
+    try:
+        before = _read_plan(place.plan)
+    except Refused:
+        if not restart:
+            raise
+        return "a plan that cannot be read"
+    difference = None if before is None else plan.difference(before)
+    if difference is not None and not restart:
+        raise refuse_other(place, difference)
+    return difference
+
+
+def _empty(work: Path) -> None:
+    """Throw away what an earlier run left; folders are not among it."""
+    paths = [path for path in work.iterdir() if path.name != "lock"]
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            raise Refused(f"{path} is a folder, which score-file did not make; move it away and score anew")
+    for path in paths:
+        path.unlink()
 
 
 def _clear(output: Path) -> None:
@@ -206,13 +227,17 @@ def _is_ours(output: Path) -> bool:
 
 
 def _read_plan(path: Path) -> Plan | None:
-    """The plan that a file holds; None where there is none that this version can read."""
+    """The plan that a file holds; None where there is none.
+
+    Raises:
+        Refused: It holds none that this version can read.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Plan)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as e:
-        raise Refused(f"{path} cannot be read; remove {path.parent} and score anew") from e
+    except (msgspec.MsgspecError, UnicodeDecodeError) as e:
+        raise Refused(f"{path} cannot be read; --restart throws what was begun away and scores anew") from e
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ READ_AHEAD_BYTES = 1 << 18
 """How much of a Parquet column is read at a time: whole column chunks would grow with the row groups."""
 CSV_BLOCK_BYTES = 1 << 20
 """How much of a CSV file is parsed at a time; one row must fit."""
+
+_RAGGED = re.compile(r"CSV parse error: (?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
+"""pyarrow's message of a row of another length, whose rows count the header and begin at 1. Its handler of such rows
+would be told the same, but not of a row that is no UTF-8 either."""
+_TOO_LONG = "straddling object straddles two block boundaries"
+"""pyarrow's message of a row that does not fit into a block."""
+_NO_HEADER = "Empty CSV file or block"
+"""pyarrow's message of a header that does not, or of which there is none."""
 
 
 @dataclass(frozen=True)
@@ -151,17 +160,14 @@ class CsvSource:
     def _open(self, columns: Sequence[str] | None) -> Iterator[Any]:
         """A streaming reader; one thread, so that a row that is too short or too long can be named by its number."""
         csv = pyarrow.csv
-        ragged: list[Problem] = []
         convert: dict[str, Any] = {}
         if columns is not None:
             convert = {"include_columns": list(columns), "column_types": dict.fromkeys(columns, pa.string())}
-        with _readable(self.path, "a .csv file", ragged):
+        with _readable(self.path, "a .csv file"):
             reader = csv.open_csv(
                 self.path,
                 read_options=csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK_BYTES),
-                parse_options=csv.ParseOptions(
-                    newlines_in_values=True, invalid_row_handler=lambda row: _note(row, ragged)
-                ),
+                parse_options=csv.ParseOptions(newlines_in_values=True),
                 convert_options=csv.ConvertOptions(strings_can_be_null=False, **convert),
             )
             with reader:
@@ -196,28 +202,31 @@ def _after(skip: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBa
             yield batch.slice(passed)
 
 
-def _note(row: Any, ragged: list[Problem]) -> str:
-    """Keep what is wrong with a row's length, without its content, and let the parser stop."""
-    found = f"a row of {row.actual_columns} values"
-    allowed = f"rows of {row.expected_columns}, one for each column"
-    ragged.append(Problem("file", found, allowed, None if row.number is None else row.number - 2))
-    return "error"
-
-
 @contextmanager
-def _readable(path: Path, kind: str, ragged: Sequence[Problem] = ()) -> Iterator[None]:
+def _readable(path: Path, kind: str) -> Iterator[None]:
     """Give pyarrow's failures the form of this project's errors."""
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError) as e:
-        if ragged:
-            raise InvalidData(str(path), ragged[:1]) from e
-        raise _unreadable(path, kind, e) from e
+        raise InvalidData(str(path), [_problem(e, kind)]) from e
     except OSError as e:  # pyarrow's own has no number: a page that ends too early, a block that does not unpack
         if e.errno is not None:
             raise
-        raise _unreadable(path, kind, e) from e
+        raise InvalidData(str(path), [_problem(e, kind)]) from e
 
 
-def _unreadable(path: Path, kind: str, error: Exception) -> InvalidData:
-    return InvalidData(str(path), [Problem("file", f"unreadable ({' '.join(str(error).split())[:120]})", kind)])
+def _problem(error: Exception, kind: str) -> Problem:
+    """What is wrong with a file. A row's content follows in pyarrow's message, and is not told."""
+    text = " ".join(str(error).split())
+    ragged = _RAGGED.match(text)
+    if ragged is not None:
+        row, expected, actual = ragged.groups()
+        allowed = f"rows of {expected}, one for each column"
+        return Problem("file", f"a row of {actual} values", allowed, None if row is None else int(row) - 2)
+    if _TOO_LONG in text:
+        found = f"a row of more than {CSV_BLOCK_BYTES:,} bytes"
+        return Problem("file", found, "rows that are shorter, and every quote closed, as one that is not makes one row")
+    if _NO_HEADER in text:
+        found = f"a first line that is empty or of more than {CSV_BLOCK_BYTES:,} bytes"
+        return Problem("file", found, "the names of the columns")
+    return Problem("file", f"unreadable ({text[:120]})", kind)

@@ -12,7 +12,7 @@ from typing import IO
 import pyarrow as pa
 
 from bentos.artifact import Contract
-from bentos.errors import InvalidData, InvalidSetting, Problem
+from bentos.errors import InvalidData, InvalidSetting, Problem, Unavailable
 from service.files import encoding, ids
 from service.files.asking import Report, Request
 from service.files.chunks import BATCH_ROWS, CHUNK_ROWS, ChunkScorer, in_chunks
@@ -23,7 +23,7 @@ from service.files.parts import (
     Done,
     aside_path,
     chunk_path,
-    count_chunks,
+    is_sound,
     merge_aside,
     merge_chunks,
     read_done,
@@ -52,6 +52,7 @@ def score_file(
         NotFound: There is no input.
         Refused: The output exists and is something else, or somebody else writes it, or the model answers no
             probability.
+        Unavailable: The disk is full, or does not let a file be written.
     """
     began = time.monotonic()
     place = place_of(request.output, request.shard, request.bad_rows)
@@ -63,7 +64,7 @@ def score_file(
     done = _finished(place, plan, restart=request.restart)
     if done is not None:
         return _report(request, place, done, model, n_before=done.n_rows, began=began, was_finished=True)
-    with claimed(place, plan, restart=request.restart):
+    with _named_faults(place), claimed(place, plan, restart=request.restart):
         try:
             n_chunks, n_before = _score_chunks(request, source, model, place, progress, chunk_rows)
         except InvalidData:
@@ -87,21 +88,52 @@ def _score_chunks(
     progress(f"reading the ids of {source.path}")
     found = ids.read_ids(source, contract.id, beside=place.work)
     start, stop = request.shard.rows_of(found.n_rows)
-    n_chunks = -(-(stop - start) // chunk_rows)
-    first = min(count_chunks(place.work), n_chunks)
-    n_before = min(first * chunk_rows, stop - start)
+    sizes = [min(chunk_rows, stop - row) for row in range(start, stop, chunk_rows)]
     schema = _schema(source, contract, request.keep)
+    missing = _missing_chunks(place, sizes, schema, progress)
+    n_before = stop - start - sum(sizes[number] for number in missing)
+    if not missing:
+        return len(sizes), n_before
+    first, last = min(missing), max(missing)
     scorer = ChunkScorer(source.path, model, schema=schema, ids=found, chunk_rows=chunk_rows)
     columns = list(dict.fromkeys((*schema.names[:-1], *(feature.name for feature in contract.features))))
-    batches = source.batches(columns, rows=BATCH_ROWS, start=start + n_before)
-    chunks = in_chunks(batches, stop - start - n_before, chunk_rows=chunk_rows)
+    batches = source.batches(columns, rows=BATCH_ROWS, start=start + first * chunk_rows)
+    chunks = in_chunks(batches, sum(sizes[first : last + 1]), chunk_rows=chunk_rows)
     for number, pieces in enumerate(chunks, first):
+        if number not in missing:
+            continue
         row = start + number * chunk_rows
         with _aside(place, number) as aside:
             table, done = scorer.score(pieces, row, aside=aside)
         write_chunk(chunk_path(place.work, number), table, done)
         progress(f"{row - start + done.n_rows:,} of {stop - start:,} rows")
-    return n_chunks, n_before
+    return len(sizes), n_before
+
+
+def _missing_chunks(place: Place, sizes: Sequence[int], schema: pa.Schema, progress: Progress) -> set[int]:
+    """The chunks that are not there, or are not what was written."""
+    missing = set()
+    for number, n_rows in enumerate(sizes):
+        sets_aside = place.bad_rows is not None
+        if not is_sound(place.work, number, n_rows=n_rows, schema=schema, sets_aside=sets_aside):
+            missing.add(number)
+            path = chunk_path(place.work, number)
+            if path.exists():
+                progress(f"{path} is damaged; its rows are scored again")
+    return missing
+
+
+@contextmanager
+def _named_faults(place: Place) -> Iterator[None]:
+    """Say which file it is that the disk does not let be written, and what to do."""
+    try:
+        yield
+    except OSError as e:
+        where = e.filename2 or e.filename or place.work
+        raise Unavailable(
+            f"{where} cannot be written or read ({e.strerror or e}); mend that and run the same again: "
+            "what is scored is not scored again"
+        ) from e
 
 
 @contextmanager

@@ -104,6 +104,32 @@ def test_bad_input_is_one_sentence_and_exit_code_2(home, tmp_path):
     assert (shard.returncode, shard.stderr.count("\n")) == (2, 1)
 
 
+def test_a_chunk_that_was_cut_after_a_kill_is_scored_again(home, tmp_path):
+    source, output, work = tmp_path / "in.parquet", tmp_path / "out.parquet", tmp_path / ".out.parquet.partial"
+    pq.write_table(customers(150_000), source)
+    assert run(home, source, tmp_path / "whole.parquet").returncode == 0
+    work.mkdir()
+    (work / "chunk-000001.new").symlink_to("/dev/full")
+    full = run(home, source, output)
+    assert (full.returncode, full.stderr.count("\n")) == (2, 1)
+    assert f"gauntlet: {work} cannot be written or read (No space left on device)" in full.stderr
+    (work / "chunk-000001.new").unlink()
+    os.truncate(work / "chunk-000000.arrow", 100)
+    done = run(home, source, output, "--json")
+    assert (done.returncode, json.loads(done.stdout)["n_done_before"]) == (0, 0), done.stderr
+    assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_a_csv_row_of_another_length_that_is_no_utf8_is_one_sentence(home, tmp_path):
+    (tmp_path / "in.csv").write_bytes(b"customerID,tenure,charges,contract,senior\nsecret\xff,1\n")
+    done = run(home, tmp_path / "in.csv", tmp_path / "out.parquet")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"gauntlet: {tmp_path / 'in.csv'}: row 0, file: a row of 2 values is not allowed; "
+        "it must be rows of 5, one for each column\n",
+    )
+
+
 def test_nothing_is_loaded_that_scoring_a_file_does_not_need(home, tmp_path):
     pq.write_table(
         customers(9, charges=[None, *range(8)], customerID=[f"c{i}" for i in range(9)]), tmp_path / "in.parquet"

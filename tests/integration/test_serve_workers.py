@@ -1,9 +1,12 @@
 """Several scoring processes behind one port: killed, stopped and counted, with one set of metrics for all."""
 
 import json
+import math
 import os
+import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -75,6 +78,31 @@ def test_a_worker_that_hangs_is_killed_and_started_again(tmp_path, monkeypatch):
         assert second in pids_of(folder)
         wait_for(lambda: ready_workers(admin) == 2)
         wait_for(lambda: metric(admin, "gauntlet_worker_deaths_total") == 1)
+
+
+def test_serving_outlives_a_damaged_counts_file_and_a_deleted_folder_and_still_sees_who_hangs(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAUNTLET_HANG_SECONDS", "1")
+    folder, _ = installation(tmp_path)
+    counters = folder.path / "counters"
+    with supervised(folder, scoring_only=True, workers=2) as server:
+        admin = server.admin_url
+        wait_for(lambda: ready_workers(admin) == 2)
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            score(client, "before")
+        own = (counters / "scoring.counts").read_bytes()
+        (counters / "zzz.counts").write_bytes(own[:48] + struct.pack("d", math.nan) + own[56:])
+        with (counters / "scoring-2.counts").open("r+b") as file:
+            file.seek(48)
+            file.write(struct.pack("d", math.inf))
+        wait_for(lambda: ready_workers(admin) == 2)
+        shutil.rmtree(counters)
+        wait_for(lambda: ready_workers(admin) == 2 and len(list(counters.glob("*.counts"))) == 2)
+        assert metric(admin, "gauntlet_predictions_total") == 1
+        first, second = pids_of(folder)
+        os.kill(first, signal.SIGSTOP)
+        wait_for(lambda: not is_alive(first))
+        wait_for(lambda: ready_workers(admin) == 2)
+        assert second in pids_of(folder)
 
 
 def test_after_two_deaths_in_a_minute_challengers_are_left_out_and_it_shows(tmp_path):

@@ -2,6 +2,8 @@
 
 import math
 import random
+import shutil
+import struct
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -219,3 +221,106 @@ def test_many_probabilities_at_once_fall_where_each_alone_does(app):
     assert [b - a for a, b in zip(before, one_by_one, strict=True)] == pytest.approx(
         [b - a for a, b in zip(one_by_one, together, strict=True)]
     )
+
+
+def beat(app):
+    app.application._metrics.beat()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -1.0, 1e300])
+def test_nonsense_in_a_slot_is_0_from_the_next_heartbeat_on(app, caplog, number):
+    score(app)
+    metrics = app.application._metrics
+    expected = exposition(app)
+    is_count = metrics._bounds._is_sum & (metrics._bounds._least == 0)  # a sum of a column may be below 0
+    for slot in is_count.nonzero()[0].tolist():
+        if metrics.slots[slot] == 0:
+            metrics.slots[slot] = number
+    beat(app)
+    assert [record.message for record in caplog.records] == ["counts_mended"]
+    assert _without_times(exposition(app)) == _without_times(expected)
+    metrics.outcomes += 1
+    assert value(app, names.OUTCOMES) == 1
+
+
+def _without_times(text):
+    return [line for line in text.splitlines() if not line.startswith("process_")]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -5.0, 1e300])
+def test_a_worker_that_starts_on_nonsense_counts_on_from_0_where_it_is(tmp_path, number):
+    with served(tmp_path / "one", mode="shadow") as app:
+        score(app)
+        score(app)
+        (path,) = (tmp_path / "one").glob("**/*.counts")
+        waiting = 128 + 8 * (app.application._metrics._start + 1)
+        outcomes = 128 + 8 * app.application._metrics.places.others[names.OUTCOMES, ()]
+    _forget_bento(tmp_path / "one")
+    for byte in (waiting, outcomes):
+        _put(path, byte, number)
+    with served(tmp_path / "one", mode="shadow") as app:
+        labels = {"variant": "champion", "model": "toy:1", "label": "No", "purpose": "live"}
+        assert value(app, names.PREDICTIONS, **labels) == 2
+        assert value(app, names.OUTCOMES) == 0
+
+
+def _put(path, byte, number):
+    with path.open("r+b") as file:
+        file.seek(byte)
+        file.write(struct.pack("d", number))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -5.0, 1e300])
+def test_nonsense_in_a_dead_worker_s_file_is_in_no_sum_and_told_of_once(tmp_path, caplog, number):
+    counters = tmp_path / "counters"
+    with served(tmp_path / "a", counters_folder=counters) as first:
+        with served(tmp_path / "b", counters_folder=counters) as second:
+            score(first)
+            score(second)
+        metrics = first.application._metrics
+        slots = [metrics.places.others[names.OUTCOMES, ()], *range(metrics._start, metrics._start + 3)]
+        for slot in slots:
+            _put(counters / "toy-2.counts", 128 + 8 * slot, number)
+        labels = {"variant": "champion", "model": "toy:1", "label": "No", "purpose": "live"}
+        for _ in range(2):
+            assert value(first, names.PREDICTIONS, **labels) == 2
+            assert value(first, names.OUTCOMES) == 0
+        assert all(math.isfinite(number) for number in samples(first).values())
+        told = [record.file for record in caplog.records if record.message == "counts_damaged"]
+        assert told == [str(counters / "toy-2.counts")]
+
+
+def test_rows_that_wait_and_are_nonsense_are_in_no_sum(app):
+    score(app)
+    metrics = app.application._metrics
+    features = metrics._features
+    rows = metrics._rows._waiting_rows
+    rows[0] = math.nan
+    assert all(math.isfinite(number) for number in samples(app).values())
+    metrics._rows.settle()
+    beat(app)
+    assert all(map(math.isfinite, metrics.slots[metrics._start : metrics._start + features.waiting]))
+
+
+def test_a_deleted_folder_of_counts_is_back_with_all_sums_at_the_next_heartbeat(tmp_path, caplog):
+    counters = tmp_path / "counters"
+    with (
+        served(tmp_path / "a", counters_folder=counters) as first,
+        served(tmp_path / "b", counters_folder=counters) as second,
+    ):
+        first.application._metrics.count(names.WORKER_DEATHS, n=2)
+        score(first)
+        score(second)
+        shutil.rmtree(counters)
+        for app in (first, second):
+            beat(app)
+        score(second)
+        labels = {"variant": "champion", "model": "toy:1", "label": "No", "purpose": "live"}
+        for app in (first, second):
+            assert value(app, names.PREDICTIONS, **labels) == 3
+            assert value(app, names.WORKERS) == 2
+            assert value(app, names.WORKER_DEATHS) == 2
+            assert value(app, names.FEATURE_BINS, model="toy:1", feature="senior", bin="0") == 3
+        assert [record.message for record in caplog.records if record.name == "gauntlet.metrics"] == 2 * [
+            "counts_removed"
+        ]
