@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bentos.errors import InvalidSetting
@@ -71,6 +71,7 @@ class Application:
             self._models.by_digest,
             self._models.built_in,
             without_challengers=settings.without_challengers,
+            kept=settings.kept_experiment_file,
         )
         self.watch.poll()
         active = self.watch.active(clock())
@@ -192,21 +193,19 @@ class Application:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._interval_seconds)
-            try:
-                self._look()
-            except Exception:  # whatever it was: the next revision must still be read
-                logger.exception("poll_failed")
+            for look in self._looks():
+                try:
+                    look()
+                except Exception:  # whatever it was: the others are looked at too, and this one next time
+                    logger.exception("poll_failed")
 
-    def _look(self) -> None:
+    def _looks(self) -> Iterator[Callable[[], None]]:
         """What is looked at a few times a second."""
-        self._metrics.beat()
-        self._patience.sweep()
+        yield from (self._metrics.beat, self._patience.sweep, self._spool.check, self.watch.poll)
         if self._admin_port is not None:
-            self._admin_port.sweep()
-        self._spool.check()
-        self.watch.poll()
+            yield self._admin_port.sweep
         if self._keys is not None:
-            self._keys.poll()
+            yield self._keys.poll
 
     def _state(self) -> ScoringState:
         now = self._clock()

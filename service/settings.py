@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     experiment_file: AbsolutePath | None = None
     """The experiment file, reread while serving. None and no `folder`: the Bento's own champion, nobody enrolled."""
 
+    kept_experiment_file: AbsolutePath | None = None
+    """Where several workers of one parent keep the experiment that they serve by, so that one that is started again
+    goes on by it like the others while the experiment file is bad. The parent sets it. None: it is kept nowhere."""
+
     spool_folder: AbsolutePath | None = None
     """Where the prediction log is written. None and no `folder`: `gauntlet-spool` in BENTOML_HOME, which is the one
     place that is writable wherever BentoML runs."""

@@ -97,12 +97,14 @@ class Workers:
             hang_seconds: How long one that was ready may be silent.
         """
         self.children = Children(children)
+        self._kept = kept_experiment(counters)
         self._counters = CountsReader(counters)
         self._silences = Silences(hang_seconds)
         self._heard = 0.0
 
     def start(self) -> None:
-        """Start every one."""
+        """Start every one. A server that starts as a whole takes the experiment file as it is."""
+        self._kept.unlink(missing_ok=True)
         self.children.start()
 
     def look(self, now: float) -> Child | None:
@@ -136,6 +138,11 @@ class Workers:
             running[pid].kill()
 
 
+def kept_experiment(counters: Path) -> Path:
+    """Where workers keep the experiment that they serve by, for the one that is started in a dead one's place."""
+    return counters / "experiment.yaml"
+
+
 def make_workers(
     settings: Settings,
     sockets: Sockets,
@@ -157,7 +164,13 @@ def make_workers(
     """
 
     def child(name: str) -> Child:
-        own = {**environment, "GAUNTLET_WORKER": name, "GAUNTLET_WORKERS": "1", "GAUNTLET_HOST": settings.host}
+        own = {
+            **environment,
+            "GAUNTLET_WORKER": name,
+            "GAUNTLET_WORKERS": "1",
+            "GAUNTLET_HOST": settings.host,
+            "GAUNTLET_KEPT_EXPERIMENT_FILE": str(kept_experiment(settings.counters_path)),
+        }
         log = None if logs is None else logs / f"{name}.log"
         return Child(name, "service.entry", sockets.arguments, own, code, (sockets.clients, sockets.admin), log)
 

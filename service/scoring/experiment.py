@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ import yaml
 
 from bentos.artifact import write_beside
 from bentos.errors import InvalidExperiment, NotFound
-from bentos.strict_yaml import load_yaml
+from bentos.strict_yaml import MOST_BYTES, dump_yaml, load_yaml
 from service.prediction_log.records import Mode, Variant
 
 LEAD = timedelta(seconds=1)
@@ -172,6 +173,11 @@ def read_experiment(path: Path) -> Experiment:
         InvalidExperiment: It cannot be served by.
     """
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # to open a pipe is to wait for whoever writes to it
+            raise InvalidExperiment(f"{path} is no file that can be read; it must be a regular one, or a link to one")
+        if found.st_size > MOST_BYTES:
+            raise InvalidExperiment(f"{path} has {found.st_size:,} bytes; {MOST_BYTES:,} are allowed")
         return parse_experiment(path.read_bytes(), str(path))
     except FileNotFoundError as e:
         raise NotFound(f"there is no experiment file {path}; `gauntlet serve` makes the first one") from e
@@ -183,7 +189,7 @@ def dump_experiment(experiment: Experiment) -> bytes:
     plain["history"] = [_plain(phase) for phase in experiment.history]
     if not plain["history"]:
         del plain["history"]
-    return yaml.safe_dump(plain, sort_keys=False).encode()
+    return dump_yaml(plain)
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bentos.errors import GauntletError, InvalidExperiment, NotFound, Unavailable
 from service.micros import from_micros, to_micros
 from service.scoring.deciding import Roles, Trial
-from service.scoring.experiment import Experiment, Phase, read_experiment
+from service.scoring.experiment import Experiment, Phase, read_experiment, write_experiment
 from service.scoring.models import Model
 
 logger = logging.getLogger("gauntlet.experiment")
@@ -84,7 +84,18 @@ class ExperimentWatch:
         built_in: Model,
         *,
         without_challengers: bool = False,
+        kept: Path | None = None,
     ) -> None:
+        """Take up what is kept, if anything is; the file itself is read by `poll`.
+
+        Args:
+            path: The experiment file; None: the Bento's own champion serves.
+            models: What the Bento carries, by digest.
+            built_in: The Bento's own champion.
+            without_challengers: Leave challengers out although they are there.
+            kept: Where what is served by is kept over this process's end, for the one that is started in its place: it
+                must not take up a file that its siblings have refused. None: nowhere.
+        """
         self.is_file_valid = True
         self.is_champion_present = True
         self.is_challenger_present = True
@@ -99,6 +110,9 @@ class ExperimentWatch:
         self._reason: str | None = None
         self._stamp: Stamp | None = None
         self._has_read = False
+        self._kept = kept
+        if kept is not None and path is not None:
+            self._take_up_kept(kept)
 
     def poll(self) -> None:
         """Reread the file if it changed; never raises."""
@@ -174,7 +188,11 @@ class ExperimentWatch:
             self.is_file_valid = False
             self._complain("experiment_file_invalid", f"{e}")
             return
-        self.is_file_valid, self._read_last = True, experiment
+        except Exception as e:  # whatever a file may hold: the last good one is kept, and it is said
+            self.is_file_valid = False
+            self._complain("experiment_file_invalid", f"{path} cannot be read: {type(e).__name__}: {e!r:.200}")
+            return
+        self.is_file_valid = True
         try:
             roles = self._resolve(experiment)
         except NotFound as e:
@@ -183,8 +201,32 @@ class ExperimentWatch:
             return
         self.is_champion_present, self._reason = True, None
         self._look_for_challengers(experiment)
-        self._schedule([*self._resolvable(experiment.history), roles])
+        self._take_up(experiment, roles)
+        self._keep(experiment)
         logger.info("experiment_read", extra={"revision": roles.revision, "mode": roles.mode, "split": roles.split})
+
+    def _take_up(self, experiment: Experiment, roles: Roles) -> None:
+        self._read_last = experiment  # what nobody was served by may be replaced by anything
+        self._schedule([*self._resolvable(experiment.history), roles])
+
+    def _take_up_kept(self, kept: Path) -> None:
+        """Go on by what the others serve by, if this Bento has its champion."""
+        try:
+            experiment = read_experiment(kept)
+            self._take_up(experiment, self._resolve(experiment))
+        except NotFound:  # nobody was served yet, or it is another Bento's
+            return
+        except (GauntletError, OSError) as e:
+            logger.warning("kept_experiment_unreadable", extra={"reason": str(e)})
+
+    def _keep(self, experiment: Experiment) -> None:
+        if self._kept is None:
+            return
+        try:
+            self._kept.parent.mkdir(parents=True, exist_ok=True)
+            write_experiment(self._kept, experiment)
+        except OSError as e:  # it costs nothing but that a restart takes the file as it is
+            logger.warning("experiment_not_kept", extra={"reason": str(e)})
 
     def _check_order(self, path: Path, experiment: Experiment) -> None:
         """One number must not stand for two contents: evidence is kept by revision."""

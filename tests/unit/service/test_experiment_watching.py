@@ -233,3 +233,73 @@ def test_a_new_installation_starts_with_the_champion_alone(path):
     watch = ExperimentWatch(path, MODELS, MODELS[FIRST])
     watch.poll()
     assert watch.roles(NOW_MICROS + 10**14).mode == "off"
+
+
+def test_a_file_that_nobody_was_served_by_does_not_keep_the_good_one_out(watch, path):
+    write_experiment(path, shadow(SECOND))
+    watch.poll()
+    write_experiment(path, off(ABSENT, revision=9))
+    watch.poll()
+    assert (watch.is_file_valid, watch.is_champion_present, watch.roles(NOW_MICROS).revision) == (True, False, 2)
+    write_experiment(path, shadow(SECOND))
+    watch.poll()
+    assert (watch.is_file_valid, watch.is_champion_present, watch.roles(NOW_MICROS).revision) == (True, True, 2)
+    write_experiment(path, off(SECOND, revision=3))
+    watch.poll()
+    assert watch.roles(NOW_MICROS).revision == 3
+
+
+def test_whatever_a_file_does_to_its_reader_the_last_good_one_is_kept_and_it_shows(watch, path, monkeypatch, caplog):
+    def fail(_path):
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr("service.scoring.watching.read_experiment", fail)
+    path.write_bytes(path.read_bytes() + b"\n")
+    watch.poll()
+    assert not watch.is_file_valid
+    assert watch.roles(NOW_MICROS).revision == 1
+    assert "nobody thought of this" in caplog.records[-1].reason
+
+
+def test_a_pipe_in_the_files_place_keeps_nobody_waiting(watch, path):
+    path.unlink()
+    os.mkfifo(path)
+    watch.poll()
+    assert (watch.is_file_valid, watch.roles(NOW_MICROS).revision) == (False, 1)
+
+
+def test_a_file_that_is_too_large_is_not_read(watch, path):
+    path.write_bytes(b"#" * 1024 * 1025)
+    watch.poll()
+    assert (watch.is_file_valid, watch.roles(NOW_MICROS).revision) == (False, 1)
+
+
+def kept_watch(path, kept):
+    found = ExperimentWatch(path, MODELS, MODELS[FIRST], kept=kept)
+    found.poll()
+    return found
+
+
+def test_who_is_started_again_goes_on_by_what_the_others_serve_by(path, tmp_path):
+    kept = tmp_path / "counters" / "experiment.yaml"
+    write_experiment(path, off(FIRST, revision=60))
+    sibling = kept_watch(path, kept)
+    write_experiment(path, off(SECOND, revision=3))
+    sibling.poll()
+    again = kept_watch(path, kept)
+    for watch in (sibling, again):
+        assert (watch.is_file_valid, watch.roles(NOW_MICROS).revision) == (False, 60)
+    path.write_bytes(b"a: [")
+    third = kept_watch(path, kept)
+    assert (third.is_file_valid, third.roles(NOW_MICROS).revision) == (False, 60)
+    write_experiment(path, off(SECOND, revision=61))
+    third.poll()
+    assert (third.is_file_valid, third.roles(NOW_MICROS).revision) == (True, 61)
+
+
+@pytest.mark.parametrize("content", [b"a: [", dump_experiment(off(ABSENT, revision=70))])
+def test_what_is_kept_and_cannot_be_served_by_is_left_alone(path, tmp_path, content):
+    kept = tmp_path / "experiment.kept"
+    kept.write_bytes(content)
+    write_experiment(path, off(FIRST, revision=3))
+    assert kept_watch(path, kept).roles(NOW_MICROS).revision == 3

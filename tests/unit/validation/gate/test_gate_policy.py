@@ -2,10 +2,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import yaml
 
 from bentos.artifact import sha256
 from bentos.errors import InvalidPolicy, NotFound
+from bentos.strict_yaml import dump_yaml
 from validation.gate.defaults import POLICIES
 from validation.gate.policy import ALLOWED, KINDS, Policy, load_policy, parse_policy
 
@@ -21,7 +21,7 @@ def policy(*rules, **changes):
 
 
 def parse(found):
-    return parse_policy(yaml.safe_dump(found).encode(), "p.yaml")
+    return parse_policy(dump_yaml(found), "p.yaml")
 
 
 def test_a_policy_with_every_kind_of_rule_is_read():
