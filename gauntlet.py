@@ -60,7 +60,7 @@ def cli() -> None:
     """Every model runs the gauntlet before it serves.
 
     A model's life, in order: train, gate, package, serve, experiment, verdict, promote or rollback. `gauntlet demo`
-    walks all of it in two minutes. MLFLOW_TRACKING_URI names a tracking server; without it everything stays in
+    walks all of it in a minute or two. MLFLOW_TRACKING_URI names a tracking server; without it everything stays in
     --folder.
     """
 
@@ -108,7 +108,8 @@ def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json
     "--bad-rows",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Set bad rows aside in this .jsonl file, with reasons, and go on. Default: the first ones end it.",
+    help="Set bad rows aside in this .jsonl file, with reasons, and go on; a CSV line with too many or too few values "
+    "ends it all the same. Default: the first bad rows end it.",
 )
 @click.option("--restart", is_flag=True, help="Score anew what is done or was begun with another input or model.")
 @in_folder
@@ -225,7 +226,7 @@ def experiment_off(folder: Folder) -> None:
 def demo(folder: Folder, **options: Any) -> None:
     """Walk a model's whole life on this machine.
 
-    On real parts and in about two minutes: train, gate, package, serve, shadow, split, verdict, promote, roll back.
+    On real parts and in a minute or two: train, gate, package, serve, shadow, split, verdict, promote, roll back.
     """
     from service.demo.run import run_demo
 
