@@ -5,6 +5,8 @@ Aliases and tags are refused: nobody needs them here, and a few kilobytes of ali
 
 from __future__ import annotations
 
+import stat
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -56,10 +58,29 @@ def load_yaml(content: bytes | str) -> Any:
     try:
         _check_events(content)
         return yaml.load(content, Loader=_StrictLoader)  # noqa: S506  # a subclass of SafeLoader
+    except yaml.YAMLError:
+        raise
     except RecursionError as e:
         raise yaml.YAMLError("it is nested too deeply") from e
     except ValueError as e:  # UnicodeDecodeError is one, and so is 30 February
         raise yaml.YAMLError(str(e)) from e
+    except Exception as e:  # the loader raises what its conversions raise: OverflowError of 1:1:1:…:1.0
+        raise yaml.YAMLError(f"a value cannot be read: {e}") from e
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file for `load_yaml`.
+
+    Raises:
+        FileNotFoundError: There is none.
+        yaml.YAMLError: It is no regular file, or is larger than `MOST_BYTES`.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # to open a pipe is to wait for whoever writes to it
+        raise yaml.YAMLError("it is no file that can be read; it must be a regular one, or a link to one")
+    if found.st_size > MOST_BYTES:
+        raise yaml.YAMLError(f"it has {found.st_size:,} bytes; {MOST_BYTES:,} are allowed")
+    return path.read_bytes()
 
 
 def dump_yaml(plain: Any) -> bytes:

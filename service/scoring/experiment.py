@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import re
 import secrets
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ import yaml
 
 from bentos.artifact import write_beside
 from bentos.errors import InvalidExperiment, NotFound
-from bentos.strict_yaml import MOST_BYTES, dump_yaml, load_yaml
+from bentos.strict_yaml import dump_yaml, load_yaml, read_file
 from service.prediction_log.records import Mode, Variant
 
 LEAD = timedelta(seconds=1)
@@ -165,22 +164,24 @@ def parse_experiment(content: bytes, source: str = "experiment.yaml") -> Experim
     return found
 
 
-def read_experiment(path: Path) -> Experiment:
-    """Read an experiment file; see `parse_experiment`.
+def read_content(path: Path) -> bytes:
+    """The bytes of an experiment file, for `parse_experiment`.
 
     Raises:
         NotFound: There is none.
-        InvalidExperiment: It cannot be served by.
+        InvalidExperiment: It is no regular file, or too large.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # to open a pipe is to wait for whoever writes to it
-            raise InvalidExperiment(f"{path} is no file that can be read; it must be a regular one, or a link to one")
-        if found.st_size > MOST_BYTES:
-            raise InvalidExperiment(f"{path} has {found.st_size:,} bytes; {MOST_BYTES:,} are allowed")
-        return parse_experiment(path.read_bytes(), str(path))
+        return read_file(path)
     except FileNotFoundError as e:
         raise NotFound(f"there is no experiment file {path}; `gauntlet serve` makes the first one") from e
+    except yaml.YAMLError as e:
+        raise InvalidExperiment(f"{path}: {e}") from e
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read an experiment file; it raises what `read_content` and `parse_experiment` raise."""
+    return parse_experiment(read_content(path), str(path))
 
 
 def dump_experiment(experiment: Experiment) -> bytes:

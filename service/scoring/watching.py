@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bentos.artifact import write_beside
 from bentos.errors import GauntletError, InvalidExperiment, NotFound, Unavailable
 from service.micros import from_micros, to_micros
 from service.scoring.deciding import Roles, Trial
-from service.scoring.experiment import Experiment, Phase, read_experiment, write_experiment
+from service.scoring.experiment import Experiment, Phase, parse_experiment, read_content, read_experiment
 from service.scoring.models import Model
 
 logger = logging.getLogger("gauntlet.experiment")
@@ -182,7 +183,8 @@ class ExperimentWatch:
 
     def _read(self, path: Path) -> None:
         try:
-            experiment = read_experiment(path)
+            content = read_content(path)
+            experiment = parse_experiment(content, str(path))
             self._check_order(path, experiment)
         except (GauntletError, OSError) as e:
             self.is_file_valid = False
@@ -200,13 +202,13 @@ class ExperimentWatch:
             self._complain("experiment_champion_missing", f"{path}: {e}")
             return
         self.is_champion_present, self._reason = True, None
-        self._look_for_challengers(experiment)
         self._take_up(experiment, roles)
-        self._keep(experiment)
+        self._keep(content)
         logger.info("experiment_read", extra={"revision": roles.revision, "mode": roles.mode, "split": roles.split})
 
     def _take_up(self, experiment: Experiment, roles: Roles) -> None:
         self._read_last = experiment  # what nobody was served by may be replaced by anything
+        self._look_for_challengers(experiment)
         self._schedule([*self._resolvable(experiment.history), roles])
 
     def _take_up_kept(self, kept: Path) -> None:
@@ -216,15 +218,15 @@ class ExperimentWatch:
             self._take_up(experiment, self._resolve(experiment))
         except NotFound:  # nobody was served yet, or it is another Bento's
             return
-        except (GauntletError, OSError) as e:
-            logger.warning("kept_experiment_unreadable", extra={"reason": str(e)})
+        except Exception as e:  # whatever it holds: the file itself is there to start from
+            logger.warning("kept_experiment_unreadable", extra={"reason": f"{type(e).__name__}: {e}"})
 
-    def _keep(self, experiment: Experiment) -> None:
+    def _keep(self, content: bytes) -> None:
+        """As it was read: to write 60,000 pins anew takes a second, and may make more bytes than are read."""
         if self._kept is None:
             return
         try:
-            self._kept.parent.mkdir(parents=True, exist_ok=True)
-            write_experiment(self._kept, experiment)
+            write_beside(self._kept, content)
         except OSError as e:  # it costs nothing but that a restart takes the file as it is
             logger.warning("experiment_not_kept", extra={"reason": str(e)})
 

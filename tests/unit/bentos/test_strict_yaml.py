@@ -23,6 +23,7 @@ from bentos.strict_yaml import dump_yaml, load_yaml
         ("a: 0x" + "F" * 6000, "a number is too long"),
         ("a: " + "9" * 5000, "a number is too long"),
         ("a: 1." + "9" * 5000, "a number is too long"),
+        ("a: 1" + ":1" * 180 + ".0", "a value cannot be read: int too large"),
         ('"\\ud800": 1', None),
         ('mode: "\\ud800"', None),
         ("a: " + "x" * 1024 * 1024, "larger than 1,048,576 bytes"),

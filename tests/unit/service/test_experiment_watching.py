@@ -1,10 +1,12 @@
 """Following the experiment file: seen when it changes, switched at its instant, the last good one kept."""
 
+import asyncio
 import logging
 import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from serving_app import served
 from serving_toys import CONTRACT, NOW, NOW_MICROS
 
 from bentos.errors import Unavailable
@@ -253,7 +255,7 @@ def test_whatever_a_file_does_to_its_reader_the_last_good_one_is_kept_and_it_sho
     def fail(_path):
         raise RuntimeError("nobody thought of this")
 
-    monkeypatch.setattr("service.scoring.watching.read_experiment", fail)
+    monkeypatch.setattr("service.scoring.watching.read_content", fail)
     path.write_bytes(path.read_bytes() + b"\n")
     watch.poll()
     assert not watch.is_file_valid
@@ -297,9 +299,46 @@ def test_who_is_started_again_goes_on_by_what_the_others_serve_by(path, tmp_path
     assert (third.is_file_valid, third.roles(NOW_MICROS).revision) == (True, 61)
 
 
-@pytest.mark.parametrize("content", [b"a: [", dump_experiment(off(ABSENT, revision=70))])
+@pytest.mark.parametrize("content", [b"a: [", b"a: 1" + b":1" * 180 + b".0", dump_experiment(off(ABSENT, revision=70))])
 def test_what_is_kept_and_cannot_be_served_by_is_left_alone(path, tmp_path, content):
     kept = tmp_path / "experiment.kept"
     kept.write_bytes(content)
     write_experiment(path, off(FIRST, revision=3))
     assert kept_watch(path, kept).roles(NOW_MICROS).revision == 3
+
+
+def test_a_file_is_kept_byte_for_byte_however_large_it_would_be_if_written_anew(path, tmp_path):
+    kept = tmp_path / "experiment.kept"
+    customers = ", ".join(f"c{i}" for i in range(120_000))
+    pins = f"pins: [{{variant: champion, customers: [{customers}]}}]\n"
+    path.write_bytes(dump_experiment(off(FIRST, revision=3)) + pins.encode())
+    watch = kept_watch(path, kept)
+    assert (watch.is_file_valid, watch.roles(NOW_MICROS).revision) == (True, 3)
+    assert kept.read_bytes() == path.read_bytes()
+
+
+def test_a_copy_that_cannot_be_written_costs_nothing_but_a_line(path, tmp_path, caplog):
+    (tmp_path / "full").write_bytes(b"")
+    write_experiment(path, off(FIRST, revision=3))
+    assert kept_watch(path, tmp_path / "full" / "experiment.yaml").roles(NOW_MICROS).revision == 3
+    assert "experiment_not_kept" in caplog.messages
+
+
+def test_who_goes_on_by_what_is_kept_says_that_a_challenger_is_missing(path, tmp_path):
+    kept = tmp_path / "experiment.kept"
+    write_experiment(kept, shadow(ABSENT))
+    path.write_bytes(b"a: [")
+    assert kept_watch(path, kept).is_challenger_present is False
+
+
+def test_a_look_that_fails_does_not_keep_the_others_from_happening(tmp_path, monkeypatch):
+    with served(tmp_path, watch_interval_seconds=0.001, authentication="on") as app:
+        keys_looked_at = asyncio.Event()
+        monkeypatch.setattr(app.application.watch, "poll", lambda: 1 / 0)
+        monkeypatch.setattr(app.application._keys, "poll", keys_looked_at.set)
+
+        async def follow():
+            await app.application.start()
+            await asyncio.wait_for(keys_looked_at.wait(), 5)
+
+        app.loop.run_until_complete(follow())
