@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bentos.artifact import INPUT, OUTPUT, Scorer
 from bentos.errors import GauntletError, NotConvertible
-from training.estimators import probabilities, reads_doubles
+from bentos.pipeline import probabilities, reads_doubles
 
 TOLERANCE = 1e-6
 """Largest difference of probability that is allowed between both forms."""

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bentos.artifact import Contract, Encoder
 from bentos.errors import InvalidSetting, NotConvertible
+from bentos.pipeline import as_read, one_openmp_thread
 
 Parameter = str | int | float | bool | None
 """What a parameter may be: a JSON value that is no list and no object."""
@@ -142,32 +142,12 @@ def fit(recipe: Recipe, rows: NDArray[np.float32], truth: NDArray[np.int64]) -> 
     if not hasattr(pipeline.named_steps["estimator"], "predict_proba"):
         raise NotConvertible(f"{recipe.path} gives no probabilities with these parameters")
     try:
-        with _one_openmp_thread():
-            pipeline.fit(_as_read(pipeline, rows), truth)
+        with one_openmp_thread():
+            pipeline.fit(as_read(pipeline, rows), truth)
     except (ValueError, TypeError) as e:  # InvalidParameterError is a ValueError
         raise InvalidSetting(f"{recipe.path} refuses its parameters: {' '.join(str(e).split())[:400]}") from e
     _settle(pipeline.named_steps["estimator"])
     return pipeline
-
-
-def probabilities(pipeline: Any, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The positive class's probability of each row: shape (n_rows,)."""
-    with _one_openmp_thread():
-        return np.asarray(pipeline.predict_proba(_as_read(pipeline, rows)), dtype=np.float64)[:, 1]
-
-
-def reads_doubles(pipeline: Any) -> bool:
-    """Whether a pipeline computes in float64: sums of scaled columns lose too much in float32 far from the mean."""
-    return "scale" in pipeline.named_steps
-
-
-def _as_read(pipeline: Any, rows: NDArray[np.float32]) -> NDArray[Any]:
-    return rows.astype(np.float64) if reads_doubles(pipeline) else rows
-
-
-def _one_openmp_thread() -> threadpool_limits:
-    """Gradient boosting's threads wait for one another at every node: beside other work that is ten times slower."""
-    return threadpool_limits(limits=1, user_api="openmp")
 
 
 def _settle(estimator: Any) -> None:

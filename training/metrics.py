@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.estimators import Recipe, fit, probabilities
+from bentos.pipeline import probabilities
+from training.estimators import Recipe, fit
 
 Truth = NDArray[np.int64]
 Probabilities = NDArray[np.float64]

@@ -22,6 +22,7 @@ import yaml
 from bentos.artifact import TrainingRecord, dump_contract, dump_json, sha256, write_files
 from bentos.errors import InvalidSetting, NotFound
 from bentos.folder import Folder
+from bentos.pipeline import dump_estimator
 from bentos.registry import ARTIFACT_PATH, Registry, Version
 from bentos.strict_yaml import load_yaml
 from training.conversion import check_parity, to_onnx
@@ -32,7 +33,6 @@ from training.holdout import SHARE
 from training.metrics import Validated, cross_validate
 from training.plots import draw
 from training.reference import reference_of
-from training.skops_file import dump_estimator
 from training.tracking import Run, open_run
 from training.use_case import UseCase, load_use_case
 

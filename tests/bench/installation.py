@@ -160,10 +160,9 @@ def _open(folder: Folder, source: str) -> Installation:
 
 
 def _customers(champion: Artifact) -> tuple[Customer, ...]:
+    from bentos.pipeline import load_estimator, probabilities
     from service.demo.stage import customers_of
     from training.data import encode, read_data
-    from training.estimators import probabilities
-    from training.skops_file import load_estimator
     from training.use_case import load_use_case
 
     use_case = load_use_case(ROOT / "training" / "use_cases" / "telco_churn.yaml")

@@ -9,11 +9,10 @@ import pytest
 from bentos.artifact import Artifact, Encoder, load_artifact, sha256
 from bentos.errors import InvalidData, InvalidSetting, NotConvertible, Unavailable
 from bentos.folder import Folder
+from bentos.pipeline import load_estimator, probabilities
 from bentos.registry import Registry, open_registry
 from training.data import encode, read_data, split
-from training.estimators import probabilities
 from training.generator import generate_customers
-from training.skops_file import load_estimator
 from training.train import Trained, TrainRequest, read_parameters, train, train_on
 from training.use_case import load_use_case
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.artifact import Contract, Encoder, Reference, TrainingRecord, Value
 from validation.gate.metrics import BoolArray, FloatArray
 
 Rows = NDArray[np.float32]
@@ -16,6 +17,26 @@ Rows = NDArray[np.float32]
 
 Score = Callable[[Rows], NDArray[np.float32]]
 """Gives each row's probability of the positive class, shape (n_rows,)."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an artifact says of its model, beside its answers.
+
+    Attributes:
+        reference: How features and score were distributed in training.
+        training: Where the model comes from.
+        model_bytes: Size of `model.onnx`.
+        artifact_bytes: Size of all of the artifact's files.
+        estimate: The probabilities that `estimator.skops` gives for encoded rows; it is loaded when it is asked, and
+            raises if it cannot be.
+    """
+
+    reference: Reference
+    training: TrainingRecord
+    model_bytes: int
+    artifact_bytes: int
+    estimate: Callable[[Rows], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -27,12 +48,14 @@ class Subject:
         score: Its probabilities for rows.
         cut: Probability from which it answers positive.
         rows: The holdout's rows.
+        facts: What its artifact says of it.
     """
 
     role: str
     score: Score
     cut: float
     rows: Rows
+    facts: Facts
 
     @cached_property
     def probabilities(self) -> FloatArray:
@@ -90,6 +113,8 @@ class Evidence:
     """What all checks are judged on.
 
     Attributes:
+        contract: What both models are asked.
+        columns: For every feature its values in the holdout, None where missing, each of length n_rows.
         truth: Whether each row of the holdout is positive, shape (n_rows,).
         rows: The holdout's rows, encoded, shape (n_rows, width).
         candidate: Who is judged.
@@ -99,6 +124,8 @@ class Evidence:
         seed: Of everything random.
     """
 
+    contract: Contract
+    columns: Mapping[str, Sequence[Value]]
     truth: BoolArray
     rows: Rows
     candidate: Subject
@@ -106,6 +133,43 @@ class Evidence:
     groups: Mapping[str, tuple[str, ...]]
     numbers: tuple[Number, ...]
     seed: int
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What encodes rows for both models; for checks that change columns and encode them again."""
+        return Encoder(self.contract)
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The candidate, and the champion where there is one."""
+        return (self.candidate, self.champion) if self.champion else (self.candidate,)
+
+    @property
+    def discordant(self) -> tuple[int, int, int]:
+        """Rows that the candidate alone is right on, rows that the champion alone is right on, and all rows.
+
+        Raises:
+            ValueError: There is no champion.
+        """
+        if self.champion is None:
+            raise ValueError("there is no champion to compare with")
+        candidate, champion = (subject.positives == self.truth for subject in (self.candidate, self.champion))
+        return int((candidate & ~champion).sum()), int((champion & ~candidate).sum()), self.truth.size
+
+    def groups_of(self, attribute: str) -> tuple[str, ...]:
+        """The group of each row by a protected attribute.
+
+        Raises:
+            ValueError: The contract does not protect it.
+        """
+        if attribute not in self.groups:
+            protected = ", ".join(self.groups) or "nothing"
+            other = "" if self.groups else ", such as no-protected-attributes.yaml"
+            raise ValueError(
+                f"the policy limits the gap of {attribute}, and the contract protects {protected}; "
+                f"name it under protected in the use case, or choose a policy that does not ask for it{other}"
+            )
+        return self.groups[attribute]
 
 
 def add_noise(rows: Rows, numbers: tuple[Number, ...], deviations: float, rng: np.random.Generator) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import msgspec
 import yaml
@@ -12,97 +12,10 @@ import yaml
 from bentos.artifact import sha256
 from bentos.errors import InvalidPolicy, NotFound, shown
 from bentos.strict_yaml import load_yaml
-from validation.gate.metrics import METRICS
+from validation.gate.checks.kinds import KINDS
+from validation.gate.checks.rule import Rule, Text, WholeNumber, YesOrNo
 
-JudgeBy = Literal["point", "interval"]
-"""`point`: the number alone decides. `interval`: FAIL and PASS only where the whole interval says so."""
-
-LEAST_DRAWS = 20
 _MOST_DAYS = 3650
-
-
-class Performance(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="performance"):
-    """A metric must reach a bound.
-
-    Attributes:
-        metric: One of `METRICS`, named with its average.
-        at_least: The bound, above 0 and at most 1.
-        judge_by: Whether the number or its interval decides.
-        on_inconclusive: What an interval that contains the bound leads to: `block` is INCONCLUSIVE, no blessing.
-    """
-
-    metric: str
-    at_least: float
-    judge_by: JudgeBy
-    on_inconclusive: Literal["block"] = "block"
-
-
-class AccuracyGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="accuracy_gap"):
-    """Accuracy must be alike in the groups of protected attributes.
-
-    Attributes:
-        attributes: Names of protected attributes, or `all` of the contract's; each is a check of its own.
-        at_most: Largest distance of the best group's accuracy from the worst group's, from 0, below 1.
-        judge_by: Whether the number or its interval decides.
-        on_inconclusive: As for `Performance`.
-    """
-
-    attributes: tuple[str, ...] | Literal["all"]
-    at_most: float
-    judge_by: JudgeBy
-    on_inconclusive: Literal["block"] = "block"
-
-
-class Noise(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="noise"):
-    """Accuracy must survive Gaussian noise on every numeric feature.
-
-    Attributes:
-        deviations: Sizes of the noise in each feature's training standard deviations, above 0; each is a check.
-        accuracy_drop_below: Bound of the mean loss of accuracy over the draws, above 0 and below 1.
-        draws: How often noise is drawn, at least 20.
-        judge_by: Whether the number or its interval decides.
-        on_inconclusive: As for `Performance`.
-    """
-
-    deviations: tuple[float, ...]
-    accuracy_drop_below: float
-    judge_by: JudgeBy
-    draws: int = LEAST_DRAWS
-    on_inconclusive: Literal["block"] = "block"
-
-
-class McNemar(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="mcnemar"):
-    """The candidate must not be significantly worse than the champion on the same rows.
-
-    Attributes:
-        alpha: Level of the two-sided mid-p, above 0 and at most 0.5.
-    """
-
-    alpha: float
-
-
-Rule = Performance | AccuracyGap | Noise | McNemar
-
-KINDS: dict[str, type[Rule]] = {
-    "performance": Performance,
-    "accuracy_gap": AccuracyGap,
-    "noise": Noise,
-    "mcnemar": McNemar,
-}
-
-
-ALLOWED: dict[Any, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    JudgeBy: " or ".join(get_args(JudgeBy)),
-    Literal["block"]: "block",
-    tuple[float, ...]: "a list of numbers",
-    tuple[str, ...] | Literal["all"]: "a list of names, or all",
-    tuple[Rule, ...]: "a list of rules",
-}
-"""What a key may hold, by its type, to be read after "must be"."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,12 +30,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         rules: What must be met, every one.
     """
 
-    name: str
-    description: str
-    seed: int
-    valid_days: int
+    name: Text
+    description: Text
+    seed: WholeNumber
+    valid_days: WholeNumber
     rules: tuple[Rule, ...]
-    bootstrap: bool = False
+    bootstrap: YesOrNo = False
 
 
 def load_policy(path: Path) -> tuple[Policy, str]:
@@ -158,9 +71,10 @@ def parse_policy(content: bytes, source: str) -> Policy:
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise InvalidPolicy(f"{source} is no YAML: {' '.join(str(e).split())}") from e
     problems = list(_file_problems(found))
-    if problems:
+    if problems or not isinstance(found, dict):
         raise InvalidPolicy(f"{source}: {'; '.join(problems)}")
-    policy = msgspec.convert(found, Policy)
+    rules = tuple(_rule_of(rule) for rule in found["rules"])
+    policy = Policy(**{**found, "rules": rules})
     problems = list(_problems(policy))
     if problems:
         raise InvalidPolicy(f"{source}: {'; '.join(problems)}")
@@ -189,7 +103,7 @@ def _rule_problems(rule: object, place: str) -> Iterator[str]:
         return
     problems = list(_struct_problems(rule, KINDS[kind], f"{place} ({kind})", known="kind"))
     if not problems:
-        problems = [f"{place} ({kind}): {problem}" for problem in _bound_problems(msgspec.convert(rule, Rule))]
+        problems = [f"{place} ({kind}): {problem}" for problem in _rule_of(rule).problems()]
     yield from problems
 
 
@@ -206,7 +120,19 @@ def _struct_problems(found: dict[Any, Any], form: type[msgspec.Struct], place: s
         try:
             msgspec.convert(found[name], field.type)
         except msgspec.ValidationError:
-            yield f"{place}: {name} is {shown(found[name])}; it must be {ALLOWED[field.type]}"
+            yield f"{place}: {name} is {shown(found[name])}; it must be {allowed_in(field)}"
+
+
+def _rule_of(rule: dict[str, Any]) -> Rule:
+    return msgspec.convert(rule, KINDS[rule["kind"]])
+
+
+def allowed_in(field: msgspec.structs.FieldInfo) -> str:
+    """What a key of a policy may hold, to be read after "must be"."""
+    for part in get_args(field.type):
+        if isinstance(part, msgspec.Meta) and part.description:
+            return part.description
+    return "a list of rules"
 
 
 def _problems(policy: Policy) -> Iterator[str]:
@@ -217,56 +143,11 @@ def _problems(policy: Policy) -> Iterator[str]:
         yield f"seed is {policy.seed}; it must be at least 0"
     if not 1 <= policy.valid_days <= _MOST_DAYS:
         yield f"valid_days is {policy.valid_days}; it must be from 1 to {_MOST_DAYS}"
-    names = [name for rule in policy.rules for name in _names(rule)]
+    names = [name for rule in policy.rules for name in rule.asks_for()]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{name} is asked for twice; give one rule for it"
-    gaps = [rule.attributes for rule in policy.rules if isinstance(rule, AccuracyGap)]
-    if "all" in gaps and len(gaps) > 1:
-        yield "accuracy_gap of all protected attributes stands beside another accuracy_gap; give one rule for each"
-    if policy.bootstrap and all(isinstance(rule, McNemar) for rule in policy.rules):
+    for kind in KINDS:
+        if f"{kind} of all" in names and sum(name.startswith(f"{kind} of ") for name in names) > 1:
+            yield f"{kind} of all protected attributes stands beside another {kind}; give one rule for each"
+    if policy.bootstrap and all(rule.is_relative for rule in policy.rules):
         yield "bootstrap is true, and no rule judges a first model; add one that needs no champion"
-
-
-def _bound_problems(rule: Rule) -> Iterator[str]:
-    """What keeps a well-formed rule from being judged by, above all that it could never fail."""
-    match rule:
-        case Performance():
-            if rule.metric not in METRICS:
-                yield f"metric is {shown(rule.metric)}; it must be one of {', '.join(METRICS)}"
-            if not 0 < rule.at_least <= 1:
-                yield f"at_least is {rule.at_least:g}; it must be above 0, or it never fails, and at most 1"
-        case AccuracyGap():
-            if not rule.attributes:
-                yield "attributes is empty, so it never fails; name protected attributes, or write all"
-            if not 0 <= rule.at_most < 1:
-                yield f"at_most is {rule.at_most:g}; it must be at least 0 and below 1, or it never fails"
-        case Noise():
-            yield from _noise_problems(rule)
-        case McNemar():
-            if not 0 < rule.alpha <= 0.5:
-                yield f"alpha is {rule.alpha:g}; it must be above 0, or it never fails, and at most 0.5"
-
-
-def _noise_problems(rule: Noise) -> Iterator[str]:
-    if not rule.deviations:
-        yield "deviations is empty, so it never fails; name at least one"
-    for deviation in rule.deviations:
-        if not 0 < deviation <= 10:
-            yield f"deviations holds {deviation:g}; each must be above 0, or it never fails, and at most 10"
-    if not 0 < rule.accuracy_drop_below < 1:
-        yield f"accuracy_drop_below is {rule.accuracy_drop_below:g}; it must be above 0 and below 1, or it never fails"
-    if not LEAST_DRAWS <= rule.draws <= 1000:
-        yield f"draws is {rule.draws}; it must be from {LEAST_DRAWS} to 1000"
-
-
-def _names(rule: Rule) -> list[str]:
-    """What a rule asks for, as far as it can be asked for only once."""
-    match rule:
-        case Performance():
-            return [rule.metric]
-        case AccuracyGap():
-            return [f"accuracy_gap of {name}" for name in rule.attributes if rule.attributes != "all"]
-        case Noise():
-            return [f"noise of {deviation:g} deviations" for deviation in rule.deviations]
-        case McNemar():
-            return ["mcnemar"]

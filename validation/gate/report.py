@@ -19,11 +19,40 @@ EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2, "ERRO
 WORST_FIRST: tuple[Status, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the numbers that a check's number is made of: a group, a slice, a feature, a size of noise.
+
+    Attributes:
+        name: What it is of, such as `SeniorCitizen=1`.
+        n: Rows that it was measured on.
+        value: The candidate's number; None where it could not be measured.
+        low: Lower end of its interval, where there is one.
+        high: Upper end.
+        champion: The champion's number on the same rows and draws.
+        champion_low: Lower end of its interval.
+        champion_high: Upper end.
+        status: Where a part is judged by itself, how it came out.
+        note: What should be known of it.
+    """
+
+    name: str
+    n: int | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    champion: float | None = None
+    champion_low: float | None = None
+    champion_high: float | None = None
+    status: Status | None = None
+    note: str = ""
+
+
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one check came out.
 
     Attributes:
         name: The check's name, such as `accuracy` or `accuracy_gap[gender]`.
+        kind: The kind of rule that asked for it.
         status: NOT_APPLICABLE is no pass: it says that policy allows the check to be left out here.
         reason: One sentence with the numbers.
         value: What was measured; None where it could not be.
@@ -32,11 +61,17 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         bound: What it was held against.
         allowed: The same in words, to be read after "must be".
         champion: The champion's value on the same rows and draws; None without a champion or where it has none.
+        champion_low: Lower end of its interval.
+        champion_high: Upper end.
         n: Rows that it was measured on.
+        rows_needed: Where it is INCONCLUSIVE, about how many rows would decide it; None where no number would.
+        on_inconclusive: What INCONCLUSIVE leads to here: `block` or `shadow`.
+        parts: What the number is made of: groups, slices, features.
         details: Further numbers.
     """
 
     name: str
+    kind: str = ""
     status: Status
     reason: str
     value: float | None = None
@@ -45,7 +80,12 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bound: float | None = None
     allowed: str = ""
     champion: float | None = None
+    champion_low: float | None = None
+    champion_high: float | None = None
     n: int | None = None
+    rows_needed: int | None = None
+    on_inconclusive: str = "block"
+    parts: tuple[Part, ...] = ()
     details: dict[str, float] = {}
 
 

@@ -30,11 +30,13 @@ from bentos.artifact import (
 )
 from bentos.errors import ArtifactDamaged, BadInput, Refused
 from bentos.folder import Folder
+from bentos.pipeline import load_estimator, probabilities
 from bentos.registry import Registry, Version
 from validation.gate.checks import run_checks
 from validation.gate.defaults import CHALLENGER_ALIAS, CHAMPION_ALIAS
-from validation.gate.evidence import Evidence, Number, Subject
+from validation.gate.evidence import Evidence, Facts, Number, Rows, Subject
 from validation.gate.holdout import HOLDOUT, Holdout, read_holdout
+from validation.gate.metrics import FloatArray
 from validation.gate.policy import Policy, load_policy
 from validation.gate.report import (
     EXIT_CODES,
@@ -111,7 +113,7 @@ def run_gate(
             reigning,
             judged_by=JudgedBy(policy=policy.name, policy_digest=policy_digest, seed=policy.seed, code=code_identity()),
             judged_on=_judged_on(judged.artifact, holdout),
-            checks=run_checks(policy, evidence),
+            checks=run_checks(policy.rules, evidence, bootstrap=policy.bootstrap),
             now=now,
             valid_days=policy.valid_days,
         )
@@ -167,9 +169,11 @@ def gather_evidence(candidate: Artifact, champion: Artifact | None, holdout: Hol
             raise ArtifactDamaged(
                 f"the {role}'s model.onnx reads {scorer.width} columns, and its contract gives {encoder.width}"
             )
-        return Subject(role=role, score=scorer.score, cut=artifact.contract.cut, rows=rows)
+        return Subject(role=role, score=scorer.score, cut=artifact.contract.cut, rows=rows, facts=facts_of(artifact))
 
     return Evidence(
+        contract=contract,
+        columns=holdout.columns,
         truth=holdout.truth,
         rows=rows,
         candidate=subject("candidate", candidate),
@@ -177,6 +181,21 @@ def gather_evidence(candidate: Artifact, champion: Artifact | None, holdout: Hol
         groups=holdout.groups_of(contract),
         numbers=numbers_of(contract, encoder, candidate.reference),
         seed=seed,
+    )
+
+
+def facts_of(artifact: Artifact) -> Facts:
+    """What an artifact says of its model."""
+
+    def estimate(rows: Rows) -> FloatArray:
+        return probabilities(load_estimator(artifact.folder / "estimator.skops"), rows)
+
+    return Facts(
+        reference=artifact.reference,
+        training=artifact.training,
+        model_bytes=(artifact.folder / "model.onnx").stat().st_size,
+        artifact_bytes=sum(path.stat().st_size for path in artifact.folder.iterdir() if path.is_file()),
+        estimate=estimate,
     )
 
 

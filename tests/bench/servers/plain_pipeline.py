@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bentos.artifact import Artifact, Categorical, Contract, Encoder, Numeric
-from training.skops_file import load_estimator
+from bentos.pipeline import load_estimator
 
 
 def export(champion: Artifact, path: Path) -> None:

@@ -10,8 +10,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from bentos.artifact import Encoder
 from bentos.errors import InvalidContract, InvalidSetting, NotConvertible
+from bentos.pipeline import probabilities
 from training.data import Data, encode, truth
-from training.estimators import KNOWN, _round_thresholds_down, fit, pipeline_of, probabilities, recipe_of
+from training.estimators import KNOWN, _round_thresholds_down, fit, pipeline_of, recipe_of
 from training.use_case import UseCase
 
 

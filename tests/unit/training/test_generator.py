@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
 from bentos.artifact import Contract, Encoder
+from bentos.pipeline import probabilities
 from training.data import encode, truth
-from training.estimators import fit, probabilities, recipe_of
+from training.estimators import fit, recipe_of
 from training.generator import generate_customers
 from training.use_case import UseCase
 

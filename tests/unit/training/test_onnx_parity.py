@@ -9,11 +9,11 @@ import pytest
 
 from bentos.artifact import Contract, Encoder, Labels, Numeric, Scorer
 from bentos.errors import ArtifactDamaged, NotConvertible
+from bentos.pipeline import dump_estimator, load_estimator
 from training.conversion import TOLERANCE, check_parity, to_onnx
 from training.data import Data, encode, split, truth
 from training.edge_rows import edge_rows, thresholds_of
 from training.estimators import KNOWN, fit, recipe_of
-from training.skops_file import dump_estimator, load_estimator
 from training.use_case import UseCase
 
 EDGES = 10_000

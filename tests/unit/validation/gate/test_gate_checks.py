@@ -1,52 +1,18 @@
 import dataclasses
 import math
 
+import msgspec
 import numpy as np
 import pytest
+from gate_evidence import answers, evidence, judge, right_on, subject
 
-from validation.gate.checks import Limit, run_check, run_checks
-from validation.gate.evidence import Evidence, Number, Subject, add_noise
+from validation.gate.checks import KINDS, run_check, run_checks
+from validation.gate.checks.rule import Limit, rows_needed
+from validation.gate.evidence import Number, add_noise
 from validation.gate.intervals import Measured
-from validation.gate.policy import AccuracyGap, McNemar, Noise, Performance, Policy
 from validation.gate.report import verdict_of
 
-TRUTH = np.array([True] * 50 + [False] * 50)
-
-
-def answers(right, truth=TRUTH):
-    """A model that is right on the rows that `right` says, as a column of probabilities."""
-    return np.where(np.asarray(right, dtype=bool) == truth, 0.9, 0.1)
-
-
-def right_on(count, n=100):
-    """Right on that many of n rows, spread evenly over both classes."""
-    order = np.argsort(np.arange(n) % (n // 2), kind="stable")
-    right = np.zeros(n, dtype=bool)
-    right[order[:count]] = True
-    return right
-
-
-def subject(probabilities, rows, role="candidate"):
-    values = np.asarray(probabilities, dtype=np.float32)
-    return Subject(role=role, score=lambda _: values, cut=0.5, rows=rows)
-
-
-def evidence(candidate, champion=None, truth=TRUTH, groups=None, numbers=(), seed=1):
-    rows = np.zeros((truth.size, 1), dtype=np.float32)
-    return Evidence(
-        truth=truth,
-        rows=rows,
-        candidate=subject(candidate, rows),
-        champion=None if champion is None else subject(champion, rows, "champion"),
-        groups=groups or {},
-        numbers=numbers,
-        seed=seed,
-    )
-
-
-def judge(rule, found, bootstrap=False):
-    policy = Policy(name="p", description="", seed=found.seed, valid_days=1, rules=(rule,), bootstrap=bootstrap)
-    return run_checks(policy, found)
+AccuracyGap, McNemar, Noise, Performance = (KINDS[k] for k in ("accuracy_gap", "mcnemar", "noise", "performance"))
 
 
 def performance(at_least, judge_by="point", metric="accuracy"):
@@ -107,6 +73,26 @@ def test_hundred_rows_decide_between_95_and_75_percent():
     assert (better.status, worse.status) == ("PASS", "FAIL")
 
 
+def test_what_is_inconclusive_says_how_many_rows_would_decide_it():
+    (result,) = judge(performance(0.75, "interval"), evidence(answers(right_on(80))))
+    # Wilson's interval of 80 of 100 is .7112 to .8666: SE .0397; 100 ((1.96 + .8416) .0397 / .05)^2 = 495.
+    assert result.rows_needed == pytest.approx(495, abs=2)
+    assert f"about {result.rows_needed} would" in result.reason
+    assert rows_needed(Measured(0.75, 0.7, 0.8, 100), 0.75) is None
+    (at_the_bound,) = judge(performance(0.75, "interval"), evidence(answers(right_on(75))))
+    assert (at_the_bound.status, at_the_bound.rows_needed) == ("INCONCLUSIVE", None)
+    assert "no number of rows would" in at_the_bound.reason
+
+
+def test_policy_may_let_the_number_decide_where_the_interval_does_not():
+    rule = msgspec.structs.replace(performance(0.75, "interval"), on_inconclusive="point")
+    (result,) = judge(rule, evidence(answers(right_on(80))))
+    assert result.status == "PASS"
+    assert "by the number alone, as its interval holds the bound" in result.reason
+    (result,) = judge(rule, evidence(answers(right_on(74))))
+    assert result.status == "FAIL"
+
+
 def test_an_undefined_metric_is_an_error():
     truth = np.zeros(10, dtype=bool)
     (result,) = judge(performance(0.8, metric="roc_auc"), evidence(np.full(10, 0.2), truth=truth))
@@ -133,7 +119,7 @@ def test_a_champion_that_answers_nan_is_an_error_too():
 def test_the_cut_is_compared_in_double_precision_as_the_service_does():
     rows = np.zeros((1, 1), dtype=np.float32)
     nearest = np.float32(0.7)  # .699999988: below .7, and equal to it where the cut is rounded to float32 too
-    found = Subject("candidate", lambda _: np.array([nearest]), 0.7, rows)
+    found = subject(lambda _: np.array([nearest]), rows, cut=0.7)
     assert not found.positives[0]
 
 
@@ -156,7 +142,7 @@ def test_the_gap_between_groups_is_held_against_its_bound_beside_the_champions()
 def test_a_fairness_rule_about_an_unprotected_attribute_is_an_error_and_never_a_pass():
     (result,) = judge(gap(attributes=("age",)), evidence(answers(right_on(100)), groups={"gender": ("a", "b") * 50}))
     assert result.status == "ERROR"
-    assert "the accuracy gap of age, and the contract protects gender" in result.reason
+    assert "the gap of age, and the contract protects gender" in result.reason
 
 
 def test_all_protected_attributes_are_judged_one_by_one():
@@ -183,14 +169,11 @@ def noisy_evidence(deviation=1.0, seed=1, n=2000, value=0.55):
     def score(found):
         return found[:, 0]
 
-    return Evidence(
-        truth=np.ones(n, dtype=bool),
-        rows=rows,
-        candidate=Subject("candidate", score, 0.5, rows),
-        champion=Subject("champion", score, 0.05, rows),
-        groups={},
-        numbers=(Number("x", 0, None, deviation, 0.0, 1.0),),
-        seed=seed,
+    found = evidence(
+        score, truth=np.ones(n, dtype=bool), numbers=(Number("x", 0, None, deviation, 0.0, 1.0),), seed=seed
+    )
+    return dataclasses.replace(
+        found, rows=rows, candidate=subject(score, rows), champion=subject(score, rows, "champion", cut=0.05)
     )
 
 
@@ -280,6 +263,7 @@ def test_a_first_model_is_not_applicable_where_policy_says_so_and_an_error_where
 def test_a_check_that_raises_anything_is_an_error_with_its_first_line():
     class Broken:
         name = "broken"
+        rule = McNemar(alpha=0.05)
 
         def run(self, evidence, rng):
             raise KeyError("no such\nthing")
@@ -293,11 +277,10 @@ def test_the_seed_decides_every_number_and_other_rules_decide_none():
     found = noisy_evidence()
     truth = np.arange(2000) % 2 == 0
     found = dataclasses.replace(found, truth=truth)
-    policy = Policy(name="p", description="", seed=1, valid_days=1, rules=rules)
-    alone = Policy(name="p", description="", seed=1, valid_days=1, rules=rules[1:])
-    assert run_checks(policy, found) == run_checks(policy, found)
-    assert run_checks(policy, found)[1:] == run_checks(alone, found)
-    assert run_checks(policy, found) != run_checks(policy, dataclasses.replace(found, seed=2))
+    once, again, alone = (run_checks(some, found, bootstrap=False) for some in (rules, rules, rules[1:]))
+    assert once == again
+    assert once[1:] == alone
+    assert once != run_checks(rules, dataclasses.replace(found, seed=2), bootstrap=False)
 
 
 def test_a_champion_beside_it_changes_none_of_the_candidates_numbers():

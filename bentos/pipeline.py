@@ -1,6 +1,7 @@
-"""`estimator.skops`: the fitted pipeline for explanations. It is loaded with an explicit list of types, and no others.
+"""`estimator.skops`: the fitted pipeline, for explanations and to compare `model.onnx` with.
 
-Nothing of this project is imported here but its errors: whoever explains predictions needs this file and skops alone.
+It is loaded with an explicit list of types, and no others. Nothing of this project is imported here but its errors:
+whoever explains predictions needs this file, skops and scikit-learn alone.
 """
 
 from __future__ import annotations
@@ -9,9 +10,15 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bentos.errors import ArtifactDamaged, NotConvertible
+
+if TYPE_CHECKING:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 TRUSTED = (
     "sklearn._loss.link.Interval",
@@ -59,6 +66,29 @@ def load_estimator(path: Path) -> Any:
         return skops.io.load(path, trusted=list(TRUSTED))
     except Exception as e:  # skops's failures share no base class
         raise ArtifactDamaged(f"{path} cannot be loaded: {' '.join(str(e).split())[:200]}") from e
+
+
+def probabilities(pipeline: Any, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The positive class's probability of each row: shape (n_rows,)."""
+    with one_openmp_thread():
+        return np.asarray(pipeline.predict_proba(as_read(pipeline, rows)), dtype=np.float64)[:, 1]
+
+
+def reads_doubles(pipeline: Any) -> bool:
+    """Whether a pipeline computes in float64: sums of scaled columns lose too much in float32 far from the mean."""
+    return "scale" in pipeline.named_steps
+
+
+def as_read(pipeline: Any, rows: NDArray[np.float32]) -> NDArray[Any]:
+    """Encoded rows in the precision that a pipeline computes in."""
+    return rows.astype(np.float64) if reads_doubles(pipeline) else rows
+
+
+def one_openmp_thread() -> threadpool_limits:
+    """Gradient boosting's threads wait for one another at every node: beside other work that is ten times slower."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="openmp")
 
 
 def _canonical(content: bytes) -> bytes:
