@@ -29,6 +29,7 @@ from bentos.command_line import (
 )
 from bentos.errors import GauntletError, InvalidSetting, Refused
 from bentos.folder import Folder
+from k8s import commands as control
 from service import commands as data_plane
 from training import commands as training
 from validation import commands as judgement
@@ -257,6 +258,7 @@ for command in (
     data_plane.log,
     data_plane.forget,
     judgement.judge,
+    control.secrets,
 ):
     cli.add_command(command)
 data_plane.log.add_command(judgement.outcomes)

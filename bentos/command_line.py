@@ -31,9 +31,14 @@ def folder_option(default: str) -> Callable[..., Any]:
         show_default=True,
         show_envvar=True,
         metavar="DIR",
-        callback=lambda _context, _option, value: Folder(Path(value)),
+        callback=lambda _context, _option, value: _folder_at(value),
         help="Where this installation keeps its things.",
     )
+
+
+def _folder_at(path: str) -> Folder:
+    experiment = os.environ.get("GAUNTLET_EXPERIMENT_FILE")
+    return Folder(Path(path), experiment_file=Path(experiment) if experiment else None)
 
 
 in_folder = folder_option(HOME)

@@ -14,6 +14,8 @@ class Folder:
     """
 
     path: Path
+    experiment_file: Path | None = None
+    """Where the experiment file lies, if elsewhere: a mounted ConfigMap."""
 
     @property
     def tracking(self) -> Path:
@@ -38,7 +40,7 @@ class Folder:
     @property
     def experiment(self) -> Path:
         """The experiment file, which is the truth about roles and split."""
-        return self.path / "experiment.yaml"
+        return self.experiment_file or self.path / "experiment.yaml"
 
     @property
     def spool(self) -> Path:

@@ -17,11 +17,12 @@ RUN python -m venv /uv \
     && rm -r /uv
 COPY gauntlet.py ./
 COPY bentos bentos
+COPY k8s k8s
 COPY service service
 COPY training training
 COPY validation validation
 # Whatever umask the checkout was made under.
-RUN chmod -R a+rX gauntlet.py bentos service training validation
+RUN chmod -R a+rX gauntlet.py bentos k8s service training validation
 # One thread: a Job has the cores that its limits say, and linear algebra would start a thread for each core of the node.
 ENV PATH=/app/.venv/bin:$PATH \
     HOME=/tmp \

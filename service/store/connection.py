@@ -28,6 +28,7 @@ from service.store.partitions import PARTITIONED, KnownMonths, Month, make_parti
 
 logger = logging.getLogger("gauntlet.store")
 
+PASSWORD_FILE = "GAUNTLET_STORE_PASSWORD_FILE"  # noqa: S105  # a name, not a password
 _WAIT_SECONDS = 10
 _SCHEMA_LOCK = 0x6761756E  # any number that is ours alone: "gaun"
 _WRITES = "gauntlet_writes"
@@ -248,13 +249,26 @@ def _engine(url: str) -> Engine:
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         parsed = parsed.set(drivername="postgresql+psycopg")
         logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of what it raises
-        return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": _WAIT_SECONDS})
+        engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": _WAIT_SECONDS})
+        sa.event.listen(engine, "do_connect", _give_password)
+        return engine
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.database in (None, "", ":memory:"):
         raise InvalidSetting(f"the store cannot be {parsed.render_as_string()!r}; it must be {_ALLOWED}")
     engine = sa.create_engine(parsed, connect_args={"timeout": _WAIT_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _give_password(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+    """Read the password's file at each connection, so that a changed one is used without a restart."""
+    path = os.environ.get(PASSWORD_FILE)
+    if not path or parameters.get("password"):
+        return
+    try:
+        parameters["password"] = Path(path).read_text(encoding="utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as e:
+        raise InvalidSetting(f"{PASSWORD_FILE} names {path}, which cannot be read: {e}") from e
 
 
 _ALLOWED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"

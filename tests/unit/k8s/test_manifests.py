@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from bentos.errors import InvalidExperiment
+from k8s.secrets import make_secrets
 from service.scoring.experiment import parse_experiment
-from service.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 K8S = ROOT / "k8s"
@@ -73,6 +73,12 @@ def test_an_overlay_holds_the_names_that_others_rely_on(overlay: str) -> None:
     assert {
         "Namespace/gauntlet",
         "Deployment/gauntlet",
+        "Deployment/gauntlet-judge",
+        "HorizontalPodAutoscaler/gauntlet",
+        "PodDisruptionBudget/gauntlet",
+        "ConfigMap/gauntlet-policy",
+        "ConfigMap/gauntlet-store",
+        "ConfigMap/gauntlet-tracking",
         "Service/gauntlet",
         "Ingress/gauntlet",
         "CronJob/train",
@@ -101,7 +107,7 @@ def test_no_overlay_holds_the_experiment(overlay: str) -> None:
 
 def test_deployments_select_their_own_pods_and_no_others(overlay: str) -> None:
     for manifest, template in pods(overlay):
-        if manifest["kind"] == "Deployment":
+        if manifest["kind"] in ("Deployment", "StatefulSet"):
             wanted = manifest["spec"]["selector"]["matchLabels"]
             assert matching(overlay, wanted) == [named(manifest)], f"{named(manifest)} selects {wanted}"
             assert template["metadata"]["labels"].items() >= wanted.items()
@@ -138,6 +144,12 @@ def test_the_local_overlay_answers_at_gauntlet_localhost() -> None:
     assert [rule["host"] for rule in rules] == ["gauntlet.localhost"]
 
 
+def test_images_come_by_digest_where_there_is_a_registry(overlay: str) -> None:
+    if overlay != "overlays/local":
+        for manifest, container in containers(overlay):
+            assert re.search(r"@sha256:[0-9a-f]{64}$", container["image"]), f"{named(manifest)}: {container['image']}"
+
+
 def test_images_are_named_and_never_latest(overlay: str) -> None:
     for manifest, container in containers(overlay):
         name, _, tag = container["image"].rpartition(":")
@@ -154,8 +166,10 @@ def test_every_container_says_what_it_needs(overlay: str) -> None:
 
 def test_every_container_that_serves_is_probed(overlay: str) -> None:
     for manifest, container in containers(overlay):
-        if manifest["kind"] == "Deployment":
-            assert container.keys() >= {"startupProbe", "readinessProbe", "livenessProbe"}, named(manifest)
+        if manifest["kind"] in ("Deployment", "StatefulSet"):
+            # A sidecar that has trouble with the store must not take the pod out of the Service.
+            ready = set() if container.get("restartPolicy") == "Always" else {"readinessProbe"}
+            assert container.keys() >= {"startupProbe", "livenessProbe"} | ready, named(manifest)
 
 
 def test_no_container_may_do_more_than_it_must(overlay: str) -> None:
@@ -196,12 +210,12 @@ def test_the_experiment_is_mounted_as_a_directory_so_that_edits_follow(overlay: 
     container = template["spec"]["containers"][0]
     experiment = next(mount for mount in container["volumeMounts"] if mount["name"] == "experiment")
     assert "subPath" not in experiment
-    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert variables["GAUNTLET_EXPERIMENT_FILE"] == f"{experiment['mountPath']}/experiment.yaml"
 
 
 def test_manifests_set_only_settings_that_exist(overlay: str) -> None:
-    known = {f"GAUNTLET_{name.upper()}" for name in Settings.model_fields}
+    known = set(re.findall(r"GAUNTLET_\w+", re.sub(r"^[^|].*$", "", (ROOT / "README.md").read_text(), flags=re.M)))
     for manifest, container in containers(overlay):
         given = {variable["name"] for variable in container.get("env", [])}
         unknown = {name for name in given if name.startswith("GAUNTLET_")} - known
@@ -254,3 +268,77 @@ def test_the_jobs_image_leaves_out_what_it_does_not_name() -> None:
     ignore = (images / "jobs.Dockerfile.dockerignore").read_text().split()
     assert {line[1:] for line in ignore if line.startswith("!")} == copied
     assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_shipper_is_a_sidecar_on_the_spool_that_stops_after_scoring(overlay: str) -> None:
+    template = pod_template(one(overlay, "Deployment", "gauntlet"))
+    assert template is not None
+    (shipper,) = template["spec"]["initContainers"]
+    (scoring,) = template["spec"]["containers"]
+    assert shipper["restartPolicy"] == "Always"
+    mounts = [{m["name"]: m["mountPath"] for m in c["volumeMounts"]} for c in (shipper, scoring)]
+    assert mounts[0]["spool"] == "/var/lib/gauntlet/spool"  # GAUNTLET_FOLDER of its image, and what lies in it
+    variables = {variable["name"]: variable.get("value") for variable in scoring["env"]}
+    assert variables["GAUNTLET_SPOOL_FOLDER"] == mounts[1]["spool"]
+
+
+def test_the_spool_stays_below_what_its_volume_may_hold(overlay: str) -> None:
+    """Beyond it the kubelet evicts the pod, with all that was not shipped."""
+    template = pod_template(one(overlay, "Deployment", "gauntlet"))
+    assert template is not None
+    spool = next(volume for volume in template["spec"]["volumes"] if volume["name"] == "spool")
+    variables = {v["name"]: v.get("value") for v in template["spec"]["containers"][0]["env"]}
+    limit = re.fullmatch(r"(\d+)Gi", spool["emptyDir"]["sizeLimit"])
+    assert limit is not None
+    assert int(variables["GAUNTLET_SPOOL_LIMIT_BYTES"]) < int(limit[1]) * 2**30
+
+
+def test_an_apply_never_resets_the_autoscalers_number_of_replicas() -> None:
+    """Overlays may say a number for a cluster without metrics; as they are shipped they say none."""
+    for overlay_name in OVERLAYS:
+        deployment = one(f"overlays/{overlay_name}", "Deployment", "gauntlet")
+        assert "replicas" not in deployment["spec"]
+
+
+def test_everything_is_denied_but_what_a_policy_names(overlay: str) -> None:
+    deny = one(overlay, "NetworkPolicy", "deny-all")["spec"]
+    assert (deny["podSelector"], sorted(deny["policyTypes"])) == ({}, ["Egress", "Ingress"])
+    assert "ingress" not in deny
+    assert "egress" not in deny
+
+
+def test_network_policies_speak_of_pods_and_ports_that_are_there(overlay: str) -> None:
+    components = {t["metadata"]["labels"]["app.kubernetes.io/component"] for _, t in pods(overlay)}
+    ports = {port["name"] for _, c in containers(overlay) for port in c.get("ports", [])}
+    for policy in (m for m in rendered(overlay) if m["kind"] == "NetworkPolicy"):
+        chosen = policy["spec"]["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/component")
+        assert chosen is None or chosen in components, named(policy)
+        named_ports = {
+            port["port"]
+            for rule in policy["spec"].get("ingress", [])
+            for port in rule.get("ports", [])
+            if isinstance(port["port"], str)
+        }
+        assert named_ports <= ports, named(policy)
+
+
+def test_the_policy_in_the_configmap_is_the_shipped_one(overlay: str) -> None:
+    shipped = (ROOT / "validation" / "policies" / "online.yaml").read_text()
+    assert one(overlay, "ConfigMap", "gauntlet-policy")["data"]["policy.yaml"] == shipped
+
+
+def test_no_manifest_holds_a_secret(overlay: str) -> None:
+    assert not [named(m) for m in rendered(overlay) if m["kind"] == "Secret"]
+    for manifest, container in containers(overlay):
+        for variable in container.get("env", []):
+            held = "value" in variable and re.search(r"PASSWORD|TOKEN|SECRET|API_KEY", variable["name"])
+            assert not held or variable["name"].endswith("_FILE"), f"{named(manifest)}: {variable['name']}"
+
+
+def test_secrets_that_pods_mount_are_those_that_the_command_makes(overlay: str) -> None:
+    made, _ = make_secrets("gauntlet", "first")
+    there = {secret["metadata"]["name"]: set(secret["data"]) for secret in made}
+    for manifest, template in pods(overlay):
+        for volume in template["spec"].get("volumes", []):
+            if "secret" in volume:
+                assert volume["secret"]["secretName"] in there, named(manifest)
