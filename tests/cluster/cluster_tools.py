@@ -33,9 +33,13 @@ class CommandFailed(AssertionError):
 
 
 def run(
-    *command: str | Path, given: str | None = None, env: Mapping[str, str] | None = None, may_fail: bool = False
+    *command: str | Path,
+    given: str | None = None,
+    env: Mapping[str, str] | None = None,
+    may_fail: bool = False,
+    errors: list[str] | None = None,
 ) -> str:
-    """Run a command and return what it printed.
+    """Run a command and return what it printed; what it said on stderr is added to `errors`.
 
     Raises:
         CommandFailed: It failed, and may not.
@@ -46,6 +50,8 @@ def run(
     if done.returncode and not may_fail:
         line = " ".join(str(part) for part in command)
         raise CommandFailed(f"{line}\nexit code {done.returncode}\n{done.stdout[-8000:]}\n{done.stderr[-8000:]}")
+    if errors is not None:
+        errors.append(done.stderr)
     return done.stdout
 
 
@@ -60,7 +66,7 @@ class TestCluster:
     def up(self) -> None:
         """Bring it up; at once if it is, and with the base images that the Dockerfiles begin from."""
         run(self.program, "up")
-        run(self.program, "base-images", "python")
+        run(self.program, "base-images")
 
     def environment(self) -> dict[str, str]:
         """The environment in which kubectl finds it."""

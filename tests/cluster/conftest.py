@@ -83,9 +83,9 @@ def kube(cluster: TestCluster, request: pytest.FixtureRequest) -> Iterator[Kube]
 def gauntlet(kube: Kube) -> Callable[..., str]:
     """The command line on this machine, as someone beside the cluster uses it."""
 
-    def call(*arguments: str | Path, tracking: str | None = None) -> str:
+    def call(*arguments: str | Path, tracking: str | None = None, errors: list[str] | None = None) -> str:
         environment = kube.environment if tracking is None else {**kube.environment, "MLFLOW_TRACKING_URI": tracking}
-        return run(sys.executable, "gauntlet.py", *arguments, env=environment)
+        return run(sys.executable, "gauntlet.py", *arguments, env=environment, errors=errors)
 
     return call
 

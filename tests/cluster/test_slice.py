@@ -35,6 +35,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 HOST = "gauntlet.localhost"
 INGRESS = "http://127.0.0.1"
 REPLICAS = 2
+POSTGRES = "15"
+"""Debian's, which is what this cluster can make."""
 LEAD = timedelta(seconds=15)
 """From an edit to the instant at which it holds: this cluster's kubelet brings it to the pods within 5 s."""
 
@@ -99,9 +101,12 @@ def installation(
     with step("jobs image"):
         dockerfile = IMAGES / "jobs.Dockerfile"
         jobs = cluster.build("gauntlet-jobs", dockerfile, stage_checkout(dockerfile, place / "jobs"))
-    with step("MLflow up"):
+    with step("MLflow and PostgreSQL up"):
+        kube("create", "namespace", kube.namespace)
+        key = make_secrets(kube, gauntlet)
         kube("apply", "-k", write_overlay(place / "making", kube, {"gauntlet-jobs": jobs}, replicas=0))
         kube("rollout", "status", "deployment/gauntlet-mlflow", "--timeout=180s")
+        kube("rollout", "status", "statefulset/gauntlet-postgres", "--timeout=180s")
     with kube.forward("service/gauntlet-mlflow", 5000) as tracking:
         make_models(kube, step, lambda *arguments: gauntlet(*arguments, "--folder", home, tracking=tracking))
         with step("package"):
@@ -112,14 +117,20 @@ def installation(
     roles = read_roles(context / "src" / "roles.json")
     with step("two replicas ready"):
         images = {"gauntlet-jobs": jobs, "gauntlet-scoring": scoring}
-        key = gauntlet("keys", "add", "admin", "tests", "--folder", home).strip()
-        kube("create", "secret", "generic", "gauntlet-api-keys", f"--from-file={home / 'keys'}")
         kube("create", "-k", write_experiment(place / "experiment", kube, roles.champion.digest))
         kube("apply", "-k", write_overlay(place / "serving", kube, images, replicas=REPLICAS))
         kube("rollout", "status", "deployment/gauntlet", "--timeout=120s")
+        kube("rollout", "status", "deployment/gauntlet-judge", "--timeout=120s")
     contract = load_artifact(find_artifact(roles.champion, (context / "models",))).contract
     yield Installation(kube, roles, contract, key)
     cluster.remove("gauntlet-scoring", scoring)  # it holds this run's models; the other is kept for the next run
+
+
+def make_secrets(kube: Kube, gauntlet: Callable[..., str]) -> str:
+    """Make the installation's Secrets as the README says; gives the first client's admin key."""
+    said: list[str] = []
+    kube("create", "-f", "-", given=gauntlet("secrets", "--namespace", kube.namespace, errors=said))
+    return next(line.split(": ")[1] for line in said[0].splitlines() if " for admin: " in line)
 
 
 def make_models(kube: Kube, step: Step, gauntlet: Callable[..., str]) -> None:
@@ -142,7 +153,7 @@ def write_overlay(folder: Path, kube: Kube, images: Mapping[str, str], *, replic
         folder,
         kube,
         resources=[os.path.relpath(ROOT / "k8s" / "overlays" / "local", folder)],
-        images=[{"name": name, "newTag": tag} for name, tag in images.items()],
+        images=[{"name": name, "newTag": tag} for name, tag in {**images, "postgres": POSTGRES}.items()],
         replicas=[{"name": "gauntlet", "count": replicas}],
     )
 
@@ -290,3 +301,41 @@ def has_read(kube: Kube, pod: str, revision: int) -> bool:
     """Whether a pod has logged that it read a revision."""
     events = [json.loads(line) for line in kube("logs", pod).splitlines() if line.startswith("{")]
     return any(e.get("event") == "experiment_read" and e.get("revision") == revision for e in events)
+
+
+def test_what_was_answered_is_in_postgresql(installation: Installation) -> None:
+    """The sidecars move it there; the ids are those that the clients got."""
+    answers = [installation.score(f"logged-{i}", url=url).json() for url in installation.replicas() for i in range(20)]
+    wanted = {answer["prediction_id"] for answer in answers}
+
+    def landed() -> bool:
+        return wanted <= set(ask_store(installation.kube, "select prediction_id from predictions"))
+
+    wait_for(landed, f"not all of {len(wanted)} predictions came to PostgreSQL", seconds=60)
+
+
+def test_an_outcome_reaches_the_store_and_the_judge_answers_through_scoring(installation: Installation) -> None:
+    score = installation.score("told", url=INGRESS, host=HOST).json()
+    observed = datetime.now(UTC).isoformat()
+    told = {"prediction_id": score["prediction_id"], "outcome": installation.contract.labels.positive}
+    answer = installation.ask(f"{INGRESS}/v1/outcomes", {**told, "observed_at": observed}, host=HOST)
+    assert answer.status in (200, 202), answer.text
+    one = f"select count(*) from outcomes where prediction_id = '{score['prediction_id']}'"
+    wait_for(lambda: ask_store(installation.kube, one) == ["1"], "the outcome did not come to PostgreSQL", seconds=60)
+
+    def judged() -> bool:
+        said = installation.ask(f"{INGRESS}/v1/experiment", host=HOST).json()
+        return bool(said.get("verdict"))
+
+    wait_for(judged, "the judge never answered through scoring", seconds=60)
+
+
+def test_a_dump_of_the_database_is_made_and_can_be_read(installation: Installation, step: Step) -> None:
+    with step("nightly dump"):
+        assert installation.kube.run_job("dump-now", "gauntlet-postgres-dump", seconds=180)
+
+
+def ask_store(kube: Kube, query: str) -> list[str]:
+    """What PostgreSQL answers, a line a row."""
+    command = ("psql", "--username=gauntlet", "--dbname=gauntlet", "--tuples-only", "--no-align", f"--command={query}")
+    return kube("exec", "gauntlet-postgres-0", "--", *command).split()
