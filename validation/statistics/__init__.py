@@ -12,9 +12,14 @@ interval the whole range.
 
 from __future__ import annotations
 
+from validation.statistics.bootstrap import bootstrap_interval
+from validation.statistics.calibration import Calibration, ExpectedConfusion, calibration, cbpe, equal_count_bins
 from validation.statistics.discordant import sequential_mcnemar, win_rate_sequence
 from validation.statistics.drift import psi, psi_limit
 from validation.statistics.holdout import McNemar, mcnemar, tango_interval, tango_z, wilson_interval
+from validation.statistics.mixtures import running_mean_sequence
+from validation.statistics.multiplicity import e_benjamini_hochberg, e_lond_level, e_mean
+from validation.statistics.noninferiority import noninferiority_log_wealth
 from validation.statistics.paired import (
     Side,
     accuracy_difference_sequence,
@@ -22,20 +27,53 @@ from validation.statistics.paired import (
     payoff_log_wealth,
     payoff_mean_sequence,
 )
-from validation.statistics.sample_ratio import srm_log_e
+from validation.statistics.roc import DeLong, delong
+from validation.statistics.sample_ratio import error_rate_log_e, mixed_srm_log_e, running_p, srm_log_e
+from validation.statistics.unpaired import (
+    Estimate,
+    asymptotic_log_e,
+    asymptotic_sequence,
+    difference,
+    ratio_metric,
+    share_estimate,
+    stratified,
+)
 
 __all__ = [
+    "Calibration",
+    "DeLong",
+    "Estimate",
+    "ExpectedConfusion",
     "McNemar",
     "Side",
     "accuracy_difference_sequence",
+    "asymptotic_log_e",
+    "asymptotic_sequence",
+    "bootstrap_interval",
+    "calibration",
+    "cbpe",
+    "delong",
+    "difference",
+    "e_benjamini_hochberg",
+    "e_lond_level",
+    "e_mean",
+    "equal_count_bins",
+    "error_rate_log_e",
     "mcnemar",
+    "mixed_srm_log_e",
+    "noninferiority_log_wealth",
     "paired_log_wealth",
     "payoff_log_wealth",
     "payoff_mean_sequence",
     "psi",
     "psi_limit",
+    "ratio_metric",
+    "running_mean_sequence",
+    "running_p",
     "sequential_mcnemar",
+    "share_estimate",
     "srm_log_e",
+    "stratified",
     "tango_interval",
     "tango_z",
     "wilson_interval",

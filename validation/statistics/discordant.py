@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 import sys
 
-import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betaincc, betaln
+from scipy.special import betaln
 
 from validation.statistics.arguments import check_inside, check_whole
+from validation.statistics.beta_tails import log_mass_above
 
 _PRIOR = 0.5
-_LEAST_DIRECT = 1e-280
 _LEAST_NORMAL = sys.float_info.min
 
 
@@ -45,8 +44,9 @@ def sequential_mcnemar(wins: int, losses: int, two_sided: bool = False) -> float
         7.875...
     """
     won, lost = check_whole("wins", wins) + _PRIOR, check_whole("losses", losses) + _PRIOR
-    log_mass = betaln if two_sided else _log_mass_above_half
-    return float((wins + losses) * math.log(2) + log_mass(won, lost) - log_mass(_PRIOR, _PRIOR))
+    if two_sided:
+        return float((wins + losses) * math.log(2) + betaln(won, lost) - betaln(_PRIOR, _PRIOR))
+    return (wins + losses) * math.log(2) + log_mass_above(won, lost, 0.5) - log_mass_above(_PRIOR, _PRIOR, 0.5)
 
 
 def win_rate_sequence(wins: int, losses: int, alpha: float) -> tuple[float, float]:
@@ -86,16 +86,3 @@ def _lower_end(wins: int, losses: int, log_least: float) -> float:
     if wins == 0 or excess(_LEAST_NORMAL) >= 0:
         return 0.0
     return float(brentq(excess, _LEAST_NORMAL, wins / (wins + losses), xtol=1e-300, maxiter=2000))
-
-
-def _log_mass_above_half(a: float, b: float) -> float:
-    """Log of the integral of t^(a-1) (1-t)^(b-1) over (1/2, 1)."""
-    share = float(betaincc(a, b, 0.5))
-    if share > _LEAST_DIRECT:
-        return float(betaln(a, b)) + math.log(share)
-    # Far in the tail the share underflows, while the integral is 2^-(a+b) / b times a series (DLMF 8.17.7 and 15.8.1)
-    # whose terms shrink at least by the first ratio.
-    first_ratio = (a + b) / (2 * (b + 1))
-    steps = np.arange(math.ceil(-40 / math.log(first_ratio)))
-    series = 1 + np.cumprod((a + b + steps) / (2 * (b + 1 + steps))).sum()
-    return -(a + b) * math.log(2) - math.log(b) + math.log(series)
