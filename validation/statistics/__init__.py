@@ -25,6 +25,7 @@ from validation.statistics.paired import (
     accuracy_difference_sequence,
     paired_log_wealth,
     payoff_log_wealth,
+    payoff_log_wealths,
     payoff_mean_sequence,
 )
 from validation.statistics.roc import DeLong, delong
@@ -64,6 +65,7 @@ __all__ = [
     "noninferiority_log_wealth",
     "paired_log_wealth",
     "payoff_log_wealth",
+    "payoff_log_wealths",
     "payoff_mean_sequence",
     "psi",
     "psi_limit",

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 
 from validation.statistics.arguments import FloatArray, check_inside, check_unit, check_whole
@@ -51,6 +52,34 @@ def payoff_log_wealth(counts: Mapping[float, int], mean: float) -> float:
     """
     payoffs, numbers = _as_arrays(counts)
     return _log_wealth(payoffs, numbers, check_unit("mean", mean))
+
+
+def payoff_log_wealths(payoffs: npt.ArrayLike, counts: npt.ArrayLike, mean: float) -> FloatArray:
+    """F2c for many ledgers at once, for simulations: `payoff_log_wealth` of each.
+
+    Args:
+        payoffs: Shape `(n_payoffs,)`, in [0, 1].
+        counts: How many pairs paid each, shape `(..., n_payoffs)`, whole and not negative.
+        mean: The null's mean payoff, in [0, 1].
+
+    Returns:
+        Natural logs of the e-values, shape `(...)`.
+
+    Raises:
+        ValueError: A payoff or `mean` outside [0, 1], or counts of another shape, negative or not whole.
+
+    Examples:
+        >>> payoff_log_wealths([1, 0.5, 0], [[60, 900, 40], [0, 0, 0]], 0.5).round(6).tolist()
+        [1.062853, 0.0]
+    """
+    paid, numbers = np.asarray(payoffs, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    if paid.ndim != 1 or not ((paid >= 0) & (paid <= 1)).all():
+        raise ValueError(f"payoffs has shape {paid.shape}; it must be one row of numbers in [0, 1]")
+    if numbers.shape[-1:] != paid.shape or not ((numbers >= 0) & (numbers == np.floor(numbers))).all():
+        raise ValueError(
+            f"counts has shape {numbers.shape}; it must hold rows of {paid.size} whole numbers, none negative"
+        )
+    return _log_wealths(paid, numbers, check_unit("mean", mean))
 
 
 def paired_log_wealth(wins: int, ties: int, losses: int, margin: float) -> float:
@@ -155,11 +184,15 @@ def _level_of_an_end(alpha: float, side: Side) -> float:
 
 
 def _log_wealth(payoffs: FloatArray, numbers: FloatArray, mean: float) -> float:
+    return float(_log_wealths(payoffs, numbers, mean))
+
+
+def _log_wealths(payoffs: FloatArray, numbers: FloatArray, mean: float) -> FloatArray:
     bets = _BETS[:, np.newaxis]
     # ln((1 + bet x) / (1 + bet mean)) in one log: a payoff at the mean adds exactly 0, however often it was paid.
-    log_wealths = np.log1p(bets * (payoffs - mean) / (1 + bets * mean)) @ numbers
-    highest = log_wealths.max()
-    return float(highest + np.log(np.exp(log_wealths - highest).mean()))
+    log_wealths = numbers @ np.log1p(bets * (payoffs - mean) / (1 + bets * mean)).T
+    highest = log_wealths.max(axis=-1)
+    return np.asarray(highest + np.log(np.exp(log_wealths - highest[..., np.newaxis]).mean(axis=-1)))
 
 
 def _lower_end(payoffs: FloatArray, numbers: FloatArray, alpha: float) -> float:

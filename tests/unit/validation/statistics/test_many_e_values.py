@@ -19,7 +19,7 @@ def by_definition(log_es, alpha):
     for k, index in enumerate(order, 1):
         if math.exp(log_es[index]) >= len(log_es) / (k * alpha):
             most = k
-    return {index for index in order[:most]}
+    return set(order[:most])
 
 
 @given(LOGS, st.sampled_from([0.05, 0.1, 0.5]))

@@ -1,4 +1,4 @@
-"""G3, DeLong. The aSAH data of pROC are not here, so it is compared with the definition, row by row, and a bootstrap."""
+"""G3, DeLong. pROC's aSAH data are not here, so it is compared with the definition and with a bootstrap."""
 
 import math
 

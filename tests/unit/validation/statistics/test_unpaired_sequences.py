@@ -1,4 +1,4 @@
-"""F4 and the delta method. Published values: GrowthBook's sequential tests, by way of reference/statistics.md, section 2."""
+"""F4 and the delta method. Published values: GrowthBook's tests, by way of reference/statistics.md, section 2."""
 
 import math
 
