@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,12 +27,13 @@ from bentos.command_line import (
     progress,
     suggest,
 )
-from bentos.errors import GauntletError, InvalidSetting, Refused
+from bentos.errors import GauntletError, InvalidSetting, NotBlessed, Refused
 from bentos.folder import Folder
 from k8s import commands as control
 from service import commands as data_plane
 from training import commands as training
 from validation import commands as judgement
+from validation.planning import commands as planning
 
 if TYPE_CHECKING:
     from bentos.registry import Version
@@ -74,10 +75,12 @@ def cli() -> None:
 def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json: bool) -> None:
     """Pack champion and challengers into one Bento.
 
-    A model without a blessing that holds is refused; `gauntlet gate` gives one.
+    A model without a blessing that holds is refused; `gauntlet gate` gives one. A challenger that is blessed for the
+    shadow alone is packed for the shadow.
     """
     from bentos.packing import package as run
     from bentos.registry import registry_of
+    from bentos.revocations import trust_of
 
     registry = registry_of(folder)
     packed = run(
@@ -86,6 +89,7 @@ def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json
         challengers=[registry.resolve(name) for name in challengers],
         folder=folder,
         now=datetime.now(UTC),
+        trust=trust_of(folder, os.environ),
     )
     print_result(packed, as_json, str)
     suggest(folder, "serve")
@@ -161,6 +165,7 @@ def experiment_shadow(challengers: tuple[str, ...], folder: Folder) -> None:
     versions = [registry_of(folder).resolve(name) for name in challengers or ("models:/churn@challenger",)]
     for version in versions:
         _check_packed(folder, version)
+        _check_not_revoked(folder, version)
     digests = [version.digest for version in versions]
     _change(folder, lambda old, now: start_shadow(old, *digests, now=now, salt=new_salt(), lead=LEAD))
 
@@ -173,8 +178,9 @@ def experiment_split(percent: float, folder: Folder) -> None:
 
     Customers keep their variant; raising the share moves customers to the challenger only.
     """
-    from service.scoring.experiment import LEAD, set_split
+    from service.scoring.experiment import LEAD, read_experiment, set_split
 
+    _check_may_split(folder, [digest for digest, _ in read_experiment(folder.experiment).challengers])
     _change(folder, lambda old, now: set_split(old, percent / 100, now=now, lead=LEAD))
 
 
@@ -246,12 +252,15 @@ for command in (
     demo,
     training.train,
     judgement.gate,
+    judgement.blessing,
     package,
     data_plane.serve,
     data_plane.keys,
     score_file,
     experiment,
+    planning.plan,
     judgement.verdict,
+    planning.disagreements,
     judgement.promote,
     judgement.rollback,
     data_plane.ship,
@@ -266,7 +275,9 @@ data_plane.log.add_command(judgement.outcomes)
 
 def _file_model(folder: Folder, uri: str | None) -> FileModel:
     """The model that scores a file; only one that is named needs the registry."""
+    from bentos.blessings import expected_of, trusting
     from bentos.registry import registry_of
+    from bentos.revocations import trust_of
     from service.files.model import champion_of, registered
     from service.scoring.models import Identity
 
@@ -274,10 +285,11 @@ def _file_model(folder: Folder, uri: str | None) -> FileModel:
         return champion_of(folder)
     registry = registry_of(folder)
     version = registry.resolve(uri)
+    trust = None if "champion" in version.aliases else trusting(trust_of(folder, os.environ), version)
     with tempfile.TemporaryDirectory(prefix="gauntlet-model-") as beside:
         artifact = registry.fetch(version, Path(beside) / "artifact")
         identity = Identity(name=version.name, version=version.number, digest=artifact.digest)
-        return registered(identity, artifact)
+        return registered(identity, artifact, trust=trust, expected=expected_of(version))
 
 
 def _check_packed(folder: Folder, version: Version) -> None:
@@ -290,6 +302,38 @@ def _check_packed(folder: Folder, version: Version) -> None:
             f"{version} is not in the Bento, which carries version {', '.join(model.version for model in carried)}; "
             f"run `gauntlet package --challenger {version.uri}` and start `gauntlet serve` again"
         )
+
+
+def _check_not_revoked(folder: Folder, version: Version) -> None:
+    from bentos.blessings import trusting
+    from bentos.revocations import trust_of
+
+    told = trusting(trust_of(folder, os.environ), version).revoked.get(_blessing_in(folder, version.digest) or "")
+    if told is not None:
+        raise NotBlessed(f"{version} must not be tried: its blessing was revoked {told}")
+
+
+def _check_may_split(folder: Folder, challengers: Sequence[str]) -> None:
+    """A split needs a blessing that reaches so far and was not revoked; the Bento knows, so no registry is asked."""
+    from bentos.revocations import trust_of
+    from bentos.roles import ROLES, read_roles
+
+    revoked = trust_of(folder, os.environ).revoked
+    for model in read_roles(folder.bento / "src" / ROLES).models:
+        name = f"{model.name} version {model.version}"
+        if model.digest in challengers and model.scope == "shadow":
+            raise NotBlessed(f"{name} must not be given a split: it is blessed for the shadow only")
+        told = revoked.get(model.blessing or "")
+        if model.digest in challengers and told is not None:
+            raise NotBlessed(f"{name} must not be given a split: its blessing was revoked {told}")
+
+
+def _blessing_in(folder: Folder, digest: str) -> str | None:
+    """The id of the blessing under which the Bento carries a model."""
+    from bentos.roles import ROLES, read_roles
+
+    carried = read_roles(folder.bento / "src" / ROLES).models
+    return next((model.blessing for model in carried if model.digest == digest), None)
 
 
 def _change(folder: Folder, change: Callable[[Experiment, datetime], Experiment]) -> None:

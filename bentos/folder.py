@@ -73,6 +73,11 @@ class Folder:
         return self.path / "policy.yaml"
 
     @property
+    def revocations(self) -> Path:
+        """Blessings that were taken back."""
+        return self.path / "revocations.json"
+
+    @property
     def reports(self) -> Path:
         """Gate reports."""
         return self.path / "reports"

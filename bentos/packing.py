@@ -16,13 +16,25 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import yaml
 
-from bentos.artifact import Artifact, Blessing, blessing_id, check_blessing, read_blessing
+from bentos.artifact import (
+    Artifact,
+    Blessing,
+    Finding,
+    Scope,
+    Trust,
+    blessing_id,
+    examine_blessing,
+    problems_in,
+    read_blessing,
+)
+from bentos.blessings import check_anchored, data_finding, expected_of, previous_of, trusting
 from bentos.building import BuildJob, Built
 from bentos.errors import BadInput, NotBlessed, NotFound, Refused
 from bentos.folder import Folder
@@ -56,13 +68,17 @@ class Packed:
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        beside = ", ".join(f"{model.name} version {model.version}" for model in self.challengers) or "no challenger"
+        beside = ", ".join(_named(model) for model in self.challengers) or "no challenger"
         lines = (
             f"{self.tag}: champion {self.champion.name} version {self.champion.version}, {beside}",
             f"  {self.path}",
             *(f"  warning: {warning}" for warning in self.warnings),
         )
         return "\n".join(lines)
+
+
+def _named(model: PackedModel) -> str:
+    return f"{model.name} version {model.version}" + (" (for the shadow only)" if model.scope == "shadow" else "")
 
 
 def package(
@@ -72,22 +88,27 @@ def package(
     challengers: Sequence[Version],
     folder: Folder,
     now: datetime,
+    trust: Trust | None = None,
     checkout: Path = CHECKOUT,
 ) -> Packed:
     """Build the scoring Bento, and let `folder.bento` point at it.
 
     Args:
         registry: Where the models are.
-        champion: The reigning champion; an expired blessing is a warning for it, and for no other model.
-        challengers: Blessed models of the same contract.
+        champion: The reigning champion; a blessing that held once (it expired, was revoked, bears another key's
+            signature) is a warning for it, and for no other model.
+        challengers: Blessed models of the same contract, for the split or for the shadow alone.
         folder: The installation's folder: BentoML's home and the link are in it.
         now: When blessings have to hold.
+        trust: Whose signatures count, and what was revoked; None: nobody needs to have signed. What the tags of a
+            version tell of a revocation counts as well.
         checkout: Where the code, `bentofile.yaml` and `uv.lock` are.
 
     Raises:
         NotFound: A model is not at the tracking server, or the code is no checkout.
         ArtifactDamaged: A model is not what was registered.
-        NotBlessed: A challenger's blessing does not hold, or the champion has none but an expired one while it reigns.
+        NotBlessed: A challenger's blessing does not hold, or the champion does not reign and its blessing does not
+            hold, or it was never blessed.
         Refused: A challenger's contract asks for other rows, or the build fails.
         BadInput: One model is named twice.
     """
@@ -99,8 +120,15 @@ def package(
             for index, version in enumerate((champion, *challengers))
         ]
         _check_contracts(champion, fetched[0], list(zip(challengers, fetched[1:], strict=True)))
-        first, warnings = _pack_champion(champion, fetched[0], now)
-        others = tuple(_pack_challenger(v, artifact, now) for v, artifact in zip(challengers, fetched[1:], strict=True))
+        blessings = [_blessing_of(v, artifact) for v, artifact in zip((champion, *challengers), fetched, strict=True)]
+        pack = partial(_pack, now=now, trust=trust or Trust())
+        first, warnings = pack(champion, fetched[0], blessings[0], "split", reigns="champion" in champion.aliases)
+        others: tuple[PackedModel, ...] = ()
+        for version, artifact, blessing in zip(challengers, fetched[1:], blessings[1:], strict=True):
+            _check_chain(registry, version, blessing, blessings[0])
+            other, _ = pack(version, artifact, blessing, "shadow", reigns=False)
+            others = (*others, other)
+            warnings = (*warnings, *_stale(version, blessing, champion))
         roles = BentoRoles(gauntlet=read_version(checkout), champion=first, challengers=others)
         source = _lay_out(Path(beside) / "source", checkout, roles)
         job = BuildJob(
@@ -139,44 +167,67 @@ def _check_contracts(champion: Version, reigning: Artifact, challengers: Sequenc
             )
 
 
-def _pack_champion(version: Version, artifact: Artifact, now: datetime) -> tuple[PackedModel, tuple[str, ...]]:
-    """The champion, which starts with an expired blessing too, if it reigns; an expiry is then a warning."""
-    try:
-        blessing = read_blessing(artifact.folder)
-        check_blessing(blessing, artifact=artifact.digest, now=now, scope="split")
-    except NotBlessed as e:
-        blessing_once = _blessing_or_none(artifact)
-        is_only_expired = blessing_once is not None and (
-            blessing_once.artifact,
-            blessing_once.verdict,
-            blessing_once.scope,
-        ) == (artifact.digest, "PASS", "split")
-        if "champion" not in version.aliases or not is_only_expired:
-            raise
-        return _packed(version, blessing_once), (f"the reigning champion is packed although {e}",)
-    return _packed(version, blessing), ()
-
-
-def _pack_challenger(version: Version, artifact: Artifact, now: datetime) -> PackedModel:
-    blessing = read_blessing(artifact.folder)
-    check_blessing(blessing, artifact=artifact.digest, now=now, scope="split")
-    return _packed(version, blessing)
-
-
-def _blessing_or_none(artifact: Artifact) -> Blessing | None:
-    try:
-        return read_blessing(artifact.folder)
-    except NotBlessed:
-        return None
-
-
-def _packed(version: Version, blessing: Blessing | None) -> PackedModel:
-    return PackedModel(
+def _pack(
+    version: Version,
+    artifact: Artifact,
+    blessing: Blessing,
+    scope: Scope,
+    *,
+    reigns: bool,
+    now: datetime,
+    trust: Trust,
+) -> tuple[PackedModel, tuple[str, ...]]:
+    """A model whose blessing holds; a reigning champion starts on one that held once, with warnings."""
+    findings = (
+        *examine_blessing(
+            blessing,
+            artifact=artifact.digest,
+            now=now,
+            scope=scope,
+            trust=trusting(trust, version),
+            expected=expected_of(version),
+        ),
+        data_finding(blessing, artifact),
+    )
+    problems = sorted(problems_in(findings), key=_was_blessed)
+    if problems and not (reigns and problems[0].was_blessed):
+        raise NotBlessed(f"{version}: {problems[0].says}")
+    packed = PackedModel(
         name=version.name,
         version=version.number,
         digest=version.digest,
-        blessing=None if blessing is None else blessing_id(blessing),
+        blessing=blessing_id(blessing),
+        scope=blessing.scope,
     )
+    return packed, tuple(f"the reigning champion is packed although {problem.says}" for problem in problems)
+
+
+def _blessing_of(version: Version, artifact: Artifact) -> Blessing:
+    try:
+        return read_blessing(artifact.folder)
+    except NotBlessed as e:
+        raise NotBlessed(f"{version}: {e}") from e
+
+
+def _was_blessed(finding: Finding) -> bool:
+    return finding.was_blessed
+
+
+def _check_chain(registry: Registry, version: Version, blessing: Blessing, champion: Blessing) -> None:
+    """The link to the champion's blessing; `gauntlet blessing verify` follows the whole chain."""
+    try:
+        check_anchored(blessing, champion)
+        previous_of(registry, version.name, blessing)
+    except NotBlessed as e:
+        raise NotBlessed(f"{version}: {e}") from e
+
+
+def _stale(version: Version, blessing: Blessing, champion: Version) -> tuple[str, ...]:
+    """A challenger that was judged against somebody else may be tried: the verdict compares it with who reigns now."""
+    if blessing.baseline == champion.digest:
+        return ()
+    against = f"against {blessing.baseline}" if blessing.baseline else "without a champion"
+    return (f"{version} was judged {against}, and not against {champion}; only live customers compare the two",)
 
 
 def _lay_out(source: Path, checkout: Path, roles: BentoRoles) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bentos.artifact.blessing import Scope
 from bentos.errors import ArtifactDamaged, NotFound
 
 ROLES = "roles.json"
@@ -25,13 +26,15 @@ class PackedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         name: Registered name, from the contract.
         version: Version number in the registry, as text.
         digest: Artifact digest.
-        blessing: Digest of the blessing under which it was packed; None for a champion that never had one.
+        blessing: Id of the blessing under which it was packed; None where it was packed without one.
+        scope: How far that blessing reaches: `split`, or `shadow`, and then its answers are returned to nobody.
     """
 
     name: str
     version: str
     digest: str
     blessing: str | None = None
+    scope: Scope = "split"
 
     @property
     def tag(self) -> str:

@@ -36,10 +36,10 @@ def make_secrets(namespace: str, client: str) -> tuple[list[dict[str, Any]], dic
         _secret(namespace, "gauntlet-api-keys", lines),
         _secret(namespace, "gauntlet-database", {"password": secrets.token_urlsafe(32).encode()}),
         _secret(namespace, "gauntlet-tombstone", {"key": secrets.token_bytes(KEY_BYTES)}),
-    ], dict(keys)
+    ], {str(scope): key for scope, key in keys.items()}
 
 
-def _secret(namespace: str, name: str, content: Mapping[str, bytes]) -> dict[str, Any]:
+def _secret(namespace: str, name: str, content: Mapping[Any, bytes]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -8,8 +8,10 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
+from bentos.artifact import read_public_keys
 from bentos.errors import InvalidSetting
 from service.http.admin_port import AdminPort
 from service.http.application import AsgiScope, HttpApplication, Receive, Send, send_response
@@ -18,6 +20,7 @@ from service.http.limits import Bound, Patience, RateLimit
 from service.http.messages import Guard, Response
 from service.http.problems import CONTENT_TYPE, Kind, describe
 from service.metrics import Metrics, ScoringState
+from service.micros import from_micros
 from service.prediction_log.spool import Spool
 from service.routes.asking import Asking, Clock, read_clock
 from service.routes.insight import InsightClient
@@ -26,6 +29,7 @@ from service.routes.open_inference.answering import restate
 from service.routes.table import Parts, make_admin_routes, make_routes
 from service.routes.turns import Turns
 from service.scoring.batching import Scoring
+from service.scoring.blessings import Blessings
 from service.scoring.circuit import Circuit
 from service.scoring.models import Models, Rows, find_source, load_models
 from service.scoring.watching import ExperimentWatch
@@ -60,19 +64,25 @@ class Application:
         Raises:
             NotFound: There is no Bento, or a model of it is nowhere.
             ArtifactDamaged: A model is not what was packed.
+            NotBlessed: Blessings are asked for, and the Bento's champion never had one.
             Refused: The models do not answer the same question.
+            InvalidSetting: The public keys cannot be read.
             OSError: The spool cannot be written to at all.
         """
         source = find_source(settings.bento or CODE)
         stores = (source.parent / "models", bentoml_home() / "models")
-        self._models = load_models(source, stores, is_late=settings.without_challengers)
+        self._blessings = _blessings(settings, from_micros(clock()))
+        self._models = load_models(source, stores, is_late=settings.without_challengers, admit=self._blessings.admit)
+        self._blessings.tell(self._models.built_in.digest)
         self.watch = ExperimentWatch(
             settings.experiment_path,
             self._models.by_digest,
             self._models.built_in,
             without_challengers=settings.without_challengers,
+            scopes=self._blessings.scopes(self._models.scopes),
             kept=settings.kept_experiment_file,
         )
+        self.watch.leave_out(self._blessings.left_out())
         self.watch.poll()
         active = self.watch.active(clock())
         if settings.without_challengers and active is not None:
@@ -201,16 +211,26 @@ class Application:
 
     def _looks(self) -> Iterator[Callable[[], None]]:
         """What is looked at a few times a second."""
-        yield from (self._metrics.beat, self._patience.sweep, self._spool.check, self.watch.poll)
+        yield from (self._metrics.beat, self._patience.sweep, self._spool.check, self._follow_revocations)
+        yield self.watch.poll
         if self._admin_port is not None:
             yield self._admin_port.sweep
         if self._keys is not None:
             yield self._keys.poll
 
+    def _follow_revocations(self) -> None:
+        """A blessing that is revoked ends its model's trial here at once."""
+        if self._blessings.poll():
+            left_out = self._blessings.left_out()
+            self.watch.leave_out(left_out)
+            logger.info("revocations_read", extra={"left_out": "; ".join(left_out.values()) or None})
+
     def _state(self) -> ScoringState:
         now = self._clock()
+        roles = self.watch.active(now)
+        champion = roles.champion.digest if roles else None
         return ScoringState(
-            roles=self.watch.active(now),
+            roles=roles,
             gauntlet=self._models.gauntlet,
             is_ready=self.not_ready() is None,
             is_file_valid=self.watch.is_file_valid,
@@ -220,7 +240,19 @@ class Application:
             spool_lost=self._spool.lost,
             is_spool_failing=self._spool.failure is not None,
             circuits_open=sum(circuit.is_open for circuit in self._circuits.values()),
+            blessings=self._blessings.states(champion, from_micros(now)),
         )
+
+
+def _blessings(settings: Settings, now: datetime) -> Blessings:
+    path = settings.blessing_public_key_file
+    return Blessings(
+        is_asked_for=settings.asks_for_blessings,
+        started=now,
+        keys=None if path is None else read_public_keys(path),
+        revocations=settings.revocations_path,
+        must_exist=settings.revocations_file is not None,
+    )
 
 
 def _open_spool(settings: Settings) -> Spool:

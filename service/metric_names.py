@@ -28,6 +28,8 @@ FEATURE_BINS = "gauntlet_feature_bin_total"
 FEATURE_REFERENCE = "gauntlet_feature_reference_rows"
 FEATURE_SUM = "gauntlet_feature_above_minimum_total"
 CHALLENGERS_LEFT_OUT = "gauntlet_challengers_left_out"
+BLESSING_HOLDS = "gauntlet_blessing_holds"
+BLESSING_EXPIRES = "gauntlet_blessing_expires_timestamp_seconds"
 SPOOL_FAILING = "gauntlet_spool_failing"
 CIRCUITS_OPEN = "gauntlet_challenger_circuits_open"
 WORKERS = "gauntlet_workers"
@@ -60,12 +62,49 @@ HELP = {
     FEATURE_REFERENCE: "Training rows in the same bins.",
     FEATURE_SUM: "Sum over live rows of how far a numeric feature is above the contract's minimum.",
     CHALLENGERS_LEFT_OUT: "1 while challengers are left out, because a worker died twice within a minute.",
+    BLESSING_HOLDS: "1 while a packed model's blessing holds, by role and model; a champion serves on at 0 too.",
+    BLESSING_EXPIRES: "When a packed model's blessing expires, by role and model, in seconds since 1970 UTC.",
     SPOOL_FAILING: "1 while a worker cannot write its prediction log, or not make it durable.",
     CIRCUITS_OPEN: "Challengers that a worker leaves alone because they failed or took too long; the most of any.",
     WORKERS: "Scoring workers that gave a sign of life within 5 s.",
     WORKER_DEATHS: "Workers that ended without a clean stop, counted when the next one starts.",
 }
 """What each metric says; `/metrics` prints it and a test compares the names."""
+
+
+class Judge:
+    """What the judge exports where it answers."""
+
+    MATURED = "gauntlet_judge_matured_customers"
+    LATE = "gauntlet_judge_late_rows"
+    LOG_E = "gauntlet_judge_log_e"
+    THRESHOLD = "gauntlet_judge_log_e_threshold"
+    DIFFERENCE = "gauntlet_judge_difference"
+    GROUP_DIFFERENCE = "gauntlet_judge_group_difference"
+    VERDICT = "gauntlet_judge_verdict"
+    TRIAL = "gauntlet_judge_trial_number"
+    MARGIN_SPENT = "gauntlet_judge_margin_spent"
+    COHORT_LAG = "gauntlet_judge_cohort_lag_seconds"
+    LOOK_SECONDS = "gauntlet_judge_look_duration_seconds"
+    LOOKED_AT = "gauntlet_judge_look_timestamp_seconds"
+    LOOKS_FAILED = "gauntlet_judge_looks_failed_total"
+
+
+JUDGE_HELP = {
+    Judge.MATURED: "Customers in closed cohorts that both models scored and whose truth is known, by challenger.",
+    Judge.LATE: "Predictions and truths that landed after their cohort was closed, and change nothing, by challenger.",
+    Judge.LOG_E: "Log e-values by challenger and claim; with _worst and _best every missing truth is against it.",
+    Judge.THRESHOLD: "What a claim's log e-values must reach, by challenger and claim.",
+    Judge.DIFFERENCE: "Challenger minus champion in the policy's metric: observed, and the interval's ends.",
+    Judge.GROUP_DIFFERENCE: "The same by attribute and value of each group that the policy names.",
+    Judge.VERDICT: "1 for what the evidence allows now, 0 for the other verdicts, by challenger.",
+    Judge.TRIAL: "Number of the challenger's trial in its lineage.",
+    Judge.MARGIN_SPENT: "What the promotions of the lineage may have lost against its anchor, in the metric's unit.",
+    Judge.COHORT_LAG: "Seconds by which the closing of cohorts is behind, as it waits for a spool or for the judge.",
+    Judge.LOOK_SECONDS: "Seconds that the last look took, closing included.",
+    Judge.LOOKED_AT: "When the last look succeeded, in seconds since 1970 UTC.",
+    Judge.LOOKS_FAILED: "Looks that experiment file or store did not allow to end; each is tried again.",
+}
 
 
 class Shipper:

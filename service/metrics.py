@@ -34,6 +34,7 @@ from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedMode
 from service.counters.text import CONTENT_TYPE, Labels, gauge, renderer
 from service.http.application import UNMATCHED
 from service.prediction_log.records import Mode, Prediction
+from service.scoring.blessings import BlessingState
 from service.scoring.deciding import Roles, Scored
 from service.scoring.models import Model, Models
 
@@ -75,6 +76,7 @@ class ScoringState:
         spool_lost: Records that this process could not write since it started.
         is_spool_failing: Whether it cannot write records now.
         circuits_open: How many challengers it leaves alone now.
+        blessings: Of every model that the Bento carries.
     """
 
     roles: Roles | None
@@ -87,6 +89,7 @@ class ScoringState:
     spool_lost: int
     is_spool_failing: bool
     circuits_open: int
+    blessings: tuple[BlessingState, ...] = ()
 
 
 class _Counter:
@@ -310,7 +313,7 @@ def series_bound(layout: Layout, models: int, workers: int) -> int:
         workers: How many are alive at most.
     """
     states = len(_WORST) + 1 + len(get_args(Mode)) + 1 + 1  # the worst, workers, modes, split, build
-    return layout.bound + states + models + FAMILIES * workers
+    return layout.bound + states + 3 * models + FAMILIES * workers  # who each is, and two of its blessing
 
 
 def _is_alive(worker: Counts, now: float) -> bool:
@@ -339,8 +342,17 @@ def _roles(state: ScoringState) -> Iterator[str]:
     yield from gauge(names.EXPERIMENT_SPLIT, ({}, roles.split if roles else 0.0))
     in_role = [] if roles is None else [("champion", roles.champion), ("challenger", roles.challenger)]
     yield from gauge(names.MODEL_INFO, *((_model_labels(role, model), 1) for role, model in in_role if model))
+    yield from _blessings(state)
     build = {"gauntlet": state.gauntlet, "python": platform.python_version(), "onnxruntime": _version_of("onnxruntime")}
     yield from gauge(names.BUILD_INFO, (build, 1))
+
+
+def _blessings(state: ScoringState) -> Iterator[str]:
+    """Whether the models' blessings hold, as the worker that answers knows; all of them read the same list."""
+    told = [({"role": one.role, "model": one.model}, one) for one in state.blessings]
+    yield from gauge(names.BLESSING_HOLDS, *((labels, float(one.holds)) for labels, one in told))
+    expiring = ((labels, one.expires_at) for labels, one in told if one.expires_at is not None)
+    yield from gauge(names.BLESSING_EXPIRES, *expiring)
 
 
 @cache

@@ -148,6 +148,17 @@ class Settings(BaseSettings):
     without_challengers: bool = False
     """Score by the champion alone and enrol nobody: what a worker is told after it has died twice in a minute."""
 
+    production: bool = False
+    """Whether models must be blessed: a champion that never was does not start, a challenger whose blessing expired or
+    was revoked is left out. A champion that was blessed once always starts, with an alert."""
+
+    blessing_public_key_file: AbsolutePath | None = None
+    """The public keys whose signatures count, in PEM form; with it blessings are asked for as in production, and one
+    that none of these keys signed does not hold. None: nobody needs to have signed."""
+
+    revocations_file: AbsolutePath | None = None
+    """Blessings that were taken back, reread while serving. None: `revocations.json` in `folder`, if it is there."""
+
     host: str = "127.0.0.1"
     """The address that the fast entry listens on. Loopback unless told otherwise; 0.0.0.0 in a container."""
 
@@ -179,6 +190,16 @@ class Settings(BaseSettings):
     def experiment_path(self) -> Path | None:
         """The experiment file; None for built-in roles."""
         return self.experiment_file or (Folder(self.folder).experiment if self.folder else None)
+
+    @property
+    def asks_for_blessings(self) -> bool:
+        """Whether a model without a blessing that holds must not serve."""
+        return self.production or self.blessing_public_key_file is not None
+
+    @property
+    def revocations_path(self) -> Path | None:
+        """The list of revocations; None where none was named and there is no folder."""
+        return self.revocations_file or (Folder(self.folder).revocations if self.folder else None)
 
     @property
     def keys_path(self) -> Path | None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -21,6 +22,7 @@ from bentos.artifact import (
     Numeric,
     Reference,
     RiskBand,
+    SigningKey,
     add_blessing,
     dump_contract,
     dump_json,
@@ -106,25 +108,29 @@ def write_artifact(
     return write_files(folder, files)
 
 
-def bless(folder: Path, *, scope: str = "split", days: float = 30, now: datetime = NOW) -> None:
-    """Give an artifact a blessing that expires some days from now."""
-    add_blessing(
-        folder,
-        Blessing(
-            artifact=load_artifact(folder).digest,
-            baseline=None,
-            data="sha256:" + "0" * 64,
-            policy="sha256:" + "1" * 64,
-            code="0.1.0",
-            n=100,
-            seed=0,
-            verdict="PASS",
-            checks=[],
-            scope=scope,
-            judged_at=now,
-            expires_at=now + timedelta(days=days),
-        ),
-    )
+def bless(
+    folder: Path, *, days: float = 30, now: datetime = NOW, key: SigningKey | None = None, **changes: Any
+) -> Blessing:
+    """Give an artifact a blessing that expires some days from now, judged a month before that."""
+    expires_at = now + timedelta(days=days)
+    fields: dict[str, Any] = {
+        "artifact": load_artifact(folder).digest,
+        "baseline": None,
+        "data": "sha256:" + "0" * 64,
+        "policy": "sha256:" + "1" * 64,
+        "code": "0.1.0",
+        "n": 100,
+        "seed": 0,
+        "verdict": "PASS",
+        "checks": [],
+        "scope": "split",
+        "judged_at": min(now, expires_at - timedelta(days=30)),
+        "expires_at": expires_at,
+    }
+    blessing = Blessing(**{**fields, **changes})
+    blessing = blessing if key is None else key.sign(blessing)
+    add_blessing(folder, blessing)
+    return blessing
 
 
 def make_bento(folder: Path, probabilities: Sequence[float], *, slope: float = 0.0) -> list[str]:

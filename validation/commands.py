@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import click
 
@@ -75,10 +76,24 @@ def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_j
 @click.command()
 @_CHALLENGER
 @_AS_OF
+@click.option(
+    "--replay",
+    is_flag=False,
+    flag_value="all",
+    metavar="[NUMBER|all]",
+    help="Reach stored verdicts again from the ledger as it was then, and compare. Exit code: 0 if all agree, else 1.",
+)
 @online_policy
 @in_folder
 @as_json_option
-def verdict(challenger: str | None, as_of: str | None, policy: Path | None, folder: Folder, as_json: bool) -> None:
+def verdict(
+    challenger: str | None,
+    as_of: str | None,
+    replay: str | None,
+    policy: Path | None,
+    folder: Folder,
+    as_json: bool,
+) -> None:
     """Say what the evidence allows, with reasons.
 
     PROMOTE, ROLLBACK, KEEP_COLLECTING or INVALID. It may be asked as often as one likes: the answer stays valid.
@@ -87,6 +102,12 @@ def verdict(challenger: str | None, as_of: str | None, policy: Path | None, fold
     from validation.judge.looking import look
     from validation.judge.terminal import render, to_json
 
+    if replay is not None:
+        if as_of is not None or challenger is not None:
+            raise InvalidSetting(
+                "--replay goes with neither --as-of nor --challenger; it names a stored verdict or all"
+            )
+        _replay(replay, rules_of(policy, folder), folder, as_json)
     found = look(
         folder,
         store=store_of(folder),
@@ -118,6 +139,7 @@ def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path 
     champion.
     """
     from bentos.registry import registry_of
+    from bentos.revocations import trust_of
     from service.store import store_of
     from validation.judge.audit import describe
     from validation.judge.promotion import bootstrap_champion
@@ -125,8 +147,9 @@ def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path 
 
     registry, store = registry_of(folder), store_of(folder)
     if bootstrap:
-        version = registry.resolve(model or "models:/churn@challenger")
-        click.echo(describe(bootstrap_champion(registry, version, store=store, who=who(), now=datetime.now(UTC))))
+        version, trust = registry.resolve(model or "models:/churn@challenger"), trust_of(folder, os.environ)
+        now = datetime.now(UTC)
+        click.echo(describe(bootstrap_champion(registry, version, store=store, who=who(), now=now, trust=trust)))
         return
     options = _change_options(folder, as_of, policy)
     click.echo(describe(run(folder, store=store, registry=registry, challenger=_digest_of(model, folder), **options)))
@@ -201,6 +224,118 @@ def outcomes(folder: Folder, experiment_id: str | None, unknown: bool, policy: P
             click.echo(one)
         return
     print_result(outcome_report(store_of(folder), experiment_id, maturity=maturity, now=now), as_json, str)
+
+
+@click.group()
+def blessing() -> None:
+    """See, verify or take back a model's blessing.
+
+    It is the record of a gate's PASS: which bytes, on which data, by which policy, how far it reaches and until when.
+    """
+
+
+_MODEL = click.argument("model", default="models:/churn@challenger")
+
+
+@blessing.command("show")
+@_MODEL
+@in_folder
+@as_json_option
+def blessing_show(model: str, folder: Folder, as_json: bool) -> None:
+    """Print the blessing of MODEL.
+
+    MODEL is models:/NAME@ALIAS or models:/NAME/NUMBER; default models:/churn@challenger.
+    """
+    from bentos.registry import registry_of
+    from validation.blessing import show
+
+    registry = registry_of(folder)
+    print_result(show(registry, registry.resolve(model)), as_json, str)
+
+
+@blessing.command("verify")
+@_MODEL
+@click.option("--scope", type=click.Choice(["split", "shadow"]), help="How far it must reach. Default: as it says.")
+@click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that it must be by.")
+@in_folder
+@as_json_option
+def blessing_verify(
+    model: str, scope: Literal["split", "shadow"] | None, policy: Path | None, folder: Folder, as_json: bool
+) -> None:
+    """Test the blessing of MODEL in every way, one line a test.
+
+    Bytes, record, verdict, signature, revocation, expiry, scope, data, chain up to the first champion. Exit code 0
+    where it holds, else 1. GAUNTLET_BLESSING_PUBLIC_KEY_FILE names the keys whose signatures count.
+    """
+    from bentos.registry import registry_of
+    from bentos.revocations import trust_of
+    from validation.blessing import verify
+    from validation.gate.policy import load_policy
+
+    registry = registry_of(folder)
+    wanted = None if policy is None else (str(policy), load_policy(policy)[1])
+    trust = trust_of(folder, os.environ)
+    found = verify(registry, registry.resolve(model), now=datetime.now(UTC), trust=trust, scope=scope, policy=wanted)
+    print_result(found, as_json, str)
+    sys.exit(0 if found.holds else 1)
+
+
+@blessing.command("revoke")
+@click.argument("model")
+@click.option("--reason", required=True, help="Why; it stands wherever the blessing is refused from now on.")
+@in_folder
+@as_json_option
+def blessing_revoke(model: str, reason: str, folder: Folder, as_json: bool) -> None:
+    """Take the blessing of MODEL back.
+
+    Packaging, promotion and serving refuse it from then on; a reigning champion goes on serving, with an alert. It is
+    written to DIR/revocations.json (or GAUNTLET_REVOCATIONS_FILE), which `gauntlet serve` rereads, and to the registry.
+    """
+    from bentos.registry import registry_of
+    from bentos.revocations import revocations_path
+    from service.store import store_of
+    from validation.blessing import revoke_and_record
+
+    registry = registry_of(folder)
+    done = revoke_and_record(
+        registry,
+        registry.resolve(model),
+        path=revocations_path(folder, os.environ),
+        open_store=lambda: store_of(folder),
+        who=who(),
+        now=datetime.now(UTC),
+        reason=reason,
+    )
+    print_result(done, as_json, str)
+
+
+@blessing.command("key")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def blessing_key(file: Path) -> None:
+    """Make a key pair that signs blessings.
+
+    The private key goes to FILE, which only you may read: for the gate, as GAUNTLET_BLESSING_KEY_FILE. The public key
+    goes to FILE.pub: for everyone who packs, serves or promotes, as GAUNTLET_BLESSING_PUBLIC_KEY_FILE.
+    """
+    from bentos.artifact import make_keys
+
+    public, fingerprint = make_keys(file)
+    click.echo(f"{file}: private key, for the gate alone\n{public}: public key {fingerprint}")
+
+
+def _replay(which: str, policy_path: Path, folder: Folder, as_json: bool) -> NoReturn:
+    """Print stored verdicts beside what the ledger says of them now, and end."""
+    from service.store import store_of
+    from validation.judge.policy import load_policy
+    from validation.judge.replay import replay
+    from validation.judge.terminal import render_replays
+
+    if which != "all" and not which.isdecimal():
+        raise InvalidSetting(f"--replay is {which!r}; it must be the number of a stored verdict, or all")
+    known = [load_policy(policy_path)] if policy_path.exists() else []
+    found = replay(store_of(folder), number=None if which == "all" else int(which), known=known)
+    print_result(found, as_json, lambda replays: render_replays(replays, color=sys.stdout.isatty()))
+    sys.exit(0 if all(one.agrees for one in found) else 1)
 
 
 def _digest_of(model: str | None, folder: Folder) -> str | None:

@@ -2,17 +2,20 @@
 
 Its parts are the contract (`contract`), the encoding that follows from it (`encoding`), the model (`scorer`), the
 reference distribution and the training record (`reference`), the manifest that makes every byte count (`manifest`)
-and the blessing that a PASS adds (`blessing`).
-No pickle is in it, and nothing here needs more than numpy, msgspec and onnxruntime.
+and the blessing that a PASS adds (`blessing`), with who signed it (`signing`) and whether it holds (`holding`).
+No pickle is in it, and nothing here needs more than numpy, msgspec and onnxruntime, but that a signature needs
+cryptography, which is imported when one is made or looked at.
 """
 
 from bentos.artifact.blessing import (
     BlessedCheck,
     Blessing,
+    Scope,
     add_blessing,
     blessing_id,
-    check_blessing,
+    canonical_blessing,
     dump_blessing,
+    parse_blessing,
     read_blessing,
 )
 from bentos.artifact.contract import (
@@ -28,10 +31,12 @@ from bentos.artifact.contract import (
     parse_contract,
 )
 from bentos.artifact.encoding import Encoder, Value, category_of, floats_of, is_allowed
+from bentos.artifact.holding import Finding, Trust, check_blessing, examine_blessing, problems_in
 from bentos.artifact.loading import Artifact, load_artifact
 from bentos.artifact.manifest import BLESSING, FILES, MANIFEST, sha256, verify, write_beside, write_files
 from bentos.artifact.reference import Binned, Reference, TrainingRecord, dump_json
 from bentos.artifact.scorer import INPUT, OUTPUT, Scorer
+from bentos.artifact.signing import PublicKeys, SigningKey, make_keys, public_keys_of, read_public_keys, signing_key_of
 
 __all__ = [
     "BLESSING",
@@ -47,28 +52,41 @@ __all__ = [
     "Contract",
     "Encoder",
     "Feature",
+    "Finding",
     "Labels",
     "Numeric",
+    "PublicKeys",
     "Reference",
     "RiskBand",
+    "Scope",
     "Scorer",
+    "SigningKey",
     "TrainingRecord",
+    "Trust",
     "Value",
     "add_blessing",
     "blessing_id",
+    "canonical_blessing",
     "category_of",
     "check_blessing",
     "check_contract",
     "dump_blessing",
     "dump_contract",
     "dump_json",
+    "examine_blessing",
     "floats_of",
     "is_allowed",
     "load_artifact",
     "load_contract",
+    "make_keys",
+    "parse_blessing",
     "parse_contract",
+    "problems_in",
+    "public_keys_of",
     "read_blessing",
+    "read_public_keys",
     "sha256",
+    "signing_key_of",
     "verify",
     "write_beside",
     "write_files",

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.artifact import Artifact, Contract, Encoder, check_blessing, load_artifact, read_blessing
+from bentos.artifact import Artifact, Contract, Encoder, Trust, check_blessing, load_artifact, read_blessing
 from bentos.errors import ArtifactDamaged, NotFound
 from bentos.folder import Folder
 from bentos.roles import ROLES, find_artifact, read_roles
@@ -60,17 +60,32 @@ def champion_of(folder: Folder) -> FileModel:
     return open_model(Identity(name=packed.name, version=packed.version, digest=packed.digest), artifact)
 
 
-def registered(identity: Identity, artifact: Artifact) -> FileModel:
+def registered(
+    identity: Identity, artifact: Artifact, *, trust: Trust | None = None, expected: str | None = None
+) -> FileModel:
     """A version of the registry, if it passed the gate.
 
     An expired blessing will do: expiry blocks packaging and promotion, and a champion reigns on.
 
+    Args:
+        identity: Name, version and digest.
+        artifact: Its artifact.
+        trust: Whose signatures count, and what was revoked; None: neither is looked at, as for a champion that reigns.
+        expected: The id of the blessing by which the registry knows it; None where it knows none.
+
     Raises:
-        NotBlessed: It never passed, or only to be scored in the shadow.
+        NotBlessed: It never passed, or only to be scored in the shadow, or its blessing was revoked or is not signed.
         ArtifactDamaged: It is not what was registered.
     """
     blessing = read_blessing(artifact.folder)
-    check_blessing(blessing, artifact=artifact.digest, now=blessing.judged_at, scope="split")
+    check_blessing(
+        blessing,
+        artifact=artifact.digest,
+        now=blessing.judged_at,
+        scope="split",
+        trust=trust or Trust(),
+        expected=expected,
+    )
     return open_model(identity, artifact)
 
 

@@ -98,6 +98,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None
     trace_id: str | None
     client: str | None
+    champion_us: int | None
+    challenger_us: int | None
     truth: bool | None
     observed_at: datetime | None
     outcomes: int

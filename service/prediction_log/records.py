@@ -17,8 +17,9 @@ Enrolment = Literal["enrolled", "off", "anonymous", "pinned", "holdout", "unsamp
 `holdout`: a customer who never meets a challenger. `unsampled`: the trial takes a share of customers, not this one.
 """
 
-SCHEMA_VERSION = 2
-"""Version 1 had no enrolment, treatment share, latency, request id and client; a reader takes the defaults."""
+SCHEMA_VERSION = 3
+"""Version 1 had no enrolment, treatment share, latency, request id and client, version 2 no time of each model; a
+reader takes the defaults."""
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="prediction", gc=False):
@@ -48,6 +49,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
         request_id: The `X-Request-ID` that came with the request or was given to it.
         trace_id: Of the W3C `traceparent` that came with the request.
         client: Whose API key it was; None where none was asked for.
+        champion_us: What the champion's call took that this row was part of, microseconds; None if it was not asked.
+        challenger_us: The same of the challenger.
     """
 
     v: int = SCHEMA_VERSION
@@ -73,6 +76,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     request_id: str | None = None
     trace_id: str | None = None
     client: str | None = None
+    champion_us: int | None = None
+    challenger_us: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outcome", gc=False):

@@ -48,7 +48,7 @@ _BUSY = "`gauntlet log retain` or `gauntlet forget` is at work in this store; wa
 
 def record(
     connection: Connection,
-    action: Literal["retain", "forget", "drain"],
+    action: Literal["retain", "forget", "drain", "revoke"],
     subject: str,
     *,
     who: str,
@@ -60,7 +60,7 @@ def record(
     Args:
         connection: In a writing transaction.
         action: What was done.
-        subject: To what: a month, a tombstone, a spool.
+        subject: To what: a month, a tombstone, a spool, a model.
         who: Who asked.
         now: When, with a time zone.
         content: What it came to; it names nobody.

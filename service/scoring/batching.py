@@ -106,14 +106,15 @@ class Scoring:
         Returns:
             For each request its answer, or why there is none.
         """
-        champions = self._ask_champions(asked)
-        challengers = self._ask_challengers(asked)
+        champions, champion_us = self._ask_champions(asked)
+        challengers, challenger_us = self._ask_challengers(asked)
         found: list[Scored | GauntletError] = []
-        for one, champion, challenger in zip(asked, champions, challengers, strict=True):
+        for i, one in enumerate(asked):
+            champion = champions[i]
             if champion is None:
                 found.append(Unavailable(f"the champion {one.roles.champion.identity} answered no probability"))
             else:
-                found.append(_decide(one, champion, challenger))
+                found.append(_decide(one, champion, challengers[i], champion_us[i], challenger_us[i]))
         self._log(asked, found)
         return found
 
@@ -128,22 +129,28 @@ class Scoring:
                 if not is_written:
                     found[i] = Unavailable("the prediction log cannot be written, and no answer is given without it")
 
-    def _ask_champions(self, asked: Sequence[Asked]) -> list[float | None]:
+    def _ask_champions(self, asked: Sequence[Asked]) -> tuple[list[float | None], list[int | None]]:
+        """What the champions said of each row, and the microseconds of the call that the row was part of."""
         groups = _group([one.roles.champion for one in asked])
         found: list[float | None] = [None] * len(asked)
+        took: list[int | None] = [None] * len(asked)
         for model, members in groups:
             try:
                 probabilities, seconds = self._call(model, members, len(asked))
             except Exception:  # onnxruntime's errors share no base class; a row that spoils others is asked alone
                 probabilities, seconds = self._call_singly(model, members)
             self._counts.count_call(model, len(members), seconds)
+            micros = int(seconds * 1e6)
             for i, value in zip(members, probabilities, strict=True):
                 found[i] = as_probability(value)
-        return found
+                took[i] = micros
+        return found, took
 
-    def _ask_challengers(self, asked: Sequence[Asked]) -> list[float | None]:
+    def _ask_challengers(self, asked: Sequence[Asked]) -> tuple[list[float | None], list[int | None]]:
+        """The same of the challengers; no time where a circuit left one alone."""
         groups = _group([one.assignment.challenger for one in asked])
         found: list[float | None] = [None] * len(asked)
+        took: list[int | None] = [None] * len(asked)
         for model, members in groups:
             circuit = self._circuit(model)
             if not circuit.lets_through():
@@ -156,9 +163,11 @@ class Scoring:
                 checked, seconds = [None] * len(members), time.perf_counter() - began
             circuit.note(failed=all(value is None for value in checked), seconds=seconds)
             self._counts.count_call(model, len(members), seconds)
+            micros = int(seconds * 1e6)
             for i, probability in zip(members, checked, strict=True):
                 found[i] = probability
-        return found
+                took[i] = micros
+        return found, took
 
     def _call(self, model: Model, members: Sequence[int], n: int) -> tuple[list[float], float]:
         """The model's word for some of the first `n` rows, and what it took in seconds."""
@@ -248,7 +257,9 @@ class Batch:
         self._note(len(asked), time.perf_counter() - began)
 
 
-def _decide(one: Asked, champion: float, challenger: float | None) -> Scored:
+def _decide(
+    one: Asked, champion: float, challenger: float | None, champion_us: int | None, challenger_us: int | None
+) -> Scored:
     return decide(
         one.request,
         one.assignment,
@@ -261,6 +272,8 @@ def _decide(one: Asked, champion: float, challenger: float | None) -> Scored:
         request_id=one.request_id,
         trace_id=one.trace_id,
         client=one.client,
+        champion_us=champion_us,
+        challenger_us=challenger_us,
     )
 
 

@@ -193,6 +193,8 @@ def decide(
     request_id: str | None = None,
     trace_id: str | None = None,
     client: str | None = None,
+    champion_us: int | None = None,
+    challenger_us: int | None = None,
 ) -> Scored:
     """Answer a request from what the models said; a challenger that said nothing leaves the answer to the champion.
 
@@ -208,6 +210,8 @@ def decide(
         request_id: For the record.
         trace_id: For the record.
         client: For the record.
+        champion_us: What the champion's call took, microseconds, for the record.
+        challenger_us: What the challenger's call took, for the record.
     """
     champion, challenger = roles.champion, assignment.challenger
     variant: Variant = "champion"
@@ -246,6 +250,8 @@ def decide(
         request_id=request_id,
         trace_id=trace_id,
         client=client,
+        champion_us=champion_us,
+        challenger_us=challenger_us,
     )
     is_failure = challenger is not None and challenger_probability is None
     return Scored(answer, prediction, challenger if is_failure else None)

@@ -228,14 +228,25 @@ def start_shadow(
 ) -> Experiment:
     """Put challengers in the champion's shadow: a new experiment, with a salt of its own.
 
+    Those whom the file names already, stopped, go on where they were: the same experiment, under its own salt.
+
+    Args:
+        current: The file as it stands.
+        challenger: Digest of the first.
+        further: Digests of others.
+        now: The moment.
+        salt: For a new experiment.
+        lead: From then to the change's taking effect.
+
     Raises:
         InvalidExperiment: It is on trial already, and a new experiment would forget that trial's customers.
     """
     if current.mode != "off" and current.challenger == challenger:
         raise InvalidExperiment(
             f"this challenger is on trial already, mode {current.mode} in revision {current.revision}; "
-            "`gauntlet experiment off` ends that trial, and shadow then begins another one"
+            "`gauntlet experiment off` stops it, and shadow then takes it up again"
         )
+    named = {digest for digest, _ in current.challengers}
     return msgspec.structs.replace(
         current,
         **_next(current, now, lead),
@@ -243,7 +254,7 @@ def start_shadow(
         challenger=challenger,
         split=0.0,
         further=tuple(Further(challenger=digest) for digest in further),
-        salt=salt,
+        salt=current.salt if named == {challenger, *further} else salt,
     )
 
 
@@ -290,7 +301,9 @@ def end_trial(current: Experiment, challenger: str, *, now: datetime, lead: time
 
 
 def swap_roles(current: Experiment, *, now: datetime, lead: timedelta) -> Experiment:
-    """Make the challenger champion, and the champion challenger, in mode `off`.
+    """Make the challenger champion, and the champion challenger, in mode `off`, under a salt that follows from the old.
+
+    Were the old one kept, whom the challenger answered would meet the other model next, and the others the first.
 
     Raises:
         InvalidExperiment: There is no challenger.
@@ -298,7 +311,11 @@ def swap_roles(current: Experiment, *, now: datetime, lead: timedelta) -> Experi
     if current.challenger is None:
         raise InvalidExperiment("there is no challenger to promote")
     return msgspec.structs.replace(
-        stop(current, now=now, lead=lead), champion=current.challenger, challenger=current.champion, further=()
+        stop(current, now=now, lead=lead),
+        champion=current.challenger,
+        challenger=current.champion,
+        further=(),
+        salt=hashlib.sha256(f"{current.salt}\n{current.revision}".encode()).hexdigest()[:16],
     )
 
 

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.artifact import Artifact, Contract, Encoder, Reference, Value, floats_of, load_artifact
-from bentos.errors import ArtifactDamaged, NotFound, Refused
+from bentos.artifact import Artifact, Contract, Encoder, Reference, Scope, Value, floats_of, load_artifact
+from bentos.errors import ArtifactDamaged, NotBlessed, NotFound, Refused
 from bentos.roles import ROLES, PackedModel, find_artifact, read_roles
 
 BATCH_ROWS = 256
@@ -109,6 +109,8 @@ class Models:
         rows: What they all read.
         references: How training looked, by digest.
         gauntlet: Version of Gauntlet that packed them.
+        scopes: How far the blessing of each packed model reaches, by digest, as it was packed.
+        refused: Challengers that were packed and must not be loaded, by digest, and why.
     """
 
     built_in: Model
@@ -116,6 +118,8 @@ class Models:
     rows: Rows
     references: Mapping[str, Reference]
     gauntlet: str
+    scopes: Mapping[str, Scope]
+    refused: Mapping[str, str]
 
     @property
     def contract(self) -> Contract:
@@ -144,16 +148,22 @@ class LateScorer:
         return self._made
 
 
-def load_models(source: Path, stores: Sequence[Path], *, is_late: bool = False) -> Models:
+Admit = Callable[[PackedModel, Path], str | None]
+"""Asked of each packed model and its verified artifact before it is loaded; says why it must not be."""
+
+
+def load_models(source: Path, stores: Sequence[Path], *, is_late: bool = False, admit: Admit | None = None) -> Models:
     """Load and verify what a Bento carries.
 
     Args:
         source: The Bento's `src` folder, which holds `roles.json`.
         stores: Folders in which BentoML keeps models, the first that has one wins.
         is_late: Load each model when it is first asked, so that one that nobody asks can do no harm.
+        admit: Says who must not be loaded; None: everybody may.
 
     Raises:
         NotFound: There is no Bento, or a model of it is nowhere.
+        NotBlessed: The champion must not be loaded.
         ArtifactDamaged: A file of a model is not what was packed; the message names it.
         Refused: A challenger's contract asks for other rows than the champion's, or a file must not be read.
     """
@@ -164,17 +174,31 @@ def load_models(source: Path, stores: Sequence[Path], *, is_late: bool = False) 
         raise Refused(f"{e.filename} cannot be read by this process's user; let it be read and entered") from e
     contract = artifacts[roles.champion.digest].contract
     rows = Rows(Encoder(contract))
-    loaded = {}
+    loaded: dict[str, Model] = {}
+    refused: dict[str, str] = {}
     for packed in roles.models:
         artifact = artifacts[packed.digest]
         if artifact.digest != packed.digest:
             raise ArtifactDamaged(f"{artifact.folder} is {artifact.digest}, and {ROLES} names {packed.digest}")
+        reason = admit(packed, artifact.folder) if admit else None
+        if reason is not None:
+            if packed == roles.champion:
+                raise NotBlessed(reason)
+            refused[packed.digest] = reason
+            continue
         if not artifact.contract.serves_as(contract):
             raise Refused(f"{packed.tag} has another contract than the champion {roles.champion.tag}")
         make = partial(_make_scorer, artifact, rows)
         loaded[packed.digest] = Model(_identity(packed), artifact.contract, LateScorer(make) if is_late else make())
-    references = {digest: artifact.reference for digest, artifact in artifacts.items()}
-    return Models(loaded[roles.champion.digest], loaded, rows, references, roles.gauntlet)
+    return Models(
+        built_in=loaded[roles.champion.digest],
+        by_digest=loaded,
+        rows=rows,
+        references={digest: artifacts[digest].reference for digest in loaded},
+        gauntlet=roles.gauntlet,
+        scopes={packed.digest: packed.scope for packed in roles.models},
+        refused=refused,
+    )
 
 
 def _make_scorer(artifact: Artifact, rows: Rows) -> ScoresRows:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bentos.artifact import write_beside
+from bentos.artifact import Scope, write_beside
 from bentos.errors import GauntletError, InvalidExperiment, NotFound, Unavailable
 from service.micros import from_micros, to_micros
 from service.scoring.deciding import Roles, Trial
@@ -33,13 +34,16 @@ def built_in_roles(champion: Model) -> Roles:
     return resolve_roles(phase, {champion.digest: champion})
 
 
-def resolve_roles(phase: Phase, models: Mapping[str, Model], *, without_challengers: bool = False) -> Roles:
+def resolve_roles(
+    phase: Phase, models: Mapping[str, Model], *, without_challengers: bool = False, left_out: Collection[str] = ()
+) -> Roles:
     """The models that a phase of an experiment names; without any of its challengers, mode `off`.
 
     Args:
         phase: What holds from its instant on.
         models: What the Bento carries, by digest.
         without_challengers: Leave challengers out although they are there.
+        left_out: Digests of models that must not be on trial although they are there.
 
     Raises:
         NotFound: The champion is not among the models.
@@ -49,7 +53,8 @@ def resolve_roles(phase: Phase, models: Mapping[str, Model], *, without_challeng
         there = ", ".join(f"{model.identity} ({digest})" for digest, model in models.items())
         raise NotFound(f"champion {phase.champion} is not in this Bento; it carries {there}")
     wanted = () if phase.mode == "off" or without_challengers else phase.challengers
-    trials = tuple(Trial(phase.experiment_id(digest), models.get(digest), split) for digest, split in wanted)
+    there_now = {digest: model for digest, model in models.items() if digest not in left_out}
+    trials = tuple(Trial(phase.experiment_id(digest), there_now.get(digest), split) for digest, split in wanted)
     if all(trial.model is None for trial in trials):
         trials = ()
     return Roles(
@@ -85,6 +90,7 @@ class ExperimentWatch:
         built_in: Model,
         *,
         without_challengers: bool = False,
+        scopes: Mapping[str, Scope] | None = None,
         kept: Path | None = None,
     ) -> None:
         """Take up what is kept, if anything is; the file itself is read by `poll`.
@@ -94,6 +100,7 @@ class ExperimentWatch:
             models: What the Bento carries, by digest.
             built_in: The Bento's own champion.
             without_challengers: Leave challengers out although they are there.
+            scopes: How far each model's blessing reaches, by digest; one that is not named may be given a split.
             kept: Where what is served by is kept over this process's end, for the one that is started in its place: it
                 must not take up a file that its siblings have refused. None: nowhere.
         """
@@ -103,6 +110,8 @@ class ExperimentWatch:
         self._path = path
         self._models = models
         self._without_challengers = without_challengers
+        self._scopes = scopes or {}
+        self._left_out: Mapping[str, str] = {}
         # By rising instant; those that were replaced before they began are not in it.
         self._timeline: list[Roles] = [built_in_roles(built_in)] if path is None else []
         self._active: Roles | None = self._timeline[0] if path is None else None
@@ -158,13 +167,31 @@ class ExperimentWatch:
         except Unavailable:
             return None
 
-    def is_left_out(self, model: Model, now: int) -> bool:
-        """Whether a model is not to be asked at all: any but the champion, in a process that leaves challengers out.
+    def leave_out(self, reasons: Mapping[str, str]) -> None:
+        """Let some models be on trial no more, from now on and in every phase that is known; as champion one reigns on.
+
+        Args:
+            reasons: Everyone who must not be, by digest, and why. Who was in it before and is not any more may be on
+                trial again once the file was read again, which the next `poll` does.
+        """
+        if self._left_out.keys() - reasons.keys():
+            self._has_read = False
+        self._left_out = dict(reasons)
+        self._timeline = [_without(roles, self._left_out) for roles in self._timeline]
+        if self._active is not None:
+            self._active = _without(self._active, self._left_out)
+
+    def why_left_out(self, model: Model, now: int) -> str | None:
+        """Why a model is not to be asked at all, although it is here; None where it may be. A champion always may.
 
         Raises:
             Unavailable: As `roles`.
         """
-        return self._without_challengers and model.digest != self.roles(now).champion.digest
+        if model.digest == self.roles(now).champion.digest:
+            return None
+        if self._without_challengers:
+            return "every challenger is after a worker died twice within a minute"
+        return self._left_out.get(model.digest)
 
     def not_ready(self, now: int) -> str | None:
         """Why this process should get no requests; None where it should.
@@ -186,6 +213,7 @@ class ExperimentWatch:
             content = read_content(path)
             experiment = parse_experiment(content, str(path))
             self._check_order(path, experiment)
+            self._check_scopes(path, experiment)
         except (GauntletError, OSError) as e:
             self.is_file_valid = False
             self._complain("experiment_file_invalid", f"{e}")
@@ -239,8 +267,19 @@ class ExperimentWatch:
                 "which was read before with another content"
             )
 
+    def _check_scopes(self, path: Path, experiment: Experiment) -> None:
+        """Nobody's answer is returned to customers on a blessing that reaches the shadow only."""
+        for digest, split in experiment.challengers if experiment.mode == "split" else ():
+            if split > 0 and self._scopes.get(digest) == "shadow":
+                name = self._models[digest].identity if digest in self._models else digest
+                raise InvalidExperiment(
+                    f"{path}: split is {split:g} for {name}, which is blessed for the shadow only; it must be 0"
+                )
+
     def _resolve(self, phase: Phase) -> Roles:
-        return resolve_roles(phase, self._models, without_challengers=self._without_challengers)
+        return resolve_roles(
+            phase, self._models, without_challengers=self._without_challengers, left_out=self._left_out
+        )
 
     def _resolvable(self, phases: Sequence[Phase]) -> list[Roles]:
         """Past phases that this Bento has the champion of; nobody needs to hear of the others."""
@@ -283,6 +322,19 @@ class ExperimentWatch:
                 "challenger": challengers or None,
             },
         )
+
+
+def _without(roles: Roles, left_out: Collection[str]) -> Roles:
+    """The same roles with some models on trial no more; mode `off` where nobody is left."""
+    trials = tuple(
+        replace(trial, model=None) if trial.model is not None and trial.model.digest in left_out else trial
+        for trial in roles.trials
+    )
+    if trials == roles.trials:
+        return roles
+    if all(trial.model is None for trial in trials):
+        return replace(roles, trials=(), mode="off")
+    return replace(roles, trials=trials)
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The schema that this Gauntlet is written for: the number of the last script in `migrations/`."""
 
 metadata = MetaData()
@@ -76,6 +76,8 @@ predictions = Table(
     _added(2, "request_id", String),
     _added(2, "trace_id", String),
     _added(2, "client", String),
+    _added(3, "champion_us", BigInteger),
+    _added(3, "challenger_us", BigInteger),
     postgresql_partition_by="RANGE (prediction_id)",
 )
 Index("predictions_by_time", predictions.c.experiment, predictions.c.at)
@@ -193,6 +195,12 @@ cohorts = Table(
         )
     ),
     Column("rows_digest", String, nullable=False),
+    _added(3, "treated", BigInteger, absent=0, default=text("0")),
+    _added(3, "spoiled", BigInteger, absent=0, default=text("0")),
+    # JSON of counts, each None where the policy asks for none or an older Gauntlet closed the cohort.
+    _added(3, "outside", Text),  # pairs of customers whom actions may reach, where actions follow predictions
+    _added(3, "arms", Text),  # outcomes by the variant that answered
+    _added(3, "groups", Text),  # pairs by attribute and value
     PrimaryKeyConstraint("experiment", "start", "revision", "mode", "split"),
 )
 
@@ -203,6 +211,38 @@ closings = Table(
     Column("experiment", String, primary_key=True),
     Column("closed_through", _Micros, nullable=False),
     Column("closed_at", _Micros, nullable=False),
+)
+
+# The rules that cohorts were closed and verdicts reached under, by their digest: a verdict can be reached again.
+policies = Table(
+    "policies",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("at", _Micros, nullable=False),
+    Column("content", Text, nullable=False),  # JSON of the whole policy
+    info={"since": 3},
+)
+
+# Every trial of a lineage (the models of one registered name), numbered at its start: what earlier ones have spent of
+# the chance of a false promotion, and of the margin, later ones cannot spend. Rows are added; an ending fills the rest.
+trials = Table(
+    "trials",
+    metadata,
+    Column("lineage", String, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("experiment", String, nullable=False),
+    Column("champion", String, nullable=False),
+    Column("challenger", String, nullable=False),
+    Column("first_seen_at", _Micros, nullable=False),
+    Column("ended_at", _Micros),
+    Column("ending", String),  # promoted, rolled_back, abandoned
+    Column("margin_spent", Double),  # by a promotion
+    Column("anchor", String),  # digest, where a promotion made its challenger the anchor
+    Column("audit", BigInteger),  # the row that says who ended it
+    PrimaryKeyConstraint("lineage", "number"),
+    Index("trials_by_experiment", "experiment", unique=True),
+    Index("trials_by_models", "champion", "challenger"),
+    info={"since": 3},
 )
 
 verdicts = Table(

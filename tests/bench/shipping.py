@@ -39,7 +39,7 @@ from service.store.loading import Loader
 from service.store.reports import outcome_report
 from tests.bench.machine import ROOT, look, progress, say
 from tests.integration.postgresql_toys import Server, running_server
-from validation.judge.closing import count_late
+from validation.judge.late import count_late
 
 DATA = ROOT.parent / "shared" / "data" / "telco.csv"
 """The public Telco file; where it is absent, rows of the same form take its place."""

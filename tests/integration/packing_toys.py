@@ -17,6 +17,7 @@ import httpx
 from serving_toys import bless, write_artifact
 
 from bentos.artifact import Artifact, load_artifact
+from bentos.errors import NotFound
 from bentos.registry import Version
 
 
@@ -27,15 +28,26 @@ class ToyRegistry:
         self.folder = folder
         self.versions: list[Version] = []
 
-    def add(self, probability: float, *, aliases=(), blessing: dict | None = None, **artifact) -> Version:
+    def add(self, probability: float, *, aliases=(), blessing=None, tags=None, **artifact) -> Version:
         """Register a toy; `blessing` are the arguments of `bless`, None for no blessing at all."""
         number = str(len(self.versions) + 1)
         digest = write_artifact(self.folder / number, probability, **artifact)
         if blessing is not None:
             bless(self.folder / number, **blessing)
-        version = Version(name="toy", number=number, digest=digest, run=number, aliases=tuple(aliases))
+        version = Version(name="toy", number=number, digest=digest, run=number, aliases=tuple(aliases), tags=tags or {})
         self.versions.append(version)
         return version
+
+    def find_by_digest(self, name: str, digest: str) -> Version | None:
+        """As the registry does."""
+        return next((version for version in self.versions if version.digest == digest), None)
+
+    def fetch_file(self, version: Version, path: str, folder: Path) -> Path:
+        """As the registry does; a toy's run has its artifact alone."""
+        found = self.folder / version.run / path.removeprefix("artifact/")
+        if not found.is_file():
+            raise NotFound(f"the run of {version} has no {path}")
+        return found
 
     def fetch(self, version: Version, folder: Path) -> Artifact:
         """As the registry does."""

@@ -114,7 +114,7 @@ def test_the_report_lies_in_the_folder_and_with_the_run(registry, gate, folder, 
     assert parse_report(written.read_bytes(), "r") == msgspec.structs.replace(report, report_path=msgspec.UNSET)
     kept = registry.fetch_file(toy.version, f"gate/{written.name}", tmp_path)
     assert kept.read_bytes() == written.read_bytes()
-    assert json.loads(written.read_bytes())["schema_version"] == 1
+    assert json.loads(written.read_bytes())["schema_version"] == 2
 
 
 def test_a_worse_candidate_that_meets_every_threshold_fails_by_mcnemar(registry, gate, name, tmp_path):
@@ -162,10 +162,13 @@ def test_few_rows_are_inconclusive_by_interval_and_not_blessed(registry, gate, n
     assert (report.verdict, report.exit_code, report.blessing) == ("INCONCLUSIVE", 2, None)
 
 
-def test_the_same_seed_gives_the_same_report_but_for_its_seconds(registry, gate, name):
+def test_the_same_seed_gives_the_same_report_but_for_its_seconds_and_the_attempt(registry, gate, name):
     register(registry, GOOD, name=name)
     first, second = (msgspec.structs.replace(gate(), seconds=0.0) for _ in range(2))
-    assert first == second
+    assert [one.judged_on.attempts for one in (first, second)] == [one.blessing.attempts for one in (first, second)]
+    assert (first.judged_on.attempts, second.judged_on.attempts) == (1, 2)
+    blessing = msgspec.structs.replace(second.blessing, attempts=1)
+    assert first == msgspec.structs.replace(second, judged_on=first.judged_on, blessing=blessing)
 
 
 def test_no_champion_is_refused_where_policy_does_not_allow_a_first_model(registry, gate, name, tmp_path):
@@ -180,7 +183,7 @@ def test_the_champion_is_not_compared_with_itself(registry, gate, name):
     toy = register(registry, GOOD, name=name)
     registry.set_alias(toy.version, "champion")
     with pytest.raises(Refused, match="are the same artifact, so there is nothing to compare"):
-        gate()
+        gate(against=f"models:/{name}@champion")
 
 
 def test_a_champion_that_was_named_and_is_not_there_is_no_first_model(registry, gate, name):

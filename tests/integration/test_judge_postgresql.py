@@ -17,7 +17,8 @@ from service.prediction_log.records import Outcome, Prediction
 from service.prediction_log.shipper import Shipped, ship
 from service.prediction_log.spool import Spool
 from service.store import open_store
-from validation.judge.closing import close_cohorts, count_late, provisional_cohorts, read_ledger
+from validation.judge.closing import close_cohorts, provisional_cohorts, read_ledger
+from validation.judge.late import count_late
 from validation.judge.policy import load_policy
 from validation.judge.status import count_logged
 

@@ -1,5 +1,6 @@
 """Packing with the real `bentoml build`: what is in it, what is refused, and that `bentoml serve` serves it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -10,6 +11,8 @@ from packing_toys import ToyRegistry, bentoml_serving
 from serving_toys import CONTRACT, FEATURES, NOW
 
 from bentos import packing
+from bentos.artifact import Trust, blessing_id, make_keys, read_blessing, read_public_keys
+from bentos.artifact.signing import read_signing_key
 from bentos.errors import ArtifactDamaged, BadInput, NotBlessed, Refused
 from bentos.folder import Folder
 from bentos.packing import package
@@ -31,7 +34,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def packed(registry, folder):
     champion = registry.add(0.3, aliases=("champion",), blessing={})
-    return package(registry, champion=champion, challengers=[registry.add(0.7, blessing={})], folder=folder, now=NOW)
+    challenger = registry.add(0.7, blessing={"baseline": champion.digest})
+    return package(registry, champion=champion, challengers=[challenger], folder=folder, now=NOW)
 
 
 def test_the_bento_names_who_is_champion_and_who_may_be_tried(packed, folder, registry):
@@ -91,14 +95,84 @@ def no_build(monkeypatch):
 @pytest.mark.usefixtures("no_build")
 @pytest.mark.parametrize(
     ("blessing", "reason"),
-    [(None, "never passed a gate"), ({"days": -1}, "expired"), ({"scope": "shadow"}, "'shadow' only")],
-    ids=["none", "expired", "shadow only"],
+    [
+        (None, "never passed a gate"),
+        ({"days": -1}, "expired"),
+        ({"verdict": "INCONCLUSIVE"}, "verdict is INCONCLUSIVE, not PASS"),
+        ({"verdict": "INCONCLUSIVE", "scope": "shadow"}, "names no check that live customers could settle"),
+        ({"previous": "sha256:" + "5" * 64, "baseline": "sha256:" + "6" * 64}, "which the registry does not have"),
+    ],
+    ids=["none", "expired", "inconclusive", "awaits nothing", "chain"],
 )
 def test_a_challenger_without_a_blessing_that_holds_is_refused(packed, registry, tmp_path, blessing, reason):
     challenger = registry.add(0.6, blessing=blessing)
     with pytest.raises(NotBlessed, match=reason):
         package(registry, champion=registry.versions[0], challengers=[challenger], folder=Folder(tmp_path), now=NOW)
     assert not Folder(tmp_path).bento.exists()
+
+
+REVOKED = {"blessing": "", "artifact": "sha256:a", "model": "toy", "at": NOW, "who": "ann", "reason": "unfair"}
+
+
+@pytest.mark.usefixtures("no_build")
+@pytest.mark.parametrize("by", ["list", "tag"])
+def test_a_revoked_challenger_is_refused_whoever_says_so(packed, registry, tmp_path, by):
+    challenger = registry.add(0.65, blessing={})
+    digest = blessing_id(read_blessing(registry.folder / challenger.run))
+    revocation = msgspec.json.encode({**REVOKED, "blessing": digest}).decode()
+    if by == "tag":
+        challenger = replace(challenger, tags={"blessing_revoked": revocation})
+    trust = Trust(revoked={digest: "by ann: unfair"} if by == "list" else {})
+    with pytest.raises(NotBlessed, match=f"{challenger}: the blessing of .* was revoked by ann.*: unfair"):
+        package(
+            registry,
+            champion=registry.versions[0],
+            challengers=[challenger],
+            folder=Folder(tmp_path),
+            now=NOW,
+            trust=trust,
+        )
+
+
+@pytest.mark.usefixtures("no_build")
+def test_a_challenger_whose_record_was_changed_is_refused(packed, registry, tmp_path):
+    challenger = registry.add(0.66, blessing={}, tags={"blessing": "sha256:" + "4" * 64})
+    with pytest.raises(NotBlessed, match="was changed after it was given"):
+        package(registry, champion=registry.versions[0], challengers=[challenger], folder=Folder(tmp_path), now=NOW)
+
+
+@pytest.mark.usefixtures("no_build")
+@pytest.mark.parametrize("signer", [None, "other"])
+def test_a_challenger_that_the_key_did_not_sign_is_refused(packed, registry, tmp_path, signer):
+    for one in ("key", "other"):
+        make_keys(tmp_path / one)
+    key = None if signer is None else read_signing_key(tmp_path / signer)
+    challenger = registry.add(0.67 if key else 0.68, blessing={"key": key})
+    champion = registry.add(0.46, aliases=("champion",), blessing={"key": read_signing_key(tmp_path / "key")})
+    with pytest.raises(NotBlessed, match="signed by another key" if signer else "is not signed"):
+        package(
+            registry,
+            champion=champion,
+            challengers=[challenger],
+            folder=Folder(tmp_path),
+            now=NOW,
+            trust=Trust(keys=read_public_keys(tmp_path / "key.pub")),
+        )
+
+
+def test_a_challenger_of_the_shadow_is_packed_for_the_shadow_and_a_stale_baseline_is_a_warning(
+    packed, registry, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(packing, "_build", lambda *_, **__: _built(tmp_path))
+    champion = registry.versions[0]
+    awaiting = {"verdict": "INCONCLUSIVE", "scope": "shadow", "awaits": ["non_inferiority"]}
+    challenger = registry.add(0.69, blessing=awaiting)
+    packed = package(registry, champion=champion, challengers=[challenger], folder=Folder(tmp_path), now=NOW)
+    assert [model.scope for model in (packed.champion, *packed.challengers)] == ["split", "shadow"]
+    assert f"{challenger} (for the shadow only)" in str(packed)
+    assert packed.warnings == (
+        f"{challenger} was judged without a champion, and not against {champion}; only live customers compare the two",
+    )
 
 
 @pytest.mark.usefixtures("no_build")
@@ -114,15 +188,28 @@ def test_a_reigning_champion_that_never_passed_a_gate_is_refused(registry, tmp_p
         package(registry, champion=champion, challengers=[], folder=Folder(tmp_path), now=NOW)
 
 
-def test_a_reigning_champion_is_packed_after_its_blessing_expired(registry, tmp_path, monkeypatch):
+def test_a_reigning_champion_is_packed_after_its_blessing_expired_or_was_revoked_or_unsigned(
+    registry, tmp_path, monkeypatch
+):
     built = []
     monkeypatch.setattr(packing, "_build", lambda job, *_, **__: built.append(job) or _built(tmp_path))
     champion = registry.add(0.4, aliases=("champion",), blessing={"days": 1})
+    make_keys(tmp_path / "key")
+    digest = blessing_id(read_blessing(registry.folder / champion.run))
+    trust = Trust(keys=read_public_keys(tmp_path / "key.pub"), revoked={digest: "by ann: unfair"})
     now = NOW + timedelta(days=2)
-    packed = package(registry, champion=champion, challengers=[], folder=Folder(tmp_path), now=now)
+    packed = package(registry, champion=champion, challengers=[], folder=Folder(tmp_path), now=now, trust=trust)
     assert len(built) == 1
-    assert "expired" in packed.warnings[0]
-    assert "warning: " in str(packed)
+    said = ["is not signed", "was revoked by ann: unfair", "expired on"]
+    assert all(word in warning for word, warning in zip(said, packed.warnings, strict=True))
+    assert str(packed).count("warning: the reigning champion is packed although") == 3
+
+
+@pytest.mark.usefixtures("no_build")
+def test_a_reigning_champion_whose_record_was_changed_is_refused(registry, tmp_path):
+    champion = registry.add(0.41, aliases=("champion",), blessing={}, tags={"blessing": "sha256:" + "4" * 64})
+    with pytest.raises(NotBlessed, match="was changed after it was given"):
+        package(registry, champion=champion, challengers=[], folder=Folder(tmp_path), now=NOW)
 
 
 def _built(path):

@@ -27,7 +27,7 @@ from service.store import SCHEMA_VERSION, open_store, tables
 pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).parents[2]
-SCHEMA_1 = (ROOT / "tests" / "schema_1_postgresql.sql").read_text()
+SCHEMA_1, SCHEMA_2 = ((ROOT / "tests" / f"schema_{n}_postgresql.sql").read_text() for n in (1, 2))
 MARCH, APRIL = datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 4, 10, tzinfo=UTC)
 
 
@@ -62,6 +62,17 @@ def schema_1(url):
             named, marks = ", ".join(row), ", ".join(["%s"] * len(row))
             connection.execute(f"INSERT INTO predictions ({named}) VALUES ({marks})", [*row.values()])
             connection.execute("INSERT INTO outcomes VALUES (%s, 5, 6, true, 7)", [id_])
+
+
+@pytest.fixture
+def schema_2(url):
+    """A store as the Gauntlet of schema 2 left it, with a prediction and a closed cohort."""
+    with psycopg.connect(url) as connection:
+        connection.execute(SCHEMA_2)
+        row = earlier_row("p1")
+        named, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+        connection.execute(f"INSERT INTO predictions ({named}) VALUES ({marks})", [*row.values()])
+        connection.execute(f"INSERT INTO cohorts VALUES ('e', 1, 2, 'shadow', 0.0, 2, 'd', 3{', 0' * 13}, 'r')")
 
 
 def an_id(moment, number=0):
@@ -139,17 +150,30 @@ def test_this_gauntlet_runs_on_a_schema_that_is_one_ahead(store, url, tmp_path):
     ahead.close()
 
 
-def test_this_gauntlet_runs_on_a_schema_that_is_one_behind_and_holds_what_it_cannot_take(url, schema_1, tmp_path):
+def test_a_store_of_schema_2_is_taken_over_with_its_ledger(server, url, schema_2):
+    store, fresh = open_store(url), open_store(server.make_database("fresh_2"))
+    schemas = []
+    for one in (store, fresh):
+        with one.reading() as connection:
+            schemas.append(schema_of(connection))
+    assert schemas[0] == schemas[1]
+    assert ask(store, "SELECT policy, treated, spoiled, groups FROM cohorts") == [("d", 0, 0, None)]
+    assert ask(store, "SELECT prediction_id, champion_us FROM predictions") == [("p1", None)]
+    store.close()
+    fresh.close()
+
+
+def test_this_gauntlet_runs_on_a_schema_that_is_one_behind_and_holds_what_it_cannot_take(url, schema_2, tmp_path):
     held_up = open_store(url, migrate=False)
     folder = spooled(tmp_path, prediction(an_id(MARCH, 5)), prediction("p1"))
     assert ship(folder, held_up) == Shipped(predictions=1, duplicates=1)
-    spooled(tmp_path, prediction(an_id(MARCH, 6), enrolment="pinned"))
-    with pytest.raises(Unavailable, match="cannot hold enrolment yet"):
+    spooled(tmp_path, prediction(an_id(MARCH, 6), champion_us=5))
+    with pytest.raises(Unavailable, match="cannot hold champion_us yet"):
         ship(folder, held_up)
     with held_up.reading() as connection:
         p = tables.predictions
-        asked = sa.select(sa.func.count()).where(p.c.enrolment == "enrolled")
-        assert connection.execute(asked).scalar_one() == 4
+        asked = sa.select(sa.func.count()).where(p.c.champion_us.is_(None))
+        assert connection.execute(asked).scalar_one() == 2
     open_store(url).close()
     assert ship(folder, held_up) == Shipped(predictions=1)
     assert where(held_up)[an_id(MARCH, 6)] == "predictions_2026_03"

@@ -1,4 +1,4 @@
-"""What a gate judges: the holdout's rows and truths, the models' answers to them, and noise to try them with."""
+"""What a gate judges: the holdout's rows and truths, and the models' answers to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.artifact import Contract, Encoder, Reference, TrainingRecord, Value
-from validation.gate.metrics import BoolArray, FloatArray
+from validation.gate.metrics import Answered, BoolArray, FloatArray
 
 Rows = NDArray[np.float32]
 """Encoded rows, shape (n_rows, width)."""
@@ -144,6 +144,10 @@ class Evidence:
         """The candidate, and the champion where there is one."""
         return (self.candidate, self.champion) if self.champion else (self.candidate,)
 
+    def answered(self, subject: Subject) -> Answered:
+        """What a model answered to the holdout."""
+        return Answered(self.truth, subject.probabilities, subject.positives, self.contract.false_positive_cost)
+
     @property
     def discordant(self) -> tuple[int, int, int]:
         """Rows that the candidate alone is right on, rows that the champion alone is right on, and all rows.
@@ -170,29 +174,3 @@ class Evidence:
                 f"name it under protected in the use case, or choose a policy that does not ask for it{other}"
             )
         return self.groups[attribute]
-
-
-def add_noise(rows: Rows, numbers: tuple[Number, ...], deviations: float, rng: np.random.Generator) -> Rows:
-    """Add Gaussian noise to every numeric feature, clipped to the contract's range; a missing value stays missing.
-
-    Args:
-        rows: Shape (n_rows, width).
-        numbers: Features to change.
-        deviations: Size of the noise in each feature's training standard deviations.
-        rng: Draws the noise.
-
-    Raises:
-        ValueError: There is no numeric feature, or one has no standard deviation.
-    """
-    if not numbers:
-        raise ValueError("the contract has no numeric feature, so noise changes nothing")
-    noisy = rows.copy()
-    for number in numbers:
-        if number.deviation is None or not np.isfinite(number.deviation):
-            raise ValueError(f"reference.json gives no standard deviation for {number.name}")
-        values = rows[:, number.column] + deviations * number.deviation * rng.standard_normal(len(rows))
-        changed = np.clip(values, number.minimum, number.maximum)
-        if number.missing_column is not None:
-            changed = np.where(rows[:, number.missing_column] == 1, rows[:, number.column], changed)
-        noisy[:, number.column] = changed
-    return noisy

@@ -1,4 +1,6 @@
-"""Two-sided 95 % intervals for what the checks measure: Wilson for shares, Newcombe for a gap, else a seeded bootstrap.
+"""Two-sided 95 % intervals for what the checks measure: Wilson for shares, else a seeded bootstrap.
+
+A comparison with the champion at a one-sided level alpha has a two-sided interval of 1 - 2 alpha instead, and says so.
 
 A bootstrap whose resamples never vary says nothing about its uncertainty: in its place stands what Wilson's interval
 allows when none of the rows was an exception, so that few rows never look like certainty.
@@ -6,34 +8,37 @@ allows when none of the rows was an exception, so that few rows never look like 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from statsmodels.stats.proportion import confint_proportions_2indep
 
 from validation.gate.metrics import (
     LABEL_METRICS,
     RANK_METRICS,
+    ROW_LOSSES,
+    Answered,
     BoolArray,
     Confusion,
     FloatArray,
     LabelMetric,
     RankMetric,
-    confusion_of,
+    profit,
     tie_starts,
     value_of,
 )
-from validation.statistics import wilson_interval
+from validation.statistics import auc_interval, equal_count_bins, wilson_interval
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 
-_SHARES: dict[str, Callable[[Confusion], tuple[FloatArray, FloatArray]]] = {
+SHARES: dict[str, Callable[[Confusion], tuple[FloatArray, FloatArray]]] = {
     "accuracy": lambda c: (c.tp + c.tn, c.n),
     "recall_weighted": lambda c: (c.tp + c.tn, c.n),  # the same number under another name
     "recall_positive": lambda c: (c.tp, c.tp + c.fn),
     "precision_positive": lambda c: (c.tp, c.tp + c.fp),
+    "recall_negative": lambda c: (c.tn, c.tn + c.fp),
+    "precision_negative": lambda c: (c.tn, c.tn + c.fn),
 }
 """Metrics that are one share of rows: how many of how many."""
 
@@ -48,6 +53,7 @@ class Measured:
         high: Upper end.
         n: Rows that it was measured on.
         details: Further numbers for the report.
+        confidence: Of the interval, two-sided.
     """
 
     value: float
@@ -55,71 +61,91 @@ class Measured:
     high: float
     n: int
     details: dict[str, float] = field(default_factory=dict)
+    confidence: float = CONFIDENCE
 
 
-def measure_metric(
-    name: str, truth: BoolArray, probabilities: FloatArray, positives: BoolArray, rng: np.random.Generator
-) -> Measured:
+def measure_metric(name: str, answered: Answered, rng: np.random.Generator) -> Measured:
     """Measure a metric as `value_of` does, with its interval; `rng` is for the bootstrap, where there is one."""
-    value = value_of(name, truth, probabilities, positives)
-    if name in RANK_METRICS:
-        return Measured(value, *_rank_interval(RANK_METRICS[name], value, truth, probabilities, rng), truth.size)
-    confusion = confusion_of(truth, positives)
-    if name not in _SHARES:
-        return Measured(value, *_label_interval(LABEL_METRICS[name], value, confusion, rng), truth.size)
-    part, whole = (int(count) for count in _SHARES[name](confusion))
-    return Measured(value, *wilson_interval(part, whole, CONFIDENCE), truth.size)
+    return Measured(value_of(name, answered), *_interval_of(name, answered, rng), answered.truth.size)
 
 
-def measure_gap(correct: BoolArray, groups: Iterable[str]) -> Measured:
-    """Measure how far accuracy lies apart between the best and the worst group.
+def _interval_of(name: str, answered: Answered, rng: np.random.Generator) -> tuple[float, float]:
+    value, truth = value_of(name, answered), answered.truth
+    if name in SHARES:
+        part, whole = (int(count) for count in SHARES[name](answered.confusion))
+        return wilson_interval(part, whole, CONFIDENCE)
+    if name == "profit":
+        cost = answered.false_positive_cost
+        return _label_interval(lambda c: profit(c, cost), value, answered.confusion, rng, least=-1.0)
+    if name in LABEL_METRICS:
+        return _label_interval(LABEL_METRICS[name], value, answered.confusion, rng)
+    if name in ROW_LOSSES:
+        measured = measure_mean(ROW_LOSSES[name](answered), rng)
+        return measured.low, measured.high
+    if name == "ece":
+        return _calibration_interval(value, answered, rng)
+    fewest = int(min(truth.sum(), truth.size - truth.sum()))
+    if name == "roc_auc" and fewest >= _FEWEST_FOR_DELONG:
+        low, high = auc_interval(truth, answered.probabilities, CONFIDENCE)
+        if low < high:
+            return low, high
+    return _rank_interval(RANK_METRICS[name], value, truth, answered.probabilities, rng)
 
-    The interval is Newcombe's for those two groups' difference, folded at 0, as a gap has no sign.
 
-    Source: Newcombe 1998 (Statistics in Medicine 17:873), method 10; `statsmodels`' "newcomb".
+_FEWEST_FOR_DELONG = 20
+"""Rows of the rarer class from which DeLong's normal approximation is trusted; below, rows are resampled."""
 
-    Args:
-        correct: Whether each row was answered right, shape (n_rows,).
-        groups: Each row's group.
 
-    Raises:
-        ValueError: Fewer than two groups have rows.
+def _calibration_interval(value: float, answered: Answered, rng: np.random.Generator) -> tuple[float, float]:
+    """Basic bootstrap with the bins held fast: chance alone makes an error above 0, and a resample doubles that bias.
+
+    The basic interval, twice the value less the resamples' quantiles, takes it back once.
     """
-    names = np.asarray(list(groups), dtype=str)
-    counts = {str(g): (int(correct[names == g].sum()), int((names == g).sum())) for g in np.unique(names)}
-    if len(counts) < 2:
-        raise ValueError(f"the holdout has rows of {', '.join(counts) or 'no group'} only; a gap needs two groups")
-    by_accuracy = sorted(counts, key=lambda group: (counts[group][0] / counts[group][1], group))
-    (best, n_best), (worst, n_worst) = counts[by_accuracy[-1]], counts[by_accuracy[0]]
-    low, high = (float(end) for end in _newcombe(best, n_best, worst, n_worst))
-    details = {f"accuracy[{group}]": right / rows for group, (right, rows) in counts.items()}
-    details |= {f"n[{group}]": float(rows) for group, (_, rows) in counts.items()}
-    folded = (0.0 if low < 0 < high else min(abs(low), abs(high)), max(abs(low), abs(high)))
-    return Measured(best / n_best - worst / n_worst, *folded, correct.size, details)
+    n = answered.truth.size
+    bins = equal_count_bins(answered.probabilities, 10)
+    members = np.zeros((n, int(bins.max()) + 1 if n else 1))
+    members[np.arange(n), bins] = answered.probabilities - answered.truth
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES_OF_CALIBRATION)
+    resampled = np.abs(weights @ members).sum(axis=1) / n
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return max(2 * value - float(high), 0.0), max(2 * value - float(low), value)
 
 
-def measure_mean(values: FloatArray, rng: np.random.Generator) -> Measured:
+_RESAMPLES_OF_CALIBRATION = 1000
+
+
+def measure_mean(values: FloatArray, rng: np.random.Generator, confidence: float = CONFIDENCE) -> Measured:
     """Measure the mean of numbers in [-1, 1], one a row, with a percentile bootstrap over rows.
 
     Args:
         values: Shape (n_rows,).
         rng: For the resamples.
+        confidence: Of the interval, two-sided.
     """
     n = values.size
-    resampled = np.array([values[rng.integers(0, n, n)].mean() for _ in range(RESAMPLES)])
+    resampled = _resampled_means(values, rng)
     value = float(values.mean())
-    return Measured(value, *_percentiles(value, resampled, n, least=-1.0), n)
+    low, high = _percentiles(value, resampled, n, least=-1.0, confidence=confidence)
+    return Measured(value, low, high, n, confidence=confidence)
+
+
+def _resampled_means(values: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Means of resampled rows; where rows have few different values, their counts are drawn, which is the same."""
+    distinct, counts = np.unique(values, return_counts=True)
+    if distinct.size <= 16:
+        return np.asarray(rng.multinomial(values.size, counts / values.size, size=RESAMPLES) @ distinct / values.size)
+    return np.array([values[rng.integers(0, values.size, values.size)].mean() for _ in range(RESAMPLES)])
 
 
 def _label_interval(
-    metric: LabelMetric, value: float, confusion: Confusion, rng: np.random.Generator
+    metric: LabelMetric, value: float, confusion: Confusion, rng: np.random.Generator, least: float = 0.0
 ) -> tuple[float, float]:
     counts = np.array([confusion.tp, confusion.fp, confusion.fn, confusion.tn])
     n = int(counts.sum())
     # Rows matter through the four counts alone, so resampling rows is drawing the counts.
     resampled = metric(Confusion(*rng.multinomial(n, counts / n, size=RESAMPLES).T.astype(np.float64)))
     fewest = int(min(confusion.tp + confusion.fn, confusion.tn + confusion.fp))
-    return _percentiles(value, resampled, fewest)
+    return _percentiles(value, resampled, fewest, least)
 
 
 def _rank_interval(
@@ -133,20 +159,15 @@ def _rank_interval(
     return _percentiles(value, resampled, int(min(truth.sum(), n - truth.sum())))
 
 
-def _percentiles(value: float, resampled: FloatArray, n: int, least: float = 0.0) -> tuple[float, float]:
+def _percentiles(
+    value: float, resampled: FloatArray, n: int, least: float = 0.0, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
     # A resample without one of the classes has no value; those that have one stand for all.
     known = resampled[~np.isnan(resampled)]
     if known.size == 0:
         return float("nan"), float("nan")
     if known.min() == known.max():
-        width = wilson_interval(0, n, CONFIDENCE)[1]
+        width = wilson_interval(0, n, confidence)[1]
         return max(value - width, least), min(value + width, 1.0)
-    low, high = np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
-
-
-def _newcombe(best: int, n_best: int, worst: int, n_worst: int) -> tuple[float, float]:
-    found: tuple[float, float] = confint_proportions_2indep(
-        best, n_best, worst, n_worst, method="newcomb", compare="diff", alpha=1 - CONFIDENCE
-    )
-    return found

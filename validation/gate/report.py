@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,9 @@ from bentos.errors import BadInput
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR", "NOT_APPLICABLE"]
+
+SCHEMA = Path(__file__).with_name("report.schema.json")
+"""For those who read reports in another language."""
 
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2, "ERROR": 3}
 WORST_FIRST: tuple[Status, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
@@ -89,6 +93,43 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     details: dict[str, float] = {}
 
 
+class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Points of a curve, by rising x."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one model answered to the holdout, for pictures.
+
+    Attributes:
+        role: `candidate` or `champion`.
+        cut: Probability from which it answers positive.
+        tp: Positive rows that it called so.
+        fp: Negative rows that it called positive.
+        fn: Positive rows that it called negative.
+        tn: Negative rows that it called so.
+        roc: Share of positives found against share of negatives called positive, over all cuts.
+        precision_recall: Precision against recall, over all cuts.
+        calibration: Ten bins of equal count: the mean promised probability as `name`, the share that came true.
+        histogram: Counts in twenty equal bins of probability: of negative rows, then of positive ones.
+        metrics: Every metric with its interval.
+    """
+
+    role: str
+    cut: float
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+    roc: Curve
+    precision_recall: Curve
+    calibration: tuple[Part, ...]
+    histogram: tuple[tuple[int, ...], tuple[int, ...]]
+    metrics: tuple[Part, ...]
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A registered model's identity: name, version and artifact digest."""
 
@@ -110,12 +151,21 @@ class JudgedBy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class JudgedOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which rows were judged: digests of data and holdout, the holdout's rows, whether it is synthetic."""
+    """Which rows were judged, and how often.
+
+    Attributes:
+        data: Digest of the data.
+        holdout: Digest of the holdout's file.
+        n: Rows of the holdout.
+        is_synthetic: Whether they came from the embedded generator.
+        attempts: Gate runs on this holdout by models of this name, this one included.
+    """
 
     data: str
     holdout: str
     n: int
     is_synthetic: bool
+    attempts: int = 1
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,10 +176,12 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         verdict: The worst of the checks.
         exit_code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR.
         candidate: Who was judged.
-        champion: Who it was compared with; None for a first model.
+        champion: Who it was compared with; None for a first model, and where the champion itself was judged.
+        is_renewal: Whether it is the reigning champion, judged anew.
         judged_by: Policy, seed and code.
         judged_on: Data and holdout.
         checks: In the policy's order.
+        answers: What the candidate, and then the champion, answered; empty in reports of version 1.
         reasons: Sentences that explain the verdict, the most important first.
         blessing: The record of a PASS; None for any other verdict.
         judged_at: When.
@@ -137,7 +189,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         report_path: Where the file lies; not in the file itself.
     """
 
-    schema_version: int = 1
+    schema_version: int = 2
     verdict: Verdict
     exit_code: int
     candidate: Model
@@ -145,16 +197,26 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     judged_by: JudgedBy
     judged_on: JudgedOn
     checks: tuple[CheckResult, ...]
+    answers: tuple[Answers, ...] = ()
     reasons: tuple[str, ...]
     blessing: Blessing | None
     judged_at: datetime
     seconds: float
     report_path: str | UnsetType = UNSET
+    is_renewal: bool = False
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the rows came from the embedded generator."""
         return self.judged_on.is_synthetic
+
+
+def awaited_in(checks: Sequence[CheckResult]) -> list[str]:
+    """The checks that live customers are to settle: all inconclusive ones, if each of them says so; else none."""
+    inconclusive = [check for check in checks if check.status == "INCONCLUSIVE"]
+    if verdict_of(checks) != "INCONCLUSIVE" or any(check.on_inconclusive != "shadow" for check in inconclusive):
+        return []
+    return [check.name for check in inconclusive]
 
 
 def verdict_of(checks: Sequence[CheckResult]) -> Verdict:
@@ -185,13 +247,14 @@ def _sentences(checks: Sequence[CheckResult], status: str) -> list[str]:
 
 
 def blessing_of(report: GateReport, valid_days: int) -> Blessing | None:
-    """The stored record of a PASS; None for every other verdict.
+    """The stored record of a PASS, or of what live customers are to settle; None for every other verdict.
 
     Args:
         report: What was judged.
         valid_days: Days until the blessing expires.
     """
-    if report.verdict != "PASS":
+    awaits = awaited_in(report.checks)
+    if report.verdict != "PASS" and not awaits:
         return None
     return Blessing(
         artifact=report.candidate.digest,
@@ -207,7 +270,8 @@ def blessing_of(report: GateReport, valid_days: int) -> Blessing | None:
             for c in report.checks
             if c.status == "PASS"
         ],
-        scope="split",
+        scope="shadow" if awaits else "split",
+        awaits=awaits,
         judged_at=report.judged_at,
         expires_at=report.judged_at + timedelta(days=valid_days),
     )
@@ -217,6 +281,27 @@ def dump_report(report: GateReport) -> bytes:
     """The report as the bytes of its file: sorted keys, without its own path; the same report gives the same bytes."""
     content = msgspec.json.encode(msgspec.structs.replace(report, report_path=UNSET), order="sorted")
     return msgspec.json.format(content, indent=2) + b"\n"
+
+
+def report_schema() -> bytes:
+    """The JSON Schema of a report's file, as it is committed beside this module."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(GateReport), order="sorted"), indent=2) + b"\n"
+
+
+def same_judgement(report: GateReport) -> bytes:
+    """What a seed decides of a report, as bytes: two runs on the same models, data, policy and code give the same.
+
+    Left out is what a clock or the registry's memory says: when, how long, how often, and the blessing that follows.
+    """
+    checks = tuple(
+        msgspec.structs.replace(c, details={k: v for k, v in c.details.items() if not k.endswith("_us")})
+        for c in report.checks
+    )
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    judged_on = msgspec.structs.replace(report.judged_on, attempts=0)
+    return dump_report(
+        msgspec.structs.replace(report, checks=checks, judged_at=epoch, seconds=0.0, blessing=None, judged_on=judged_on)
+    )
 
 
 def parse_report(content: bytes, source: str) -> GateReport:
@@ -229,6 +314,6 @@ def parse_report(content: bytes, source: str) -> GateReport:
         report = msgspec.json.decode(content, type=GateReport)
     except msgspec.MsgspecError as e:
         raise BadInput(f"{source} is no gate report: {e}") from e
-    if report.schema_version != 1:
-        raise BadInput(f"{source} has schema_version {report.schema_version}; this version of Gauntlet reads 1")
+    if report.schema_version not in (1, 2):
+        raise BadInput(f"{source} has schema_version {report.schema_version}; this version of Gauntlet reads 1 and 2")
     return report

@@ -7,6 +7,7 @@ command lines give it exit code 3, as they give a report whose verdict is ERROR.
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,28 +19,24 @@ from pathlib import Path
 
 import msgspec
 
-from bentos.artifact import (
-    BLESSING,
-    Artifact,
-    Contract,
-    Encoder,
-    Numeric,
-    Reference,
-    dump_blessing,
-    write_beside,
-)
+from bentos.artifact import BLESSING, Artifact, Contract, Encoder, Numeric, Reference, signing_key_of, write_beside
 from bentos.errors import ArtifactDamaged, BadInput, Refused
 from bentos.folder import Folder
 from bentos.pipeline import load_estimator, probabilities
 from bentos.registry import Registry, Version
+from validation.gate.answers import answers_of
+from validation.gate.blessing import Standing, sealed, settle, standing_of
 from validation.gate.checks import run_checks
-from validation.gate.defaults import CHALLENGER_ALIAS, CHAMPION_ALIAS
+from validation.gate.defaults import CHAMPION_ALIAS
 from validation.gate.evidence import Evidence, Facts, Number, Rows, Subject
 from validation.gate.holdout import HOLDOUT, Holdout, read_holdout
+from validation.gate.junit import to_junit
 from validation.gate.metrics import FloatArray
+from validation.gate.page import to_html
 from validation.gate.policy import Policy, load_policy
 from validation.gate.report import (
     EXIT_CODES,
+    Answers,
     CheckResult,
     GateReport,
     JudgedBy,
@@ -81,10 +78,14 @@ def run_gate(
 ) -> GateReport:
     """Judge a registered candidate, and keep the report; a PASS is blessed and becomes challenger.
 
+    Where `GAUNTLET_BLESSING_KEY_FILE` names a key, the blessing is signed. The run is counted as an attempt on the
+    holdout before it judges, so that one that is broken off counts too.
+
     Args:
         candidate_uri: `models:/NAME@ALIAS`, `models:/NAME/NUMBER` or `models:/NAME/latest`.
         against: The champion to compare with, named alike. None: the model under the alias `champion`, and where there
-            is none the candidate is a first model, which the policy must allow (`bootstrap: true`).
+            is none the candidate is a first model, which the policy must allow (`bootstrap: true`). The champion itself
+            is compared with nobody, and its blessing is renewed.
         policy_path: The policy's YAML file.
         registry: Where models come from, and where report, tags, blessing and alias go.
         folder: The installation's folder, for the report.
@@ -98,6 +99,7 @@ def run_gate(
     if now.tzinfo is None:
         raise BadInput("now must have a time zone")
     policy, policy_digest = load_policy(policy_path)
+    key = signing_key_of(os.environ)
     candidate = registry.resolve(candidate_uri)
     champion = find_champion(registry, candidate, against, policy)
     with tempfile.TemporaryDirectory(prefix="gauntlet-gate-") as made:
@@ -106,24 +108,32 @@ def run_gate(
         judged = _fetch(registry, candidate, scratch / "candidate")
         reigning = _fetch(registry, champion, scratch / "champion") if champion else None
         holdout = read_holdout(registry.fetch_file(candidate, HOLDOUT, scratch / "run"), judged.artifact)
-        progress(f"judging {candidate} on {holdout.truth.size} rows by {policy.name}")
-        evidence = gather_evidence(judged.artifact, reigning.artifact if reigning else None, holdout, policy.seed)
+        opponent = reigning.artifact if reigning else None
+        standing = standing_of(registry, candidate, judged.artifact, opponent, holdout=holdout.digest)
+        attempt = f", attempt {standing.attempts} on this holdout" if standing.attempts > 1 else ""
+        progress(f"judging {candidate} on {holdout.truth.size} rows by {policy.name}{attempt}")
+        evidence = gather_evidence(judged.artifact, opponent, holdout, policy.seed)
         report = _report(
             judged,
             reigning,
             judged_by=JudgedBy(policy=policy.name, policy_digest=policy_digest, seed=policy.seed, code=code_identity()),
-            judged_on=_judged_on(judged.artifact, holdout),
-            checks=run_checks(policy.rules, evidence, bootstrap=policy.bootstrap),
+            judged_on=_judged_on(judged.artifact, holdout, standing.attempts),
+            answers=answers_of(evidence),
+            checks=run_checks(policy.rules, evidence, bootstrap=policy.bootstrap, is_champion=standing.is_renewal),
+            is_renewal=standing.is_renewal,
             now=now,
             valid_days=policy.valid_days,
         )
-        report = msgspec.structs.replace(report, seconds=round(time.perf_counter() - started, 3))
+        report = msgspec.structs.replace(sealed(report, standing, key), seconds=round(time.perf_counter() - started, 3))
         progress(f"keeping the report: {report.verdict}")
-        return _keep(report, candidate, registry, folder, scratch)
+        return _keep(report, standing, registry, folder, scratch)
 
 
 def find_champion(registry: Registry, candidate: Version, against: str | None, policy: Policy) -> Version | None:
-    """Find whom a candidate is compared with; None for a first model, where the policy allows one.
+    """Find whom a candidate is compared with.
+
+    None for a first model, where the policy allows one, and for the reigning champion, where nobody else is named: it
+    is judged anew by itself, which renews its blessing.
 
     Raises:
         NotFound: The one that was named is not in the registry.
@@ -138,6 +148,8 @@ def find_champion(registry: Registry, candidate: Version, against: str | None, p
                 f"{alias} does not exist, and the policy {policy.name} does not allow a first model; name a champion "
                 "with --against, or choose a policy with bootstrap: true"
             )
+        return None
+    if champion.uri == candidate.uri and against is None:
         return None
     if champion.uri == candidate.uri or champion.digest == candidate.digest != "":
         raise Refused(
@@ -194,7 +206,8 @@ def facts_of(artifact: Artifact) -> Facts:
         reference=artifact.reference,
         training=artifact.training,
         model_bytes=(artifact.folder / "model.onnx").stat().st_size,
-        artifact_bytes=sum(path.stat().st_size for path in artifact.folder.iterdir() if path.is_file()),
+        # Without the blessing, which is added later and is no part of what is judged.
+        artifact_bytes=sum(p.stat().st_size for p in artifact.folder.iterdir() if p.is_file() and p.name != BLESSING),
         estimate=estimate,
     )
 
@@ -220,7 +233,7 @@ def code_identity() -> str:
     """Which code judged: Gauntlet's version and a digest of this plane's gate and statistics."""
     plane = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for path in sorted([*plane.glob("gate/*.py"), *plane.glob("statistics/*.py")]):
+    for path in sorted([*plane.glob("gate/**/*.py"), *plane.glob("statistics/**/*.py")]):
         digest.update(path.relative_to(plane).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     try:
         number = installed_version("gauntlet")
@@ -235,12 +248,13 @@ def _fetch(registry: Registry, version: Version, folder: Path) -> _Fetched:
     return _Fetched(version, registry.fetch(version, folder))
 
 
-def _judged_on(candidate: Artifact, holdout: Holdout) -> JudgedOn:
+def _judged_on(candidate: Artifact, holdout: Holdout, attempts: int) -> JudgedOn:
     return JudgedOn(
         data=candidate.training.data,
         holdout=holdout.digest,
         n=holdout.truth.size,
         is_synthetic=candidate.training.is_synthetic,
+        attempts=attempts,
     )
 
 
@@ -251,8 +265,10 @@ def _report(
     judged_by: JudgedBy,
     judged_on: JudgedOn,
     checks: tuple[CheckResult, ...],
+    answers: tuple[Answers, ...],
     now: datetime,
     valid_days: int,
+    is_renewal: bool,
 ) -> GateReport:
     verdict = verdict_of(checks)
     report = GateReport(
@@ -263,31 +279,36 @@ def _report(
         judged_by=judged_by,
         judged_on=judged_on,
         checks=checks,
+        answers=answers,
         reasons=reasons_of(checks),
         blessing=None,
         judged_at=now,
         seconds=0.0,
+        is_renewal=is_renewal,
     )
     return msgspec.structs.replace(report, blessing=blessing_of(report, valid_days))
 
 
-def _keep(report: GateReport, candidate: Version, registry: Registry, folder: Folder, scratch: Path) -> GateReport:
-    """Keep the report with the run, bless and raise a PASS, and last write the report into the folder."""
+def _keep(report: GateReport, standing: Standing, registry: Registry, folder: Folder, scratch: Path) -> GateReport:
+    """Keep the report with the run, bless and raise a PASS, write the report into the folder, and last draw it."""
+    candidate = standing.version
     content = dump_report(report)
-    name = f"gate-{candidate.name}-{candidate.number}-{report.judged_at.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
+    stem = f"gate-{candidate.name}-{candidate.number}-{report.judged_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    name = f"{stem}.json"
     folder.reports.mkdir(parents=True, exist_ok=True)
     (scratch / name).write_bytes(content)
     registry.attach(candidate, scratch / name)
-    if report.blessing:
-        (scratch / BLESSING).write_bytes(dump_blessing(report.blessing))
-        registry.bless(candidate, scratch / BLESSING)
     registry.tag(
         candidate,
         gate_verdict=report.verdict,
         gate_policy=f"{report.judged_by.policy} {report.judged_by.policy_digest}",
         gate_reason=report.reasons[0][:_TAG_LENGTH],
     )
-    if report.blessing:
-        registry.set_alias(candidate, CHALLENGER_ALIAS)
+    settle(report, standing, registry, folder, now=report.judged_at)
     write_beside(folder.reports / name, content)
+    # All that counts is kept by now: what cannot be drawn costs a picture and no verdict.
+    for drawn_name, drawn in ((f"{stem}.html", to_html(report)), (f"{stem}.xml", to_junit(report))):
+        (scratch / drawn_name).write_bytes(drawn)
+        registry.attach(candidate, scratch / drawn_name)
+        write_beside(folder.reports / drawn_name, drawn)
     return msgspec.structs.replace(report, report_path=str(folder.reports / name))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from validation.gate.checks.kinds import FAMILY_OF
 from validation.gate.report import WORST_FIRST, CheckResult, GateReport, Status, Verdict
+
+_FEW = 12
+"""Checks up to which no headings are needed."""
 
 # Every status is written out as well: colour only helps to find it.
 _STYLES: dict[Status, str] = {
@@ -17,7 +23,7 @@ _STYLES: dict[Status, str] = {
     "NOT_APPLICABLE": "dim",
 }
 _CONSEQUENCES: dict[Verdict, str] = {
-    "PASS": "blessed until {expires}, and challenger now",
+    "PASS": "not blessed",
     "FAIL": "not blessed",
     "INCONCLUSIVE": "not blessed: the holdout does not decide it",
     "ERROR": "not blessed: what cannot be judged is no pass",
@@ -30,8 +36,11 @@ def render(report: GateReport) -> RenderableType:
 
 
 def _heading(report: GateReport) -> Text:
-    champion = f"against the champion, {report.champion}" if report.champion else "first model: there is no champion"
+    alone = "the reigning champion, judged anew" if report.is_renewal else "first model: there is no champion"
+    champion = f"against the champion, {report.champion}" if report.champion else alone
     data = "SYNTHETIC holdout" if report.is_synthetic else "holdout"
+    if report.judged_on.attempts > 1:
+        data += f"; attempt {report.judged_on.attempts} on this holdout"
     return Text(
         f"Gate of {report.candidate}, {champion}\n"
         f"Policy {report.judged_by.policy}, seed {report.judged_by.seed}; {report.judged_on.n:,} rows of {data}\n"
@@ -41,28 +50,54 @@ def _heading(report: GateReport) -> Text:
 def _table(report: GateReport) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("Status", no_wrap=True)
-    table.add_column("Check", overflow="fold")  # the one column that gives way to a narrow terminal
-    for heading in ("Value", "95 % interval"):
+    table.add_column("Check", overflow="fold", min_width=16)  # the one column that gives way to a narrow terminal
+    for heading in ("Value", "Interval"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Must be", no_wrap=True)
     table.add_column("Champion", justify="right", no_wrap=True)
-    for check in sorted(report.checks, key=lambda check: WORST_FIRST.index(check.status)):
-        table.add_row(
-            Text(check.status.replace("NOT_APPLICABLE", "N/A"), style=_STYLES[check.status]),
-            Text(check.name),
-            _number(check.value),
-            _interval(check),
-            _shortened(check.allowed),
-            _number(check.champion),
-        )
+    for heading, checks in _sections(report):
+        if heading:
+            table.add_row("", Text(heading, style="dim italic"))
+        for check in checks:
+            table.add_row(
+                Text(check.status.replace("NOT_APPLICABLE", "N/A"), style=_STYLES[check.status]),
+                Text(check.name),
+                _number(check.value),
+                _interval(check),
+                _shortened(check.allowed),
+                _number(check.champion),
+            )
     return table
 
 
+def _sections(report: GateReport) -> Iterator[tuple[str, list[CheckResult]]]:
+    """What is not a pass on top, the worst first; then what passed, by what it is about, where there are many."""
+    by_severity = sorted(report.checks, key=lambda check: WORST_FIRST.index(check.status))
+    if len(report.checks) <= _FEW:
+        yield "", by_severity
+        return
+    wrong = [check for check in by_severity if check.status not in ("PASS", "NOT_APPLICABLE")]
+    if wrong:
+        yield "not passed", wrong
+    for family in dict.fromkeys(FAMILY_OF.values()):
+        members = [c for c in report.checks if c not in wrong and FAMILY_OF.get(c.kind) == family]
+        if members:
+            yield family, members
+
+
 def _verdict(report: GateReport) -> Text:
-    expires = f"{report.blessing.expires_at:%Y-%m-%d}" if report.blessing else ""
     text = Text("\n")
     text.append(report.verdict, style=_STYLES[report.verdict])
-    return text.append(f"  {_CONSEQUENCES[report.verdict].format(expires=expires)}")
+    return text.append(f"  {_consequence(report)}")
+
+
+def _consequence(report: GateReport) -> str:
+    if report.blessing is None:
+        return _CONSEQUENCES[report.verdict]
+    until = f"{report.blessing.expires_at:%Y-%m-%d}"
+    if report.blessing.scope == "shadow":
+        return f"blessed until {until} for the shadow alone: live customers decide {', '.join(report.blessing.awaits)}"
+    return f"blessed until {until}, " + ("champion as before" if report.is_renewal else "and challenger now")
 
 
 def _reasons(report: GateReport) -> Table:
@@ -84,7 +119,7 @@ def _number(value: float | None) -> str:
 
 
 def _shortened(allowed: str) -> str:
-    for words, sign in (("at least", ">="), ("at most", "<="), ("below", "<")):
+    for words, sign in (("at least", ">="), ("at most", "<="), ("below", "<"), ("above", ">")):
         allowed = allowed.replace(words, sign)
     return allowed
 

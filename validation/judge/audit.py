@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from service.micros import from_micros, to_micros
 from service.store import Store, tables
+from validation.judge.trials import reopen_trial
 from validation.judge.verdict import Verdict
 
 Action = Literal["promote", "rollback", "bootstrap"]
@@ -70,9 +71,11 @@ def record(connection: Connection, change: Change) -> Change:
 
 
 def settle(store: Store, change: Change, aliases: Aliases, note: str | None = None) -> Change:
-    """Say in a change's audit row how far the registry has followed."""
+    """Say in a change's audit row how far the registry has followed; one that is void has ended no trial."""
     table = tables.audit
     with store.writing() as connection:
+        if aliases == "void":
+            reopen_trial(store, connection, audit=change.number)
         connection.execute(sa.update(table).where(table.c.number == change.number).values(aliases=aliases, note=note))
     return msgspec.structs.replace(change, aliases=aliases, note=note)
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import msgspec
 
-from validation.judge.ledger import Cohort, Counts, total
+from validation.judge.arms import ArmsEvidence, weigh_arms
+from validation.judge.groups import GroupEvidence, weigh_groups
+from validation.judge.ledger import Cohort, Counts, total, total_outside
+from validation.judge.lineage import Lineage, level
+from validation.judge.payoffs import (
+    Payoffs,
+    Prices,
+    all_payoffs,
+    log_e_against,
+    log_e_for,
+    matured_payoffs,
+    mean_difference,
+    prices_of,
+)
 from validation.judge.policy import OnlinePolicy
-from validation.statistics import payoff_log_wealth, payoff_mean_sequence, srm_log_e
-
-_SRM_TUNINGS = (100.0, 10_000.0)
-"""Deviations of about 5 points and of half a point; the mean of two e-processes is one."""
+from validation.statistics import mixed_srm_log_e, payoff_mean_sequence
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +61,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         srm_log_e: Against the split that the experiment file says, summed over phases.
         srm_threshold: From which on the split is not to be trusted.
         phases: The customers of each phase.
+        lower_worst: Lower end of the sequence if every missing disagreement were a loss.
+        log_e_max: The highest that `log_e` was after any cohort, in their order: whether it ever crossed.
+        rollback_log_e_max: The same of `rollback_log_e`.
+        srm_log_e_max: The same of `srm_log_e`. An alarm stands however later cohorts dilute it, and decides.
+        treated: Customers of whom a treatment was known when their cohort was closed.
+        spoiled: Of those from whom actions were to be withheld, how many were treated; their truths are missing.
+        outside: The sums over customers whom actions may reach; None unless actions follow predictions.
+        groups: The evidence of each group that the policy asks for.
+        arms: Outcomes by the variant that answered; None where the policy does not ask for them.
     """
 
     cohorts: int
@@ -80,6 +99,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     srm_log_e: float
     srm_threshold: float
     phases: tuple[Phase, ...]
+    lower_worst: float = -1.0
+    log_e_max: float = 0.0
+    rollback_log_e_max: float = 0.0
+    srm_log_e_max: float = 0.0
+    treated: int = 0
+    spoiled: int = 0
+    outside: Counts | None = None
+    groups: tuple[GroupEvidence, ...] = ()
+    arms: ArmsEvidence | None = None
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,23 +120,27 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     answered_challenger: int
 
 
-def weigh(cohorts: Sequence[Cohort], policy: OnlinePolicy, *, late: int = 0) -> Evidence:
+def weigh(
+    cohorts: Sequence[Cohort], policy: OnlinePolicy, *, lineage: Lineage | None = None, late: int = 0
+) -> Evidence:
     """Compute the evidence in a ledger.
 
     Args:
         cohorts: The ledger's rows, in any order.
         policy: Metric, claim and error rates.
+        lineage: The trials before this one; without it the first of a lineage is asked no more than alpha.
         late: Rows that landed too late, for information.
 
     Raises:
         ValueError: The counts contradict each other.
     """
-    counts = total(cohorts)
+    counts, prices = total(cohorts), prices_of(policy.false_positive_cost)
     _check(cohorts)
-    matured = _payoffs(counts, policy)
+    matured, missing = matured_payoffs(counts, prices), counts.missing_disagreements
+    worst, best = (all_payoffs(counts, prices, lost=lost) for lost in (missing, 0))
+    alpha, alpha_harm = level(policy.alpha_promote, lineage), policy.alpha_rollback / policy.harm_rules
     phases = _phases(cohorts)
-    spread = _spread(cohorts, policy)
-    scored = counts.n - counts.unscored
+    crossed = _Crossed.over(cohorts, policy, prices)
     return Evidence(
         cohorts=len({cohort.start for cohort in cohorts if cohort.counts.matured}),
         counts=counts,
@@ -117,130 +149,86 @@ def weigh(cohorts: Sequence[Cohort], policy: OnlinePolicy, *, late: int = 0) -> 
         ties=counts.ties,
         losses=counts.losses,
         missing_agreements=counts.missing_agreements,
-        missing_disagreements=counts.missing_disagreements,
+        missing_disagreements=missing,
         unscored=counts.unscored,
         late=late,
         champion_accuracy=_share(counts.ties_right + counts.losses, counts.matured),
         challenger_accuracy=_share(counts.ties_right + counts.wins, counts.matured),
-        difference=_mean_difference(matured),
-        lower=2 * payoff_mean_sequence(matured, policy.alpha_promote, "lower")[0] - 1,
-        upper=2 * payoff_mean_sequence(matured, policy.alpha_rollback, "upper")[1] - 1,
-        log_e=_log_e_for(matured, policy),
-        log_e_worst=_log_e_for(_all_payoffs(counts, policy, lost=counts.missing_disagreements), policy),
-        threshold=-math.log(policy.alpha_promote),
-        rollback_log_e=_log_e_against(matured, policy),
-        rollback_log_e_best=_log_e_against(_all_payoffs(counts, policy, lost=0), policy),
-        rollback_threshold=-math.log(policy.alpha_rollback),
-        tipping_point=_tipping_point(counts, policy),
-        missing_swing=_share(counts.missing_disagreements, scored) or 0.0,
-        spread=spread,
-        srm_log_e=math.fsum(_phase_log_e(phase) for phase in phases if phase.mode == "split"),
+        difference=mean_difference(matured),
+        lower=_lower_end(matured, alpha),
+        upper=2 * payoff_mean_sequence(matured, alpha_harm, "upper")[1] - 1,
+        log_e=log_e_for(matured, policy.margin),
+        log_e_worst=log_e_for(worst, policy.margin),
+        threshold=-math.log(alpha),
+        rollback_log_e=log_e_against(matured, policy.margin),
+        rollback_log_e_best=log_e_against(best, policy.margin),
+        rollback_threshold=-math.log(alpha_harm),
+        tipping_point=_tipping_point(counts, prices, policy.margin, -math.log(alpha), -math.log(alpha_harm)),
+        missing_swing=_share(missing, counts.n - counts.unscored) or 0.0,
+        spread=_spread(cohorts, prices),
+        srm_log_e=math.fsum(_phase_log_e(phase) for phase in phases),
         srm_threshold=-math.log(policy.alpha_srm),
         phases=phases,
+        lower_worst=_lower_end(worst, alpha),
+        log_e_max=crossed.log_e,
+        rollback_log_e_max=crossed.rollback_log_e,
+        srm_log_e_max=crossed.srm_log_e,
+        treated=sum(cohort.treated for cohort in cohorts),
+        spoiled=sum(cohort.spoiled for cohort in cohorts),
+        outside=total_outside(cohorts) if policy.actions_follow_predictions else None,
+        groups=weigh_groups(cohorts, policy, prices, lineage),
+        arms=weigh_arms(cohorts, policy, lineage),
     )
 
 
 def _check(cohorts: Iterable[Cohort]) -> None:
     for cohort in cohorts:
-        counts = cohort.counts
-        if min(getattr(counts, name) for name in counts.__struct_fields__) < 0:
-            raise ValueError(f"the cohort from {cohort.start} has a negative count")
-        scored = counts.matured + counts.missing_agreements + counts.missing_disagreements
-        if not counts.n - counts.unscored == scored == counts.answered_champion + counts.answered_challenger:
-            raise ValueError(f"the counts of the cohort from {cohort.start} do not add up to its {counts.n} customers")
+        for counts in _all_counts(cohort):
+            if min(getattr(counts, name) for name in counts.__struct_fields__) < 0:
+                raise ValueError(f"the cohort from {cohort.start} has a negative count")
+            scored = counts.matured + counts.missing_agreements + counts.missing_disagreements
+            if not counts.n - counts.unscored == scored == counts.answered_champion + counts.answered_challenger:
+                raise ValueError(
+                    f"the counts of the cohort from {cohort.start} do not add up to its {counts.n} customers"
+                )
+        for attribute, by_value in (cohort.groups or {}).items():
+            if sum((counts for counts in by_value.values()), Counts()) != cohort.counts:
+                raise ValueError(f"the groups by {attribute} of the cohort from {cohort.start} do not add up to it")
+        if not 0 <= cohort.spoiled <= cohort.treated:
+            raise ValueError(f"the cohort from {cohort.start} has {cohort.spoiled} spoiled of {cohort.treated} treated")
 
 
-# payoffs: what a pair pays the challenger, in [0, 1]
+def _all_counts(cohort: Cohort) -> Iterator[Counts]:
+    yield cohort.counts
+    if cohort.outside is not None:
+        yield cohort.outside
+    for by_value in (cohort.groups or {}).values():
+        yield from by_value.values()
 
 
-class _Prices(msgspec.Struct, frozen=True):
-    """What one pair pays: 1/2 for a tie, more where the challenger's label costs less than the champion's."""
-
-    win_positive: float
-    win_negative: float
-    loss_positive: float
-    loss_negative: float
-
-
-def _prices(policy: OnlinePolicy) -> _Prices:
-    """Payoffs by the truth on which the models differ, with costs as parts of the dearer mistake."""
-    cost = 1.0 if policy.false_positive_cost is None else policy.false_positive_cost
-    missed, needless = min(1.0, 1 / cost), min(1.0, cost)
-    return _Prices((1 + missed) / 2, (1 + needless) / 2, (1 - missed) / 2, (1 - needless) / 2)
-
-
-def _payoffs(counts: Counts, policy: OnlinePolicy) -> dict[float, int]:
-    """Matured customers by payoff."""
-    prices = _prices(policy)
-    return _sum_by_payoff(
-        (prices.win_positive, counts.wins_positive),
-        (prices.win_negative, counts.wins_negative),
-        (0.5, counts.ties),
-        (prices.loss_negative, counts.losses_negative),
-        (prices.loss_positive, counts.losses_positive),
-    )
-
-
-def _all_payoffs(counts: Counts, policy: OnlinePolicy, *, lost: int) -> dict[float, int]:
-    """All scored customers by payoff, if so many missing disagreements were losses and the others wins.
-
-    A missing agreement is a tie whatever its truth.
-    """
-    prices = _prices(policy)
-    lost_missed = min(lost, counts.missing_champion_positive)
-    lost_needless = lost - lost_missed
-    return _sum_by_payoff(
-        *_payoffs(counts, policy).items(),
-        (0.5, counts.missing_agreements),
-        (prices.loss_positive, lost_missed),
-        (prices.win_negative, counts.missing_champion_positive - lost_missed),
-        (prices.loss_negative, lost_needless),
-        (prices.win_positive, counts.missing_challenger_positive - lost_needless),
-    )
-
-
-def _sum_by_payoff(*parts: tuple[float, int]) -> dict[float, int]:
-    payoffs: dict[float, int] = {}
-    for payoff, number in parts:
-        payoffs[payoff] = payoffs.get(payoff, 0) + number
-    return dict(sorted(payoffs.items()))
-
-
-def _log_e_for(payoffs: dict[float, int], policy: OnlinePolicy) -> float:
-    """Against "worse by the margin or more" (by 0: "not better")."""
-    return payoff_log_wealth(payoffs, (1 - policy.margin) / 2)
-
-
-def _log_e_against(payoffs: dict[float, int], policy: OnlinePolicy) -> float:
-    """Against "worse by the margin at most": harm beyond it."""
-    return payoff_log_wealth({1 - payoff: number for payoff, number in payoffs.items()}, (1 + policy.margin) / 2)
-
-
-def _mean_difference(payoffs: dict[float, int]) -> float | None:
-    customers = sum(payoffs.values())
-    if not customers:
-        return None
-    return 2 * math.fsum(payoff * number for payoff, number in payoffs.items()) / customers - 1
+def _lower_end(payoffs: Payoffs, alpha: float) -> float:
+    return 2 * payoff_mean_sequence(payoffs, alpha, "lower")[0] - 1
 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _tipping_point(counts: Counts, policy: OnlinePolicy) -> int | None:
+def _tipping_point(
+    counts: Counts, prices: Prices, margin: float, threshold: float, rollback_threshold: float
+) -> int | None:
     """How many missing disagreements must go against the decision that matured customers allow, to undo it."""
-    missing, matured = counts.missing_disagreements, _payoffs(counts, policy)
+    missing, matured = counts.missing_disagreements, matured_payoffs(counts, prices)
 
     def promotes(against: int) -> bool:
-        return _log_e_for(_all_payoffs(counts, policy, lost=against), policy) >= -math.log(policy.alpha_promote)
+        return log_e_for(all_payoffs(counts, prices, lost=against), margin) >= threshold
 
     def rolls_back(against: int) -> bool:
-        payoffs = _all_payoffs(counts, policy, lost=missing - against)
-        return _log_e_against(payoffs, policy) >= -math.log(policy.alpha_rollback)
+        return log_e_against(all_payoffs(counts, prices, lost=missing - against), margin) >= rollback_threshold
 
-    if _log_e_for(matured, policy) >= -math.log(policy.alpha_promote):
+    if log_e_for(matured, margin) >= threshold:
         return _first_failing(promotes, missing)
-    if _log_e_against(matured, policy) >= -math.log(policy.alpha_rollback):
+    if log_e_against(matured, margin) >= rollback_threshold:
         return _first_failing(rolls_back, missing)
     return None
 
@@ -259,39 +247,75 @@ def _first_failing(holds: Callable[[int], bool], most: int) -> int | None:
 # cohorts and phases
 
 
-def _spread(cohorts: Iterable[Cohort], policy: OnlinePolicy) -> tuple[float, float] | None:
-    by_start = groupby(sorted(cohorts, key=lambda cohort: cohort.start), key=lambda cohort: cohort.start)
-    means = [_mean_difference(_payoffs(total(members), policy)) for _, members in by_start]
+class _Crossed(msgspec.Struct, frozen=True):
+    """The highest values that the ledger's logs had after any cohort."""
+
+    log_e: float = 0.0
+    rollback_log_e: float = 0.0
+    srm_log_e: float = 0.0
+
+    @staticmethod
+    def over(cohorts: Iterable[Cohort], policy: OnlinePolicy, prices: Prices) -> _Crossed:
+        """Add cohort after cohort: whoever closes a week at once finds what was found day by day."""
+        counts, phases, srm, highest = Counts(), dict[_PhaseKey, Phase](), dict[_PhaseKey, float](), _Crossed()
+        for members in _by_start(cohorts):
+            for cohort in members:
+                counts += cohort.counts
+                key = _phase_of(cohort)
+                phases[key] = _grown(phases.get(key), cohort)
+                srm[key] = _phase_log_e(phases[key])
+            matured = matured_payoffs(counts, prices)
+            highest = _Crossed(
+                max(highest.log_e, log_e_for(matured, policy.margin)),
+                max(highest.rollback_log_e, log_e_against(matured, policy.margin)),
+                max(highest.srm_log_e, math.fsum(srm.values())),
+            )
+        return highest
+
+
+_PhaseKey = tuple[int, str, float]
+
+
+def _phase_of(cohort: Cohort) -> _PhaseKey:
+    return cohort.revision, cohort.mode, cohort.split
+
+
+def _by_start(cohorts: Iterable[Cohort]) -> Iterator[list[Cohort]]:
+    for _, members in groupby(sorted(cohorts, key=lambda cohort: cohort.start), key=lambda cohort: cohort.start):
+        yield list(members)
+
+
+def _spread(cohorts: Iterable[Cohort], prices: Prices) -> tuple[float, float] | None:
+    means = [mean_difference(matured_payoffs(total(members), prices)) for members in _by_start(cohorts)]
     known = [mean for mean in means if mean is not None]
     return (min(known), max(known)) if known else None
 
 
 def _phases(cohorts: Iterable[Cohort]) -> tuple[Phase, ...]:
-    def phase_of(cohort: Cohort) -> tuple[int, str, float]:
-        return cohort.revision, cohort.mode, cohort.split
+    phases = dict[_PhaseKey, Phase]()
+    for cohort in sorted(cohorts, key=_phase_of):
+        phases[_phase_of(cohort)] = _grown(phases.get(_phase_of(cohort)), cohort)
+    return tuple(phases.values())
 
-    phases = []
-    for (revision, mode, split), members in groupby(sorted(cohorts, key=phase_of), key=phase_of):
-        counts = total(members)
-        phases.append(
-            Phase(
-                revision=revision,
-                mode=mode,
-                split=split,
-                answered_champion=counts.answered_champion,
-                answered_challenger=counts.answered_challenger,
-            )
-        )
-    return tuple(phases)
+
+def _grown(phase: Phase | None, cohort: Cohort) -> Phase:
+    """A phase with one more cohort's customers, evidence or not: the split is everybody's."""
+    counts = cohort.counts if cohort.outside is None else cohort.counts + cohort.outside
+    return Phase(
+        revision=cohort.revision,
+        mode=cohort.mode,
+        split=cohort.split,
+        answered_champion=counts.answered_champion + (phase.answered_champion if phase else 0),
+        answered_challenger=counts.answered_challenger + (phase.answered_challenger if phase else 0),
+    )
 
 
 def _phase_log_e(phase: Phase) -> float:
-    """SRM of one phase: never pooled with another's, whose shares differ."""
+    """SRM of one phase: never pooled with another's, whose shares differ. 0 in the shadow, where there is no split."""
+    if phase.mode != "split":
+        return 0.0
     if not 0 < phase.split < 1:
         if phase.answered_champion and phase.split == 1:
             raise ValueError(f"the champion answered {phase.answered_champion} customers of a phase with split 1")
         return 0.0
-    counts = [phase.answered_champion, phase.answered_challenger]
-    logs = [srm_log_e(counts, [1 - phase.split, phase.split], k) for k in _SRM_TUNINGS]
-    highest = max(logs)
-    return highest + math.log(math.fsum(math.exp(log - highest) for log in logs) / len(logs))
+    return mixed_srm_log_e([phase.answered_champion, phase.answered_challenger], [1 - phase.split, phase.split])

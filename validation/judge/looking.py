@@ -13,8 +13,11 @@ from service.prediction_log.shipper import ship
 from service.scoring.experiment import Experiment, read_experiment
 from service.store import Store
 from validation.judge.audit import describe, read_changes
-from validation.judge.closing import count_late, provisional_cohorts, read_ledger
+from validation.judge.closing import provisional_cohorts, read_ledger
+from validation.judge.late import count_late
+from validation.judge.live import read_live
 from validation.judge.policy import OnlinePolicy, load_policy
+from validation.judge.trials import name_of_lineage, read_lineage
 from validation.judge.verdict import Verdict, judge
 
 
@@ -26,6 +29,7 @@ def look(
     as_of: datetime | None,
     now: datetime,
     challenger: str | None = None,
+    lineage: str | None = None,
 ) -> Verdict:
     """Judge the current experiment of an installation.
 
@@ -39,6 +43,7 @@ def look(
         as_of: Look from this later moment: cohorts that will have matured by then count provisionally.
         now: The moment, with a time zone.
         challenger: Digest of the one whose trial is looked at, where several are on trial.
+        lineage: Registered name of the models; None for the packed champion's.
 
     Raises:
         NotFound: There is no experiment file or no policy.
@@ -51,13 +56,28 @@ def look(
         raise InvalidSetting(f"as-of is {as_of.isoformat()}; it must be now or later ({now.isoformat()})")
     policy, experiment = load_policy(policy_path), read_experiment(folder.experiment).focused(challenger)
     ship(folder.spool, store, now=now)
-    return judge_experiment(store, experiment, policy, as_of=as_of)
+    name = lineage or name_of_lineage(folder, store)
+    return judge_experiment(store, experiment, policy, lineage=name, now=now, as_of=as_of)
 
 
 def judge_experiment(
-    store: Store, experiment: Experiment, policy: OnlinePolicy, *, as_of: datetime | None = None
+    store: Store,
+    experiment: Experiment,
+    policy: OnlinePolicy,
+    *,
+    lineage: str,
+    now: datetime,
+    as_of: datetime | None = None,
 ) -> Verdict:
     """Judge an experiment by its ledger, and by what will have matured at `as_of` if that is given.
+
+    Args:
+        store: Where ledger and trials are.
+        experiment: One challenger's trial.
+        policy: By which rules.
+        lineage: Registered name of the models, for a trial that has no number yet.
+        now: The moment, with a time zone; the last requests before it are seen by the policy's limits.
+        as_of: Look from this later moment.
 
     Raises:
         Unavailable: The store does not answer.
@@ -65,7 +85,15 @@ def judge_experiment(
     cohorts = read_ledger(store, experiment.id)
     if as_of is not None:
         cohorts += provisional_cohorts(store, experiment.id, policy, as_of=as_of)
-    verdict = judge(cohorts, policy, experiment, late=count_late(store, experiment.id), as_of=as_of)
+    verdict = judge(
+        cohorts,
+        policy,
+        experiment,
+        lineage=read_lineage(store, experiment, lineage=lineage),
+        live=read_live(store, experiment, policy, now=now),
+        late=count_late(store, experiment.id),
+        as_of=as_of,
+    )
     if experiment.challenger is None and (changes := read_changes(store)):
         last = f"last: {describe(changes[-1]).splitlines()[0]}"
         return msgspec.structs.replace(verdict, reasons=(*verdict.reasons, last))

@@ -19,10 +19,61 @@ SCHEMA_VERSION = 1
 
 Metric = Literal["accuracy", "profit"]
 Claim = Literal["superiority", "non_inferiority"]
+WhenUnderpowered = Literal["report", "wait"]
+Better = Literal["fewer", "more"]
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)")
 _MICROS = 1_000_000
+
+
+class GroupRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That no group of customers is worse off.
+
+    Attributes:
+        attribute: A feature; each of its values is a group, and its absence is one too. No quotation mark in its name.
+        margin: What a group may lose, a share of the metric in (0, 0.5).
+        when_underpowered: What a promotion does where a group has too few customers to show that: `report` says so and
+            goes on, `wait` waits. A group with enough customers is waited for either way.
+    """
+
+    attribute: str
+    margin: float
+    when_underpowered: WhenUnderpowered
+
+
+class ArmRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That the outcomes of those whom the challenger answered are no worse, whatever was done with its answers (F4).
+
+    Attributes:
+        better: Whether `fewer` or `more` positive outcomes are better: of customers who leave, fewer.
+        margin: By how much the share of the positive may be worse, in (0, 0.5).
+        alpha: Chance of ever finding that true which is not, in (0, 0.5).
+        n_expected: Customers of both arms at whom a decision is expected; the sequence is narrowest there.
+    """
+
+    better: Better
+    margin: float
+    alpha: float
+    n_expected: int
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Engineering limits on what needs no outcome. One that is broken rolls back at once; they are outside alpha.
+
+    Attributes:
+        challenger_error_share: Share of requests on which the challenger may fail, in [0, 1); None for no limit.
+        latency_p99_ratio: How many times the champion's 99th percentile the challenger's may be, above 0.
+        positive_share_change: By how much its share of positive labels may differ from the champion's, in (0, 1).
+        min_requests: Requests in the window below which nothing is judged, at least 1.
+        window_seconds: How far back is looked; never beyond the beginning of the phase.
+    """
+
+    challenger_error_share: float | None = None
+    latency_p99_ratio: float | None = None
+    positive_share_change: float | None = None
+    min_requests: int
+    window_seconds: float = 3600.0
 
 
 class _PolicyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +93,10 @@ class _PolicyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     min_cohorts: int
     min_matured: int
     actions_follow_predictions: bool
+    lineage_margin: float | None = None
+    groups: tuple[GroupRule, ...] = ()
+    outcome_by_arm: ArmRule | None = None
+    limits: Limits | None = None
 
 
 class OnlinePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +117,12 @@ class OnlinePolicy(msgspec.Struct, frozen=True, kw_only=True):
         min_cohorts: Cohorts with matured customers that a promotion needs, at least 1.
         min_matured: Matured customers that a promotion needs, at least 1.
         actions_follow_predictions: Whether anybody acts on predictions (offers, calls) in a way that changes outcomes.
+            Then only customers from whom actions are withheld are evidence for a pair.
+        lineage_margin: What all non-inferior promotions of a lineage together may lose against its anchor; None for one
+            `margin`, so that the claim holds of the lineage as a whole.
+        groups: Attributes whose groups must not be worse off.
+        outcome_by_arm: The rule on outcomes by the variant that answered, if there is one.
+        limits: Engineering limits, if there are any.
     """
 
     name: str
@@ -77,11 +138,33 @@ class OnlinePolicy(msgspec.Struct, frozen=True, kw_only=True):
     min_cohorts: int
     min_matured: int
     actions_follow_predictions: bool
+    lineage_margin: float | None = None
+    groups: tuple[GroupRule, ...] = ()
+    outcome_by_arm: ArmRule | None = None
+    limits: Limits | None = None
+
+    @property
+    def margin_budget(self) -> float:
+        """What all non-inferior promotions of a lineage together may lose."""
+        return self.margin if self.lineage_margin is None else self.lineage_margin
+
+    @property
+    def harm_rules(self) -> int:
+        """How many rules may find harm; they divide `alpha_rollback`."""
+        return 1 + len(self.groups) + (self.outcome_by_arm is not None)
 
     @property
     def digest(self) -> str:
-        """What evidence is keyed by: every rule, and not the name."""
+        """What evidence is keyed by: every rule, and not the name.
+
+        A rule that is not there is left out, so that a policy from before there was such a rule keeps its digest.
+        """
         rules = {key: value for key, value in msgspec.to_builtins(self).items() if key != "name"}
+        for key in ("lineage_margin", "groups", "outcome_by_arm", "limits"):
+            if not rules[key] and rules[key] != 0:
+                del rules[key]
+        if self.actions_follow_predictions:
+            rules["evidence"] = "no_treatment"  # it was everybody once, and every verdict INVALID
         return f"sha256:{hashlib.sha256(msgspec.json.encode(rules, order='sorted')).hexdigest()}"
 
 
@@ -127,6 +210,9 @@ def _contradictions(file: _PolicyFile) -> Iterator[str]:
             yield f"{key} is {getattr(file, key)}; it must be at least 1"
     yield from _bad_claim(file)
     yield from _bad_cost(file)
+    yield from _bad_groups(file.groups)
+    yield from _bad_arms(file.outcome_by_arm)
+    yield from _bad_limits(file.limits)
 
 
 def _bad_claim(file: _PolicyFile) -> Iterator[str]:
@@ -134,6 +220,11 @@ def _bad_claim(file: _PolicyFile) -> Iterator[str]:
         yield f"margin is {file.margin:g}; with claim superiority it must be left out"
     if file.claim == "non_inferiority" and not 0 < file.margin < 0.5:
         yield f"margin is {file.margin:g}; with claim non_inferiority it must be above 0 and below 0.5"
+    budget = file.lineage_margin
+    if budget is not None and file.claim == "superiority":
+        yield f"lineage_margin is {budget:g}; with claim superiority it must be left out, as nothing is spent"
+    elif budget is not None and not file.margin <= budget < 0.5:
+        yield f"lineage_margin is {budget:g}; it must be at least the margin, {file.margin:g}, and below 0.5"
 
 
 def _bad_cost(file: _PolicyFile) -> Iterator[str]:
@@ -143,6 +234,45 @@ def _bad_cost(file: _PolicyFile) -> Iterator[str]:
     if file.metric == "profit" and (cost is None or not (0 < cost < math.inf)):
         found = "missing" if cost is None else f"{cost:g}"
         yield f"false_positive_cost is {found}; with metric profit it must be above 0"
+
+
+def _bad_groups(groups: tuple[GroupRule, ...]) -> Iterator[str]:
+    for i, rule in enumerate(groups):
+        if not rule.attribute or '"' in rule.attribute or not rule.attribute.isprintable():
+            yield f"groups[{i}].attribute is {rule.attribute!r}; it must be a feature's name, without quotation marks"
+        if not 0 < rule.margin < 0.5:
+            yield f"groups[{i}].margin is {rule.margin:g}; it must be above 0 and below 0.5"
+    if len({rule.attribute for rule in groups}) < len(groups):
+        yield "groups name an attribute twice; each must be named once"
+
+
+def _bad_arms(rule: ArmRule | None) -> Iterator[str]:
+    if rule is None:
+        return
+    if not 0 < rule.margin < 0.5:
+        yield f"outcome_by_arm.margin is {rule.margin:g}; it must be above 0 and below 0.5"
+    if not 0 < rule.alpha < 0.5:
+        yield f"outcome_by_arm.alpha is {rule.alpha:g}; it must be above 0 and below 0.5"
+    if rule.n_expected < 1:
+        yield f"outcome_by_arm.n_expected is {rule.n_expected}; it must be at least 1"
+
+
+def _bad_limits(limits: Limits | None) -> Iterator[str]:
+    if limits is None:
+        return
+    share, ratio, change = limits.challenger_error_share, limits.latency_p99_ratio, limits.positive_share_change
+    if share is None and ratio is None and change is None:
+        yield "limits has no limit; it must set challenger_error_share, latency_p99_ratio or positive_share_change"
+    if share is not None and not 0 <= share < 1:
+        yield f"limits.challenger_error_share is {share:g}; it must be in [0, 1)"
+    if ratio is not None and not 0 < ratio < math.inf:
+        yield f"limits.latency_p99_ratio is {ratio:g}; it must be above 0"
+    if change is not None and not 0 < change < 1:
+        yield f"limits.positive_share_change is {change:g}; it must be above 0 and below 1"
+    if limits.min_requests < 1:
+        yield f"limits.min_requests is {limits.min_requests}; it must be at least 1"
+    if not 0 < limits.window_seconds < math.inf:
+        yield f"limits.window_seconds is {limits.window_seconds:g}; it must be above 0"
 
 
 def _bad_durations(**durations: int | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -22,8 +22,10 @@ from service.stopping import Stop, stop_at_signals
 from service.store import Store
 from validation.judge.closing import close_cohorts
 from validation.judge.looking import judge_experiment, look
+from validation.judge.metrics import CONTENT_TYPE, Looks, render_metrics
 from validation.judge.policy import OnlinePolicy, load_policy
 from validation.judge.status import Status, describe_status, keep_verdict
+from validation.judge.trials import name_of_lineage, register_trials
 
 __all__ = ["answer_http", "look", "run_judge", "step"]
 
@@ -41,6 +43,7 @@ class _Board:
     stop: Stop
     status: Status | None = None
     problem: str = "the judge has not looked yet"
+    looks: Looks = field(default_factory=Looks)
 
 
 def run_judge(
@@ -85,21 +88,22 @@ def step(folder: Folder, store: Store, policy: OnlinePolicy, *, now: datetime) -
     Raises:
         GauntletError: Experiment file or store cannot be used.
     """
-    experiment = read_experiment(folder.experiment)
-    first, *further = [_judge_trial(store, trial, policy, now=now) for trial in experiment.trials]
+    experiment, lineage = read_experiment(folder.experiment), name_of_lineage(folder, store)
+    register_trials(store, experiment, lineage=lineage, now=now)
+    first, *further = [_judge_trial(store, trial, policy, lineage=lineage, now=now) for trial in experiment.trials]
     return msgspec.structs.replace(first, further=tuple(further))
 
 
-def _judge_trial(store: Store, experiment: Experiment, policy: OnlinePolicy, *, now: datetime) -> Status:
+def _judge_trial(store: Store, experiment: Experiment, policy: OnlinePolicy, *, lineage: str, now: datetime) -> Status:
     try:
         for cohort in close_cohorts(store, experiment.id, policy, now=now):
             _LOG.info("cohort_closed", extra={"experiment": cohort.experiment, "start": cohort.start})
     except InvalidPolicy as e:
         _LOG.warning("cohorts_not_closed", extra={"reason": str(e)})  # the verdict is INVALID, and says so too
-    verdict = judge_experiment(store, experiment, policy)
-    if keep_verdict(store, verdict, now=now):
+    verdict = judge_experiment(store, experiment, policy, lineage=lineage, now=now)
+    if keep_verdict(store, verdict, policy, now=now):
         _LOG.info("verdict_changed", extra={"experiment": verdict.experiment, "verdict": verdict.verdict})
-    return describe_status(store, experiment, verdict, now=now)
+    return describe_status(store, experiment, verdict, policy, now=now)
 
 
 def answer_http(method: str, path: str, status: Status | None, problem: str) -> tuple[int, str, bytes]:
@@ -116,7 +120,7 @@ def answer_http(method: str, path: str, status: Status | None, problem: str) -> 
     if path == "/livez":
         return HTTPStatus.OK, "text/plain", b"ok\n"
     if path != "/v1/experiment":
-        return _problem(HTTPStatus.NOT_FOUND, f"there is no {path}; there are /v1/experiment and /livez")
+        return _problem(HTTPStatus.NOT_FOUND, f"there is no {path}; there are /v1/experiment, /metrics and /livez")
     if status is None:
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)
     return HTTPStatus.OK, "application/json", msgspec.json.encode(status)
@@ -127,14 +131,19 @@ def _watch(board: _Board, folder: Folder, store: Store, policy: OnlinePolicy, in
     pause = 0.0
     while not board.stop.wait(pause):
         began = time.monotonic()
+        failed = board.looks.failed
         try:
             board.status = step(folder, store, policy, now=datetime.now(UTC))
         except (GauntletError, OSError) as e:
+            failed += 1
             _blank(board, str(e))
         except Exception as e:  # a judge that is gone would look like one that has nothing to say
+            failed += 1
             _LOG.exception("look_failed")
             _blank(board, f"internal error: {type(e).__name__}")
-        pause = max(interval_seconds, (time.monotonic() - began) / _SHARE_OF_TIME)
+        took = time.monotonic() - began
+        board.looks = Looks(seconds=took, failed=failed)
+        pause = max(interval_seconds, took / _SHARE_OF_TIME)
 
 
 def _blank(board: _Board, problem: str) -> None:
@@ -161,7 +170,10 @@ def _application(
     async def application(
         scope: _Message, _receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
     ) -> None:
-        code, content_type, body = answer_http(scope["method"], scope["path"], board.status, board.problem)
+        if scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
+            code, content_type, body = 200, CONTENT_TYPE, render_metrics(board.status, board.looks)
+        else:
+            code, content_type, body = answer_http(scope["method"], scope["path"], board.status, board.problem)
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": int(code), "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -6,25 +6,25 @@ at any later time. So whatever dies in between leaves a row that says what is st
 
 from __future__ import annotations
 
-import tempfile
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from bentos.artifact import check_blessing, read_blessing
+from bentos.artifact import Trust, public_keys_of
 from bentos.errors import (
     GauntletError,
     InvalidExperiment,
     InvalidSetting,
     NotAllowedByVerdict,
-    NotBlessed,
     NotFound,
     Unavailable,
 )
 from bentos.folder import Folder
 from bentos.registry import STATUS_TAG, Version
+from bentos.revocations import trust_of
 from service.micros import to_micros
 from service.scoring.experiment import (
     Experiment,
@@ -36,8 +36,12 @@ from service.scoring.experiment import (
 )
 from service.store import Store
 from validation.judge.audit import Change, read_changes, record, settle
+from validation.judge.blessed import check_blessed
+from validation.judge.lineage import Spending
 from validation.judge.looking import look
-from validation.judge.verdict import Verdict
+from validation.judge.policy import load_policy
+from validation.judge.trials import close_trial
+from validation.judge.verdict import Verdict, spending_of
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -57,6 +61,9 @@ class RegistryPort(Protocol):
 
     def fetch(self, version: Version, folder: Path) -> object:
         """Copy its artifact into a folder that is not there yet, verified."""
+
+    def fetch_file(self, version: Version, path: str, folder: Path) -> Path:
+        """Copy one file of the run that made a version into a folder."""
 
     def set_alias(self, version: Version, alias: str) -> None:
         """Let an alias point at it."""
@@ -102,7 +109,8 @@ def promote(
 
     Raises:
         NotAllowedByVerdict: The verdict is another.
-        NotBlessed: The challenger has no blessing that holds for scope `split` today.
+        NotBlessed: The challenger has no blessing that holds today; one for the shadow alone is enough where the
+            verdict settles what it awaits.
         NotFound: The challenger is not in the registry, or there is no experiment file.
         Unavailable: Store or registry do not answer; nothing was changed.
     """
@@ -112,17 +120,26 @@ def promote(
             return finished
     _require_challenger(current, "promote")
     current = current.focused(challenger)
-    verdict = look(folder, store=store, policy_path=policy_path, as_of=as_of, now=now, challenger=current.challenger)
+    verdict = look(
+        folder,
+        store=store,
+        policy_path=policy_path,
+        as_of=as_of,
+        now=now,
+        challenger=current.challenger,
+        lineage=model,
+    )
     if verdict.verdict != "PROMOTE":
         raise NotAllowedByVerdict(f"no promotion: the verdict is {verdict.verdict}: {'; '.join(verdict.reasons)}")
     version = registry.find_by_digest(model, verdict.challenger or "")
     if version is None:
         raise NotFound(f"no version of {model} in the registry has the challenger's digest {verdict.challenger}")
-    _check_blessed(registry, version, now)
-    change = _change(
-        "promote", current, swap_roles(current, now=now, lead=lead), verdict, model=model, who=who, now=now
-    )
-    change = _carry_out(folder, store, change, swap_roles(current, now=now, lead=lead))
+    trust = trust_of(folder, os.environ)
+    check_blessed(registry, version, now=now, trust=trust, champion=verdict.champion)
+    after = swap_roles(current, now=now, lead=lead)
+    change = _change("promote", current, after, verdict, model=model, who=who, now=now)
+    spent = spending_of(verdict, load_policy(policy_path))
+    change = _carry_out(folder, store, change, after, trial=current, spent=spent)
     return _follow(store, registry, change, sleep)
 
 
@@ -163,7 +180,13 @@ def rollback(
         raise InvalidSetting("the reason is empty; it must say why the challenger is rolled back")
     try:
         verdict: Verdict | None = look(
-            folder, store=store, policy_path=policy_path, as_of=as_of, now=now, challenger=trial.challenger
+            folder,
+            store=store,
+            policy_path=policy_path,
+            as_of=as_of,
+            now=now,
+            challenger=trial.challenger,
+            lineage=model,
         )
     except (GauntletError, OSError):
         if reason is None:
@@ -176,12 +199,22 @@ def rollback(
         )
     after = end_trial(current, trial.challenger or "", now=now, lead=lead)
     change = _change("rollback", trial, after, verdict, model=model, who=who, now=now, reason=reason)
-    change = _carry_out(folder, store, change, after)
+    change = _carry_out(folder, store, change, after, trial=trial)
     return _follow(store, registry, change, sleep)
 
 
-def bootstrap_champion(registry: RegistryPort, version: Version, *, store: Store, who: str, now: datetime) -> Change:
+def bootstrap_champion(
+    registry: RegistryPort, version: Version, *, store: Store, who: str, now: datetime, trust: Trust | None = None
+) -> Change:
     """Make a model the first champion: there is none that it could be compared with on live customers.
+
+    Args:
+        registry: Where it is.
+        version: Which.
+        store: For the audit row.
+        who: Who asks, for the audit.
+        now: The moment, with a time zone.
+        trust: Whose signatures count, and what was revoked; None: the public keys that the environment names.
 
     Raises:
         NotAllowedByVerdict: There is a champion already; only a verdict replaces it.
@@ -191,7 +224,8 @@ def bootstrap_champion(registry: RegistryPort, version: Version, *, store: Store
     reigning = registry.find(f"models:/{version.name}@{CHAMPION}")
     if reigning is not None:
         raise NotAllowedByVerdict(f"{reigning} is champion already; only a challenger's verdict of PROMOTE replaces it")
-    _check_blessed(registry, version, now)
+    known = trust or Trust(keys=public_keys_of(os.environ))
+    check_blessed(registry, version, now=now, trust=known, champion=None)
     change = Change(
         number=0,
         at=to_micros(now),
@@ -243,16 +277,6 @@ def _require_challenger(experiment: Experiment, verb: str) -> None:
         raise InvalidExperiment(f"there is no challenger to {verb}; the experiment file names the champion alone")
 
 
-def _check_blessed(registry: RegistryPort, version: Version, now: datetime) -> None:
-    with tempfile.TemporaryDirectory(prefix="gauntlet-") as beside:
-        place = Path(beside) / "artifact"
-        registry.fetch(version, place)
-        try:
-            check_blessing(read_blessing(place), artifact=version.digest, now=now, scope="split")
-        except NotBlessed as e:
-            raise NotBlessed(f"{version} must not serve: {e}") from e
-
-
 def _change(
     action: str,
     before: Experiment,
@@ -280,8 +304,10 @@ def _change(
     )
 
 
-def _carry_out(folder: Folder, store: Store, change: Change, after: Experiment) -> Change:
-    """The audit row, then the file; a row whose file could not be written is void."""
+def _carry_out(
+    folder: Folder, store: Store, change: Change, after: Experiment, *, trial: Experiment, spent: Spending | None = None
+) -> Change:
+    """The audit row with the trial's end, then the file; a row whose file could not be written is void."""
     with changing(folder.experiment):
         with store.writing() as connection:
             store.lock(connection, "roles")
@@ -291,6 +317,17 @@ def _carry_out(folder: Folder, store: Store, change: Change, after: Experiment) 
                     f"the experiment file went from revision {change.revision_before} to {found} meanwhile; try again"
                 )
             change = record(connection, change)
+            close_trial(
+                store,
+                connection,
+                trial,
+                lineage=change.model,
+                ending="promoted" if change.action == "promote" else "rolled_back",
+                audit=change.number,
+                at=change.at,
+                margin_spent=None if spent is None else spent.margin,
+                anchor=trial.challenger if spent and spent.is_anchor else None,
+            )
         try:
             write_experiment(folder.experiment, after)
         except OSError as e:

@@ -12,6 +12,10 @@ from service.micros import to_micros
 from service.prediction_log.records import Mode
 from service.scoring.experiment import Experiment
 from service.store import Store, tables
+from validation.judge.closing import closed_through
+from validation.judge.ledger import closable_through
+from validation.judge.policies import keep_policy
+from validation.judge.policy import OnlinePolicy
 from validation.judge.verdict import Verdict
 
 
@@ -45,6 +49,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         logged: What the store holds of it.
         verdict: What the evidence allows.
         looked_at: When this was found out.
+        cohort_lag_seconds: By how much the closing of cohorts is behind: 0 where every one that is due is closed.
         further: The same of every other challenger that is on trial.
     """
 
@@ -58,10 +63,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     logged: Logged
     verdict: Verdict
     looked_at: datetime
+    cohort_lag_seconds: float = 0.0
     further: tuple[Status, ...] = ()
 
 
-def describe_status(store: Store, experiment: Experiment, verdict: Verdict, *, now: datetime) -> Status:
+def describe_status(
+    store: Store, experiment: Experiment, verdict: Verdict, policy: OnlinePolicy, *, now: datetime
+) -> Status:
     """Put together what is said of an experiment.
 
     Raises:
@@ -78,7 +86,20 @@ def describe_status(store: Store, experiment: Experiment, verdict: Verdict, *, n
         logged=count_logged(store, experiment.id),
         verdict=verdict,
         looked_at=now,
+        cohort_lag_seconds=_lag(store, experiment.id, policy, to_micros(now)) / 1e6,
     )
+
+
+def _lag(store: Store, experiment_id: str, policy: OnlinePolicy, now: int) -> int:
+    """From where cohorts are closed, but not before the first one, to the last boundary that is due; microseconds."""
+    p = tables.predictions.c
+    with store.reading() as connection:
+        closed = closed_through(connection, experiment_id) or 0
+        first = connection.execute(sa.select(sa.func.min(p.at)).where(p.experiment == experiment_id)).scalar()
+    if first is None:
+        return 0
+    begin = max(closed, int(first) // policy.cohort * policy.cohort)
+    return max(0, closable_through(policy, now) - begin)
 
 
 def count_logged(store: Store, experiment_id: str) -> Logged:
@@ -106,8 +127,10 @@ def count_logged(store: Store, experiment_id: str) -> Logged:
     )
 
 
-def keep_verdict(store: Store, verdict: Verdict, *, now: datetime) -> bool:
-    """Store a verdict if it differs from the last one of its experiment.
+def keep_verdict(store: Store, verdict: Verdict, policy: OnlinePolicy, *, now: datetime) -> bool:
+    """Store a verdict, with the rules it was reached by, if it differs from the last one of its experiment.
+
+    What the last requests say changes at every look; it is stored with a verdict and is no reason to store one.
 
     Returns:
         Whether it was stored.
@@ -115,15 +138,23 @@ def keep_verdict(store: Store, verdict: Verdict, *, now: datetime) -> bool:
     Raises:
         Unavailable: The store does not answer.
     """
-    table, content = tables.verdicts, msgspec.json.encode(verdict).decode()
+    table = tables.verdicts
     last = sa.select(table.c.content).where(table.c.experiment == verdict.experiment)
     with store.writing() as connection:
         store.lock(connection, "verdicts")
-        if connection.execute(last.order_by(table.c.number.desc()).limit(1)).scalar() == content:
+        before = connection.execute(last.order_by(table.c.number.desc()).limit(1)).scalar()
+        if before is not None and _lasting(msgspec.json.decode(before, type=Verdict)) == _lasting(verdict):
             return False
+        keep_policy(store, connection, policy, moment=to_micros(now))
+        content = msgspec.json.encode(verdict).decode()
         values: dict[str, Any] = {"experiment": verdict.experiment, "at": to_micros(now), "verdict": verdict.verdict}
         connection.execute(table.insert().values(**values, content=content))
     return True
+
+
+def _lasting(verdict: Verdict) -> Verdict:
+    """A verdict without what changes at every look."""
+    return verdict if verdict.live is None else msgspec.structs.replace(verdict, live=None, reasons=())
 
 
 def read_verdicts(store: Store, experiment_id: str) -> list[tuple[int, Verdict]]:

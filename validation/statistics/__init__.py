@@ -28,7 +28,7 @@ from validation.statistics.paired import (
     payoff_log_wealths,
     payoff_mean_sequence,
 )
-from validation.statistics.roc import DeLong, delong
+from validation.statistics.roc import DeLong, auc_interval, delong
 from validation.statistics.sample_ratio import error_rate_log_e, mixed_srm_log_e, running_p, srm_log_e
 from validation.statistics.unpaired import (
     Estimate,
@@ -50,6 +50,7 @@ __all__ = [
     "accuracy_difference_sequence",
     "asymptotic_log_e",
     "asymptotic_sequence",
+    "auc_interval",
     "bootstrap_interval",
     "calibration",
     "cbpe",

@@ -85,6 +85,39 @@ def delong(y_true: npt.ArrayLike, score_a: npt.ArrayLike, score_b: npt.ArrayLike
     return DeLong(float(areas[0]), float(areas[1]), found, error, z, float(2 * norm.sf(abs(z))))
 
 
+def auc_interval(y_true: npt.ArrayLike, score: npt.ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the area under one ROC curve: DeLong's variance on the logit scale, which keeps it inside (0, 1).
+
+    Source: DeLong, DeLong & Clarke-Pearson 1988; Qin & Hotilovac 2008 (Statistical Methods in Medical Research 17:207)
+    for the logit.
+
+    Args:
+        y_true: Whether each row is positive, shape `(n_rows,)`; two rows or more of each class.
+        score: Higher for positive, shape `(n_rows,)`.
+        confidence: Two-sided confidence, in (0, 1).
+
+    Returns:
+        Lower and upper end in [0, 1]; both the area itself where it has no variance (a perfect or a constant score).
+
+    Raises:
+        ValueError: As `delong`, or confidence outside (0, 1).
+
+    Examples:
+        >>> low, high = auc_interval([0, 0, 0, 1, 1, 1], [1, 2, 3, 2.5, 4, 5])
+        >>> round(low, 3), round(high, 3)
+        (0.261, 0.995)
+    """
+    z = float(norm.isf((1 - check_inside("confidence", confidence, 0, 1)) / 2))
+    # Beside a constant score, whose area is 1/2 without variance, the difference's error is the area's own.
+    truth = np.asarray(y_true)
+    found = delong(truth, np.zeros(truth.shape), score)
+    area, error = found.auc_b, found.standard_error
+    if error == 0 or not 0 < area < 1:
+        return area, area
+    logit, width = math.log(area / (1 - area)), z * error / (area * (1 - area))
+    return 1 / (1 + math.exp(width - logit)), 1 / (1 + math.exp(-width - logit))
+
+
 def _placements(positives: FloatArray, negatives: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The areas, and for each row the share of the other class that it is ranked right against (ties count half).
 

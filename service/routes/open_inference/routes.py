@@ -102,11 +102,10 @@ class _Handlers:
     def _left_out(self, model: Model | None) -> Unavailable | None:
         """Why a version is not asked although it is here; None where it is asked, or none is named."""
         watch, now = self._parts.watch, self._parts.clock()
-        if model is None or watch.active(now) is None or not watch.is_left_out(model, now):
+        if model is None or watch.active(now) is None:
             return None
-        return Unavailable(
-            f"{model.identity} is left out here, as every challenger is after a worker died twice within a minute"
-        )
+        reason = watch.why_left_out(model, now)
+        return None if reason is None else Unavailable(f"{model.identity} is left out here, as {reason}")
 
 
 def _server_routes(handlers: _Handlers) -> tuple[Route, ...]:

@@ -13,6 +13,7 @@ from service.scoring.experiment import (
     Pin,
     changing,
     dump_experiment,
+    end_trial,
     first_experiment,
     parse_experiment,
     read_experiment,
@@ -69,10 +70,27 @@ def test_every_change_is_a_revision_that_holds_after_the_lead(off, shadow, split
     assert split.effective_from == NOW + LEAD
 
 
-def test_a_split_is_a_phase_of_the_same_experiment_and_a_new_shadow_another_one(shadow, split):
+def test_a_split_is_a_phase_of_the_same_experiment_and_a_shadow_of_who_is_named_takes_it_up_again(shadow, split):
     assert split.id == shadow.id
     off = stop(split, now=NOW, lead=LEAD)
-    assert start_shadow(off, CHALLENGER, now=NOW, salt="t", lead=LEAD).id != split.id
+    again = start_shadow(off, CHALLENGER, now=NOW, salt="t", lead=LEAD)
+    assert (again.id, again.mode, again.split) == (split.id, "shadow", 0.0)
+
+
+def test_a_shadow_of_somebody_else_is_another_experiment_under_its_own_salt(split):
+    other = "sha256:" + "d" * 64
+    off = stop(split, now=NOW, lead=LEAD)
+    for named in ((other,), (CHALLENGER, other)):
+        after = start_shadow(off, *named, now=NOW, salt="t", lead=LEAD)
+        assert (after.salt, after.id == split.id) == ("t", False)
+    alone = end_trial(split, CHALLENGER, now=NOW, lead=LEAD)
+    assert start_shadow(alone, CHALLENGER, now=NOW, salt="t", lead=LEAD).salt == "t"
+
+
+def test_after_a_promotion_the_roles_are_assigned_by_another_salt(split):
+    after = swap_roles(split, now=NOW, lead=LEAD)
+    assert after.salt != split.salt
+    assert start_shadow(after, after.challenger, now=NOW, salt="t", lead=LEAD).salt == after.salt
 
 
 def test_a_challenger_on_trial_is_not_put_on_trial_again(split):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from serving_toys import CONTRACT, NOW, artifact_of, bless, make_bento, make_onnx, write_artifact
 
-from bentos.artifact import Encoder, RiskBand, Scorer, load_artifact
+from bentos.artifact import Encoder, RiskBand, Scorer, Trust, blessing_id, load_artifact
 from bentos.errors import ArtifactDamaged, InvalidData, InvalidSetting, NotBlessed, NotFound, Refused
 from bentos.folder import Folder
 from service.files.asking import Request
@@ -511,6 +511,12 @@ def test_a_version_of_the_registry_must_have_passed_the_gate_once(tmp_path):
     bless(tmp_path / "model", scope="shadow")
     with pytest.raises(NotBlessed, match="'shadow' only"):
         registered(identity, load_artifact(tmp_path / "model"))
+    revoked = bless(tmp_path / "model")
+    trust = Trust(revoked={blessing_id(revoked): "by ann: unfair"})
+    with pytest.raises(NotBlessed, match="was revoked by ann: unfair"):
+        registered(identity, load_artifact(tmp_path / "model"), trust=trust)
+    with pytest.raises(NotBlessed, match="was changed after it was given"):
+        registered(identity, load_artifact(tmp_path / "model"), expected="sha256:other")
     bless(tmp_path / "model", days=0.001)  # long expired: it may go on scoring, and not be packed
     assert registered(identity, load_artifact(tmp_path / "model")).identity == identity
     with pytest.raises(ArtifactDamaged):

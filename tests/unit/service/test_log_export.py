@@ -72,12 +72,13 @@ def judges_truth(store):
     """What the judge's own query says of the one prediction that there is."""
     from pathlib import Path
 
-    from validation.judge.closing import _first_predictions
     from validation.judge.policy import load_policy
+    from validation.judge.selecting import first_predictions
 
     policy = load_policy(Path(gauntlet.__file__).parent / "validation" / "policies" / "online.yaml")
     until = to_micros(NOW) * 2
-    query = _first_predictions("e", policy, since=None, until=until, moment=to_micros(NOW))
+    moment = to_micros(NOW)
+    query = first_predictions(["e"], policy, since=None, until=until, moment=moment, is_postgresql=store.is_postgresql)
     with store.reading() as connection:
         return connection.execute(query).one().truth
 

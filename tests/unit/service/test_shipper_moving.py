@@ -39,7 +39,7 @@ def test_a_record_arrives_with_every_field(tmp_path, store):
     assert (truth["prediction_id"], truth["positive"], truth["observed_at"]) == ("p1", False, 1)
 
 
-def test_every_field_of_version_2_arrives(tmp_path, store):
+def test_every_field_of_version_3_arrives(tmp_path, store):
     own = {
         "enrolment": "holdout",
         "no_treatment": True,
@@ -47,6 +47,8 @@ def test_every_field_of_version_2_arrives(tmp_path, store):
         "request_id": "r",
         "trace_id": "t",
         "client": "till",
+        "champion_us": 45,
+        "challenger_us": 67,
     }
     spooled(tmp_path / "spool", prediction(1, **own), treatment(1, action="retention-email"))
     assert ship(tmp_path / "spool", store, now=NOW) == Shipped(predictions=1, treatments=1)

@@ -16,7 +16,7 @@ from bentos.errors import Refused, Unavailable
 from service.prediction_log.shipper import Shipped, ship
 from service.store import SCHEMA_VERSION, open_store, tables
 
-SCHEMA_1 = (Path(__file__).parents[2] / "schema_1_sqlite.sql").read_text()
+SCHEMA_1, SCHEMA_2 = ((Path(__file__).parents[2] / f"schema_{n}_sqlite.sql").read_text() for n in (1, 2))
 
 
 @pytest.fixture
@@ -44,6 +44,19 @@ def schema_1(file):
     connection.close()
 
 
+@pytest.fixture
+def schema_2(file):
+    """A store as the Gauntlet of schema 2 left it, with a prediction and a closed cohort."""
+    with sqlite3.connect(file) as connection:
+        connection.executescript(SCHEMA_2)
+        row = earlier_row("p1")
+        connection.execute(
+            f"INSERT INTO predictions ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()]
+        )
+        connection.execute(f"INSERT INTO cohorts VALUES ('e', 1, 2, 'shadow', 0.0, 2, 'd', 3{', 0' * 13}, 'r')")
+    connection.close()
+
+
 def test_the_scripts_make_the_tables_that_queries_are_made_of(url):
     store = open_store(url)
     with store.reading() as connection:
@@ -67,8 +80,8 @@ def test_a_store_of_schema_1_is_taken_over_with_its_rows(schema_1, url):
         assert schema_of(connection) == schema_of_metadata()
     (row,) = rows(store)
     assert {key: row[key] for key in earlier_row("p1")} == earlier_row("p1")
-    added = [row[name] for name in ("enrolment", "no_treatment", "latency_us", "request_id", "client")]
-    assert added == ["enrolled", False, None, None, None]
+    added = [row[name] for name in ("enrolment", "no_treatment", "latency_us", "request_id", "client", "champion_us")]
+    assert added == ["enrolled", False, None, None, None, None]
     assert [truth["prediction_id"] for truth in rows(store, tables.outcomes)] == ["p1"]
     assert (spool_row(store)["segment"], spool_row(store)["mark"]) == (3, None)
     assert rows(store, tables.closings)[0]["closed_through"] == 1
@@ -91,7 +104,8 @@ def test_a_migration_that_fails_changes_nothing(schema_1, url, file, monkeypatch
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         columns = [column[1] for column in connection.execute("PRAGMA table_info(predictions)")]
     connection.close()
-    assert names == set(tables.metadata.tables) - {"treatments", "dead_letters", "tombstones", "upkeep"}
+    added = {name for name, table in tables.metadata.tables.items() if table.info.get("since", 1) > 1}
+    assert names == set(tables.metadata.tables) - added
     assert "enrolment" not in columns
 
 
@@ -123,7 +137,17 @@ def test_this_gauntlet_runs_on_a_schema_that_is_one_ahead(url, file, tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize("version", ["0004", "0099", "abc"])
+def test_a_store_of_schema_2_is_taken_over_with_its_ledger(schema_2, url):
+    store = open_store(url)
+    with store.reading() as connection:
+        assert schema_of(connection) == schema_of_metadata()
+    (row,) = rows(store, tables.cohorts)
+    assert [row[name] for name in ("policy", "treated", "spoiled", "outside", "groups")] == ["d", 0, 0, None, None]
+    assert (rows(store)[0]["prediction_id"], rows(store)[0]["challenger_us"]) == ("p1", None)
+    store.close()
+
+
+@pytest.mark.parametrize("version", ["0005", "0099", "abc"])
 def test_a_schema_further_ahead_is_refused_and_left_as_it_is(url, file, version):
     open_store(url).close()
     with sqlite3.connect(file) as connection:
@@ -137,39 +161,40 @@ def test_a_schema_further_ahead_is_refused_and_left_as_it_is(url, file, version)
     connection.close()
 
 
-def test_a_store_that_may_not_be_migrated_is_used_as_it_is_if_it_is_one_behind(schema_1, url, tmp_path):
+def test_a_store_that_may_not_be_migrated_is_used_as_it_is_if_it_is_one_behind(schema_2, url, tmp_path):
     store = open_store(url, migrate=False)
-    assert store.schema == 1
+    assert store.schema == 2
     folder = spooled(tmp_path / "spool", prediction(7), outcome(7))
     assert ship(folder, store, now=NOW) == Shipped(predictions=1, outcomes=1)
     with store.reading() as connection:
         p, earlier = tables.predictions, tables.predictions.alias("earlier")
-        of_alias = sa.select(earlier.c.enrolment, earlier.c.client).where(earlier.c.enrolment == "enrolled")
-        assert connection.execute(of_alias).all() == [("enrolled", None)] * 2
-        counts = [sa.select(sa.func.count()).where(p.c.enrolment == name) for name in ("enrolled", "holdout")]
+        of_alias = sa.select(earlier.c.champion_us, earlier.c.client).where(earlier.c.champion_us.is_(None))
+        assert connection.execute(of_alias).all() == [(None, None)] * 2
+        counts = [sa.select(sa.func.count()).where(p.c.champion_us == value) for value in (None, 5)]
         assert [connection.execute(asked).scalar_one() for asked in counts] == [2, 0]
-        inside = sa.select(tables.outcomes.c.prediction_id).where(sa.exists().where(p.c.no_treatment))
+        treated = sa.select(sa.func.sum(tables.cohorts.c.treated))
+        assert connection.execute(treated).scalar_one() == 0
+        inside = sa.select(tables.outcomes.c.prediction_id).where(sa.exists().where(p.c.challenger_us > 0))
         assert connection.execute(inside).all() == []
-    assert [row["enrolment"] for row in rows(store)] == ["enrolled"] * 2
+    assert [row["champion_us"] for row in rows(store)] == [None] * 2
     store.close()
 
 
 @pytest.mark.parametrize(
     "record",
-    [prediction(8, enrolment="holdout"), prediction(8, latency_us=5), treatment(8)],
-    ids=["enrolment", "latency", "treatment"],
+    [prediction(8, champion_us=5), prediction(8, challenger_us=5)],
+    ids=["champion", "challenger"],
 )
 def test_what_an_earlier_schema_cannot_hold_waits_in_the_spool_until_the_store_is_migrated(
-    schema_1, url, tmp_path, record
+    schema_2, url, tmp_path, record
 ):
     held_up = open_store(url, migrate=False)
     folder = spooled(tmp_path / "spool", prediction(7), record)
-    with pytest.raises(Unavailable, match="schema 1"):
+    with pytest.raises(Unavailable, match="schema 2"):
         ship(folder, held_up)
     assert ids(held_up) == ["p1"]
     open_store(url).close()
-    shipped = ship(folder, held_up)  # the failure made it look again
-    assert shipped.predictions + shipped.treatments == 2
+    assert ship(folder, held_up) == Shipped(predictions=2)  # the failure made it look again
     held_up.close()
 
 

@@ -1,15 +1,16 @@
-"""Accuracy gap: is accuracy alike in the groups of a protected attribute?"""
+"""Accuracy gap: fairness in accuracy alone, for one attribute at a time, as the simplest policies ask for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
-from validation.gate.checks.rule import Check, JudgedRule, Limit, NamesOrAll, Number, hold
+from validation.gate.checks.fairness import Fairness, FairnessCheck
+from validation.gate.checks.rule import Check, JudgedRule, NamesOrAll, Number
 from validation.gate.evidence import Evidence
-from validation.gate.intervals import measure_gap
 from validation.gate.report import CheckResult
 
 
@@ -26,22 +27,29 @@ class AccuracyGap(JudgedRule, frozen=True, kw_only=True, tag="accuracy_gap"):
 
     def problems(self) -> Iterator[str]:
         """What keeps it from being judged by."""
-        yield from self.judging_problems()
-        if not self.attributes:
-            yield "attributes is empty, so it never fails; name protected attributes, or write all"
-        if not 0 <= self.at_most < 1:
-            yield f"at_most is {self.at_most:g}; it must be at least 0 and below 1, or it never fails"
+        yield from self.as_fairness.problems()
 
     def asks_for(self) -> list[str]:
         """Each attribute."""
-        return (
-            ["accuracy_gap of all"] if self.attributes == "all" else [f"accuracy_gap of {a}" for a in self.attributes]
-        )
+        names = ["all"] if self.attributes == "all" else self.attributes
+        return [f"accuracy_gap of {name}" for name in names]
 
     def checks(self, evidence: Evidence) -> list[Check]:
         """One an attribute; where all are asked for and none is protected, one that says so."""
         names = (tuple(evidence.groups) or ("all",)) if self.attributes == "all" else self.attributes
         return [AccuracyGapCheck(self, name) for name in names]
+
+    @property
+    def as_fairness(self) -> Fairness:
+        """The same as a rule of fairness, which leaves no group out."""
+        return Fairness(
+            measures=("accuracy",),
+            attributes=self.attributes,
+            at_most=self.at_most,
+            min_rows=1,
+            judge_by=self.judge_by,
+            on_inconclusive=self.on_inconclusive,
+        )
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,7 @@ class AccuracyGapCheck:
         """Such as `accuracy_gap[gender]`."""
         return f"accuracy_gap[{self.attribute}]"
 
-    def run(self, evidence: Evidence, rng: np.random.Generator) -> CheckResult:  # noqa: ARG002
+    def run(self, evidence: Evidence, rng: np.random.Generator) -> CheckResult:
         """Measure the gap for both models and judge the candidate's."""
-        groups = evidence.groups_of(self.attribute)
-        candidate, *champion = (
-            measure_gap(subject.positives == evidence.truth, groups) for subject in evidence.subjects
-        )
-        limit = Limit("at most", self.rule.at_most, self.rule.judge_by, self.rule.on_inconclusive)
-        return hold(self.name, candidate, limit, champion[0] if champion else None)
+        check = FairnessCheck(self.rule.as_fairness, "accuracy", (self.attribute,))
+        return msgspec.structs.replace(check.run(evidence, rng), name=self.name)

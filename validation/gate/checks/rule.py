@@ -13,7 +13,7 @@ from msgspec import Meta
 from scipy.stats import norm
 
 from validation.gate.evidence import Evidence
-from validation.gate.intervals import CONFIDENCE, Measured
+from validation.gate.intervals import Measured
 from validation.gate.report import CheckResult, Part, Status
 
 JudgeBy = Literal["point", "interval"]
@@ -24,6 +24,7 @@ OnInconclusive = Literal["block", "shadow", "point"]
 blessed for the shadow, where live customers decide it. `point`: the number alone decides, and the reason says so."""
 
 Number = Annotated[float, Meta(description="a number")]
+Bound = Annotated[float | None, Meta(description="a number")]
 WholeNumber = Annotated[int, Meta(description="a whole number")]
 Numbers = Annotated[tuple[float, ...], Meta(description="a list of numbers")]
 Names = Annotated[tuple[str, ...], Meta(description="a list of names")]
@@ -33,6 +34,9 @@ YesOrNo = Annotated[bool, Meta(description="true or false")]
 JudgeByKey = Annotated[JudgeBy, Meta(description=" or ".join(get_args(JudgeBy)))]
 OnInconclusiveKey = Annotated[OnInconclusive, Meta(description="block, shadow or point")]
 # The description is what a message puts after "must be"; every key of a policy has a type with one.
+
+Relation = Literal["at least", "above", "at most", "below"]
+"""How a number must stand to its bound."""
 
 _POWER = 0.8
 
@@ -109,7 +113,7 @@ class Limit:
         on_inconclusive: What an interval that contains the bound leads to.
     """
 
-    relation: Literal["at least", "above", "at most", "below"]
+    relation: Relation
     bound: float
     judge_by: JudgeBy
     on_inconclusive: OnInconclusive = "block"
@@ -185,7 +189,7 @@ def rows_needed(measured: Measured, bound: float) -> int | None:
     `n ((z_alpha + z_.8) SE / |estimate - bound|)^2`, with the standard error read off the interval.
     """
     distance = abs(measured.value - bound)
-    z_alpha, z_power = float(norm.isf((1 - CONFIDENCE) / 2)), float(norm.ppf(_POWER))
+    z_alpha, z_power = float(norm.isf((1 - measured.confidence) / 2)), float(norm.ppf(_POWER))
     standard_error = (measured.high - measured.low) / (2 * z_alpha)
     if not (distance > 0 and math.isfinite(standard_error)):
         return None
@@ -197,7 +201,8 @@ def rows_needed(measured: Measured, bound: float) -> int | None:
 def _reason(measured: Measured, limit: Limit, status: Status) -> str:
     if status == "ERROR":
         return "it is undefined on this holdout, and what cannot be computed is no pass"
-    number = f"{measured.value:.4f} (95 % interval {measured.low:.4f} to {measured.high:.4f})"
+    percent = f"{100 * measured.confidence:g} %"
+    number = f"{measured.value:.4f} ({percent} interval {measured.low:.4f} to {measured.high:.4f})"
     if status == "INCONCLUSIVE":
         needed = rows_needed(measured, limit.bound)
         how_many = "no number of rows would" if needed is None else f"about {needed:,} would"

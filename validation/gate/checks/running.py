@@ -19,18 +19,21 @@ from validation.gate.evidence import Evidence
 from validation.gate.report import CheckResult
 
 
-def run_checks(rules: Sequence[Rule], evidence: Evidence, *, bootstrap: bool) -> tuple[CheckResult, ...]:
+def run_checks(
+    rules: Sequence[Rule], evidence: Evidence, *, bootstrap: bool, is_champion: bool = False
+) -> tuple[CheckResult, ...]:
     """Judge everything that a policy asks for, in its order.
 
     Args:
         rules: The policy's.
         evidence: What is judged.
         bootstrap: Whether a first model may pass: rules that compare with a champion are then left out for it.
+        is_champion: Whether it is the reigning champion that is judged anew: there is nobody to compare it with.
     """
     found: list[CheckResult] = []
     for rule in rules:
         if rule.is_relative and evidence.champion is None:
-            found.append(_without_champion(rule, bootstrap))
+            found.append(_without_champion(rule, bootstrap, is_champion))
         else:
             found.extend(run_check(check, evidence) for check in rule.checks(evidence))
     return tuple(found)
@@ -49,7 +52,10 @@ def run_check(check: Check, evidence: Evidence) -> CheckResult:
     return msgspec.structs.replace(result, kind=check.rule.kind)
 
 
-def _without_champion(rule: Rule, bootstrap: bool) -> CheckResult:
+def _without_champion(rule: Rule, bootstrap: bool, is_champion: bool) -> CheckResult:
+    if is_champion:
+        reason = "not applicable: this is the champion itself"
+        return CheckResult(name=rule.kind, kind=rule.kind, status="NOT_APPLICABLE", reason=reason)
     if bootstrap:
         reason = "not applicable: first model, no champion to compare with"
         return CheckResult(name=rule.kind, kind=rule.kind, status="NOT_APPLICABLE", reason=reason)

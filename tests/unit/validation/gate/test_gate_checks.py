@@ -8,8 +8,9 @@ from gate_evidence import answers, evidence, judge, right_on, subject
 
 from validation.gate.checks import KINDS, run_check, run_checks
 from validation.gate.checks.rule import Limit, rows_needed
-from validation.gate.evidence import Number, add_noise
+from validation.gate.evidence import Number
 from validation.gate.intervals import Measured
+from validation.gate.perturbing import add_noise
 from validation.gate.report import verdict_of
 
 AccuracyGap, McNemar, Noise, Performance = (KINDS[k] for k in ("accuracy_gap", "mcnemar", "noise", "performance"))
@@ -132,7 +133,7 @@ def test_the_gap_between_groups_is_held_against_its_bound_beside_the_champions()
     assert result.name == "accuracy_gap[gender]"
     assert result.status == "FAIL"
     assert (result.value, result.champion) == pytest.approx((0.2, 0.1))
-    assert result.details["accuracy[Female]"] == 0.8
+    assert result.details["accuracy[gender=Female]"] == 0.8
     (result,) = judge(gap(0.2), evidence(answers(candidate), groups=groups))
     assert result.status == "PASS"
     (result,) = judge(gap(0.15, judge_by="interval"), evidence(answers(candidate), groups=groups))

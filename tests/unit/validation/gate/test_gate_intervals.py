@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from validation.gate.intervals import measure_gap, measure_mean, measure_metric
-from validation.gate.metrics import LABEL_METRICS
+from validation.gate.intervals import measure_mean, measure_metric
+from validation.gate.metrics import LABEL_METRICS, METRICS, Answered
 from validation.statistics import wilson_interval
 
 
@@ -15,7 +15,7 @@ def rng():
 def metric(name, truth, positives, probabilities=None):
     truth, positives = np.asarray(truth, dtype=bool), np.asarray(positives, dtype=bool)
     probabilities = positives.astype(float) if probabilities is None else np.asarray(probabilities)
-    return measure_metric(name, truth, probabilities, positives, rng())
+    return measure_metric(name, Answered(truth, probabilities, positives), rng())
 
 
 def test_accuracy_has_wilsons_interval():
@@ -53,8 +53,8 @@ def test_the_interval_of_roc_auc_agrees_with_hanley_and_mcneil():
 def test_the_same_seed_gives_the_same_interval_and_another_does_not():
     truth = np.arange(200) % 3 == 0
     scores = np.linspace(0, 1, 200) * 0.3 + truth * 0.2
-    first, again = (measure_metric("roc_auc", truth, scores, scores > 0.3, np.random.default_rng(1)) for _ in range(2))
-    other = measure_metric("roc_auc", truth, scores, scores > 0.3, np.random.default_rng(2))
+    answered = Answered(truth, scores, scores > 0.3)
+    first, again, other = (measure_metric("pr_auc", answered, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first == again
     assert first.low != other.low
 
@@ -76,35 +76,28 @@ def test_one_class_gives_no_number_and_no_interval():
     assert math.isnan(measured.low)
 
 
-def test_the_gap_has_newcombes_interval():
-    # Newcombe 1998, table II, example (a): 56/70 against 48/80, method 10: .0524 to .3339.
-    correct = np.array([True] * 56 + [False] * 14 + [True] * 48 + [False] * 32)
-    measured = measure_gap(correct, ["a"] * 70 + ["b"] * 80)
-    assert measured.value == pytest.approx(0.2)
-    assert (round(measured.low, 4), round(measured.high, 4)) == (0.0524, 0.3339)
-    assert measured.details == {"accuracy[a]": 0.8, "accuracy[b]": 0.6, "n[a]": 70, "n[b]": 80}
-
-
-def test_a_gap_has_no_sign_so_its_interval_ends_at_zero():
-    correct = np.array([True] * 8 + [False] * 2 + [True] * 7 + [False] * 3)
-    measured = measure_gap(correct, ["a"] * 10 + ["b"] * 10)
-    assert measured.low == 0.0
-    assert measured.high > measured.value == pytest.approx(0.1)
-
-
-def test_the_gap_of_three_groups_is_the_best_ones_lead_over_the_worst():
-    correct = np.array([True, True, True, False, False, False])
-    assert measure_gap(correct, ["a", "a", "b", "b", "c", "c"]).value == 1.0
-
-
-def test_a_single_group_has_no_gap():
-    with pytest.raises(ValueError, match="rows of a only"):
-        measure_gap(np.array([True, False]), ["a", "a"])
-
-
 def test_every_label_metric_can_be_measured():
     for name in LABEL_METRICS:
         measured = metric(
             name, [True, True, False, False] * 30, [True, False, False, True] * 15 + [True, True, False, False] * 15
         )
         assert measured.low < measured.value < measured.high
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_lies_in_its_interval(name):
+    rng = np.random.default_rng(2)
+    truth = rng.random(400) < 0.3
+    scores = np.clip(0.2 * truth + 0.6 * rng.random(400), 0, 1)
+    measured = measure_metric(name, Answered(truth, scores, scores > 0.5, 0.2), np.random.default_rng(0))
+    assert measured.low < measured.value < measured.high
+    assert measured == measure_metric(name, Answered(truth, scores, scores > 0.5, 0.2), np.random.default_rng(0))
+
+
+def test_a_mean_of_few_different_values_has_the_interval_of_resampled_rows():
+    values = np.array([1.0] * 60 + [0.0] * 300 + [-1.0] * 40)
+    by_counts = measure_mean(values, np.random.default_rng(0))
+    by_rows = measure_mean(values + np.linspace(0, 1e-9, 400), np.random.default_rng(1))
+    assert (by_counts.low, by_counts.high) == pytest.approx((by_rows.low, by_rows.high), abs=0.006)
+    narrower = measure_mean(values, np.random.default_rng(0), confidence=0.5)
+    assert by_counts.low < narrower.low < narrower.high < by_counts.high

@@ -11,6 +11,7 @@ from validation.gate.defaults import POLICIES
 from validation.gate.policy import Policy, allowed_in, load_policy, parse_policy
 
 ACCURACY = {"kind": "performance", "metric": "accuracy", "at_least": 0.75, "judge_by": "point"}
+LOSS = {"kind": "performance", "metric": "ece", "at_most": 0.05, "judge_by": "point"}
 GAP = {"kind": "accuracy_gap", "attributes": ["gender"], "at_most": 0.1, "judge_by": "point"}
 NOISE = {"kind": "noise", "deviations": [0.1], "accuracy_drop_below": 0.1, "judge_by": "point"}
 MCNEMAR = {"kind": "mcnemar", "alpha": 0.05}
@@ -59,8 +60,15 @@ def test_all_protected_attributes_can_be_asked_for():
             "live customers settle comparisons with the champion alone, so here it must be block or point",
         ),
         (policy({**ACCURACY, "atleast": 1}), "unknown key 'atleast'; allowed are judge_by, on_inconclusive, metric"),
-        (policy({"kind": "performance", "metric": "accuracy"}), "lacks the key 'at_least'"),
-        (policy({"kind": "speed"}), r"rules\[0\].kind is 'speed'; kind must be one of performance, accuracy_gap"),
+        (policy({"kind": "performance", "metric": "accuracy"}), "lacks the key 'judge_by'"),
+        (policy({"kind": "performance", "metric": "accuracy", "judge_by": "point"}), "lacks the key 'at_least'"),
+        (policy({"kind": "performance", "at_least": 0.5, "judge_by": "point"}), "lacks the key 'metric'"),
+        (policy({**ACCURACY, "metric": "brier"}), "at_least is given for brier; less of it is better"),
+        (policy({**ACCURACY, "at_most": 0.9}), "at_most is given for accuracy; more of it is better"),
+        (policy({**LOSS, "at_most": 1}), "at_most is 1; it must be at least 0 and below 1, or it never fails"),
+        (policy({**LOSS, "metric": "log_loss", "at_most": float("inf")}), "at_most is inf; .* finite"),
+        (policy({**ACCURACY, "metric": "profit", "at_least": -1}), "at_least is -1; it must be above -1"),
+        (policy({"kind": "speed"}), r"rules\[0\].kind is 'speed'; kind must be one of performance, slices"),
         (policy({"metric": "accuracy"}), r"rules\[0\].kind is missing"),
         (policy("accuracy"), r"rules\[0\] must be a mapping"),
         (policy({**GAP, "at_most": 1}), "at_most is 1; .* below 1, or it never fails"),

@@ -89,11 +89,11 @@ def test_a_report_survives_its_file_and_leaves_its_own_path_out():
     assert parse_report(written, "report.json") == found
     assert b"somewhere" not in written
     keys = json.loads(written)
-    assert keys["schema_version"] == 1
+    assert keys["schema_version"] == 2
     assert list(keys) == sorted(keys)
 
 
-@pytest.mark.parametrize("change", [{"schema_version": 2}, {"unknown": 1}, {"verdict": "MAYBE"}])
+@pytest.mark.parametrize("change", [{"schema_version": 3}, {"unknown": 1}, {"verdict": "MAYBE"}])
 def test_a_report_of_another_form_is_refused(change):
     found = {**json.loads(dump_report(report(check("a", "PASS")))), **change}
     with pytest.raises(BadInput, match=r"report\.json"):

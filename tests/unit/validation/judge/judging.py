@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bentos.folder import Folder
 from service.micros import to_micros
-from service.prediction_log.records import Outcome, Prediction, Record
+from service.prediction_log.records import Outcome, Prediction, Record, Treatment
 from service.prediction_log.shipper import ship
 from service.prediction_log.spool import Spool
 from service.scoring.experiment import Experiment, write_experiment
@@ -129,6 +129,11 @@ def truth(of: Prediction, positive: bool, *, after: timedelta = 30 * DAY, receiv
         observed_at=of.at + after // timedelta(microseconds=1),
         received_at=of.at + received // timedelta(microseconds=1),
     )
+
+
+def treatment(of: Prediction, *, after: timedelta = DAY, action: str = "call") -> Treatment:
+    taken = of.at + after // timedelta(microseconds=1)
+    return Treatment(prediction_id=of.prediction_id, action=action, taken_at=taken, received_at=taken)
 
 
 @dataclass

@@ -15,13 +15,18 @@ from bentos.errors import InvalidPolicy
 from service.micros import to_micros
 from service.prediction_log.shipper import give_up_spool
 from service.store import tables
-from validation.judge.closing import close_cohorts, count_late, provisional_cohorts, read_ledger
+from validation.judge.closing import close_cohorts, provisional_cohorts, read_ledger
+from validation.judge.late import count_late
 from validation.judge.ledger import Counts, total
-from validation.judge.looking import judge_experiment
+from validation.judge.looking import judge_experiment as look_at
 from validation.judge.verdict import judge
 
 DEADLINE = START + 31 * DAY
 RULES = policy()
+
+
+def judge_experiment(store, experiment, rules, **options):
+    return look_at(store, experiment, rules, lineage="churn", now=DEADLINE, **options)
 
 
 def close(world, now=DEADLINE, rules=RULES):

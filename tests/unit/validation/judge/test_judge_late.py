@@ -11,7 +11,8 @@ from judging import DAY, EXPERIMENT, START, World, policy, prediction, truth
 from service.ids import make_id
 from service.micros import to_micros
 from service.store import tables
-from validation.judge.closing import close_cohorts, count_late
+from validation.judge.closing import close_cohorts
+from validation.judge.late import count_late
 
 MINUTE = DAY / 1440
 

@@ -85,7 +85,8 @@ def test_a_replay_of_the_ledger_gives_the_stored_verdict(world):
     some_customers(world, wins=20, ties=200)
     world.ship(AS_OF)
     stored = step(world.folder, world.store, RULES, now=AS_OF).verdict
-    assert judge(read_ledger(world.store, EXPERIMENT.id), RULES, EXPERIMENT) == stored
+    ledger = read_ledger(world.store, EXPERIMENT.id)
+    assert judge(ledger, RULES, EXPERIMENT, lineage=stored.lineage) == stored
 
 
 def test_what_is_logged_is_counted_by_variant_and_live_only(world):
@@ -142,4 +143,4 @@ def test_the_registry_adapter_is_the_port_that_promotion_asks():
 
     wanted = [name for name in vars(RegistryPort) if not name.startswith("_")]
     assert all(callable(getattr(Registry, name)) for name in wanted)
-    assert set(wanted) == {"find", "find_by_digest", "fetch", "set_alias", "drop_alias", "tag"}
+    assert set(wanted) == {"find", "find_by_digest", "fetch", "fetch_file", "set_alias", "drop_alias", "tag"}

@@ -152,13 +152,6 @@ def test_promotion_waits_for_cohorts_and_customers_and_rollback_does_not():
     assert judge(one_day, rules, EXPERIMENT).verdict == "KEEP_COLLECTING"
 
 
-def test_actions_that_follow_predictions_make_the_verdict_invalid():
-    verdict = judged(counts(60, 900, 40), policy(actions_follow_predictions=True))
-    assert verdict.verdict == "INVALID"
-    assert verdict.reasons[0].startswith("treatment_confounded")
-    assert judged(counts(10, 300, 60), policy(actions_follow_predictions=True)).verdict == "INVALID"
-
-
 def test_a_split_that_is_not_the_one_in_the_file_makes_the_verdict_invalid():
     rules = policy()
     skewed = cohort(rules, counts(60, 900, 40, answered_challenger=380), mode="split", split=0.5)
@@ -221,15 +214,15 @@ def test_counts_that_contradict_each_other_are_invalid_and_never_a_promotion(bro
 
 
 def test_a_failure_to_compute_is_invalid_and_never_a_promotion(monkeypatch):
-    from validation.judge import evidence
+    from validation.judge import payoffs
 
-    monkeypatch.setattr(evidence, "payoff_log_wealth", lambda *_: math.nan)
+    monkeypatch.setattr(payoffs, "payoff_log_wealth", lambda *_: math.nan)
     assert judged(counts(60, 900, 40)).verdict == "INVALID"
 
     def fail(*_):
         raise ZeroDivisionError("of something")
 
-    monkeypatch.setattr(evidence, "payoff_log_wealth", fail)
+    monkeypatch.setattr(payoffs, "payoff_log_wealth", fail)
     assert judged(counts(60, 900, 40)).verdict == "INVALID"
 
 

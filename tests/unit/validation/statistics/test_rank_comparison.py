@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from validation.statistics import delong
+from validation.statistics import auc_interval, delong
 
 
 def by_definition(truth, score_a, score_b):
@@ -94,3 +94,19 @@ def test_under_equal_models_it_rejects_as_often_as_it_says():
 def test_what_cannot_be_computed_is_refused_by_name(truth, first, second, message):
     with pytest.raises(ValueError, match=message):
         delong(truth, first, second)
+
+
+def test_one_areas_interval_covers_as_often_as_it_says():
+    """Exponential scores whose area is known: P(X > Y) = 3 / 4 for rates 1 and 3."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        score = np.concatenate([rng.exponential(1, 60), rng.exponential(1 / 3, 120)])
+        low, high = auc_interval(np.arange(180) < 60, score)
+        covered += low <= 0.75 <= high
+    assert 400 * 0.92 <= covered <= 400 * 0.98
+
+
+def test_an_area_without_variance_has_no_width():
+    assert auc_interval([0, 0, 1, 1], [1, 2, 3, 4]) == (1.0, 1.0)
+    assert auc_interval([0, 0, 1, 1], [1, 1, 1, 1]) == (0.5, 0.5)

@@ -73,8 +73,13 @@ def test_swapping_the_arms_turns_the_sequence_round(estimate, error, n, n_expect
     lower, upper = asymptotic_sequence(estimate, error, n, n_expected, alpha)
     assert asymptotic_sequence(-estimate, error, n, n_expected, alpha) == pytest.approx((-upper, -lower))
     assert lower < estimate < upper
-    one_sided, _ = asymptotic_sequence(estimate, error, n, n_expected, alpha, one_sided=True)
-    assert one_sided > lower
+
+
+@given(st.floats(-1, 1), st.floats(0.001, 1), CUSTOMERS, ALPHA)
+def test_one_side_reaches_further_than_two_where_it_is_tuned_for(estimate, error, n, alpha):
+    one_sided, upper = asymptotic_sequence(estimate, error, n, n, alpha, one_sided=True)
+    assert asymptotic_sequence(estimate, error, n, n, alpha)[0] < one_sided < estimate
+    assert upper == math.inf
 
 
 def test_phases_are_compared_within_themselves():

@@ -1,0 +1,85 @@
+"""The judge's metrics: named once, one sample a trial, and what it says where it cannot say anything."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import msgspec
+from judging import CHALLENGER, DAY, EXPERIMENT, START, policy, prediction, truth
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.metric_names import JUDGE_HELP
+from service.scoring.experiment import Further, write_experiment
+from validation.judge.metrics import Looks, render_metrics
+from validation.judge.policy import GroupRule
+from validation.judge.process import step
+
+RULES = policy(groups=(GroupRule(attribute="SeniorCitizen", margin=0.1, when_underpowered="report"),))
+NOW = START + 31 * DAY
+
+
+LOOKS = Looks(seconds=0.25, failed=3)
+
+
+def samples(status, looks=LOOKS):
+    text = render_metrics(status, looks).decode()
+    families = list(text_string_to_metric_families(text))
+    assert sorted(set(re.findall(r"^# HELP (\w+)", text, re.M))) == sorted(JUDGE_HELP)
+    return {
+        (sample.name, *(value for name, value in sorted(sample.labels.items()) if name not in ("variant", "model"))):
+            sample.value
+        for family in families
+        for sample in family.samples
+    }  # fmt: skip
+
+
+def looked(world, *, now=NOW, experiment=EXPERIMENT):
+    write_experiment(world.folder.experiment, experiment)
+    rows = [prediction(f"c{n}", challenger_positive=n < 30, features={"SeniorCitizen": n % 2}) for n in range(200)]
+    world.log(*rows, *(truth(row, n < 20) for n, row in enumerate(rows)))
+    world.ship(now)
+    return step(world.folder, world.store, RULES, now=now)
+
+
+def test_every_number_of_the_evidence_is_exported(world):
+    status = looked(world)
+    found, evidence = samples(status), status.verdict.evidence
+    assert found["gauntlet_judge_matured_customers",] == 200
+    assert found["gauntlet_judge_log_e", "promote"] == evidence.log_e
+    assert found["gauntlet_judge_log_e", "rollback_best"] == evidence.rollback_log_e_best
+    assert found["gauntlet_judge_log_e", "srm"] == evidence.srm_log_e_max
+    assert found["gauntlet_judge_log_e_threshold", "rollback"] == evidence.rollback_threshold
+    assert found["gauntlet_judge_difference", "lower"] == evidence.lower
+    assert found["gauntlet_judge_difference", "observed"] == evidence.difference
+    assert found["gauntlet_judge_group_difference", "SeniorCitizen", "upper", "1"] == evidence.groups[1].upper
+    assert found["gauntlet_judge_verdict", status.verdict.verdict] == 1
+    assert sum(value for name, value in found.items() if name[0] == "gauntlet_judge_verdict") == 1
+    assert found["gauntlet_judge_trial_number",] == 1
+    assert found["gauntlet_judge_margin_spent",] == 0
+    assert found["gauntlet_judge_cohort_lag_seconds",] == 0
+    assert found["gauntlet_judge_look_duration_seconds",] == 0.25
+    assert found["gauntlet_judge_looks_failed_total",] == 3
+    assert found["gauntlet_judge_look_timestamp_seconds",] == NOW.timestamp()
+
+
+def test_cohorts_that_are_due_and_wait_for_a_spool_are_a_lag(world):
+    looked(world, now=START)
+    late = step(world.folder, world.store, RULES, now=NOW + 2 * DAY + timedelta(hours=3))
+    assert samples(late)["gauntlet_judge_cohort_lag_seconds",] == 3 * 86_400
+    world.ship(NOW + 2 * DAY)
+    after = step(world.folder, world.store, RULES, now=NOW + 3 * DAY)
+    assert samples(after)["gauntlet_judge_cohort_lag_seconds",] == 86_400
+
+
+def test_every_challenger_has_its_own_samples(world):
+    other = "sha256:" + "d" * 64
+    status = looked(world, experiment=msgspec.structs.replace(EXPERIMENT, further=(Further(challenger=other),)))
+    text = render_metrics(status, Looks()).decode()
+    assert f'gauntlet_judge_trial_number{{model="{CHALLENGER[7:19]}",variant="challenger"}} 1.0' in text
+    assert f'gauntlet_judge_trial_number{{model="{"d" * 12}",variant="challenger"}} 2.0' in text
+
+
+def test_a_judge_that_cannot_say_anything_says_so_of_itself():
+    found = samples(None, Looks(seconds=1.0, failed=2))
+    assert found == {("gauntlet_judge_look_duration_seconds",): 1.0, ("gauntlet_judge_looks_failed_total",): 2}

@@ -1,0 +1,129 @@
+"""What the judge says to Prometheus: the evidence of every trial, and how its own looks fare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from service.metric_names import JUDGE_HELP, Judge
+from validation.judge.evidence import Evidence
+from validation.judge.status import Status
+from validation.judge.verdict import Decision
+
+CONTENT_TYPE: str = CONTENT_TYPE_LATEST
+_WHO = ("variant", "model")
+_Values = Callable[[Evidence], Mapping[tuple[str, ...], float]]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How looking goes.
+
+    Attributes:
+        seconds: What the last look took; None before the first.
+        failed: How many could not be ended.
+    """
+
+    seconds: float | None = None
+    failed: int = 0
+
+
+def render_metrics(status: Status | None, looks: Looks) -> bytes:
+    """The metrics in Prometheus's text form.
+
+    Args:
+        status: What the judge says; None if it cannot say anything: then of itself alone.
+        looks: How its looks go.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Said(status, looks))
+    return generate_latest(registry)
+
+
+class _Said(Collector):
+    """One family a name; a trial's challenger is the label, the first twelve digits of its digest."""
+
+    def __init__(self, status: Status | None, looks: Looks) -> None:
+        self._trials = [] if status is None else [one for one in (status, *status.further) if one.challenger]
+        self._status, self._looks = status, looks
+
+    def collect(self) -> Iterator[Metric]:
+        """Gauges of what was found in the last look."""
+        yield self._gauge(Judge.MATURED, (), lambda one: {(): one.matured})
+        yield self._gauge(Judge.LATE, (), lambda one: {(): one.late})
+        yield self._gauge(Judge.LOG_E, ("claim",), _log_es)
+        yield self._gauge(Judge.THRESHOLD, ("claim",), _thresholds)
+        yield self._gauge(Judge.DIFFERENCE, ("end",), _ends)
+        yield self._gauge(Judge.GROUP_DIFFERENCE, ("attribute", "value", "end"), _group_ends)
+        yield from self._of_trials()
+        yield from self._of_looks()
+
+    def _gauge(self, name: str, labels: tuple[str, ...], values: _Values) -> Metric:
+        family = GaugeMetricFamily(name, JUDGE_HELP[name], labels=[*_WHO, *labels])
+        for trial in self._trials:
+            evidence = trial.verdict.evidence
+            for own, value in (values(evidence) if evidence is not None else {}).items():
+                family.add_metric([*_named(trial), *own], value)
+        return family
+
+    def _of_trials(self) -> Iterator[Metric]:
+        verdicts = GaugeMetricFamily(Judge.VERDICT, JUDGE_HELP[Judge.VERDICT], labels=[*_WHO, "verdict"])
+        numbers = GaugeMetricFamily(Judge.TRIAL, JUDGE_HELP[Judge.TRIAL], labels=_WHO)
+        spent = GaugeMetricFamily(Judge.MARGIN_SPENT, JUDGE_HELP[Judge.MARGIN_SPENT], labels=_WHO)
+        lags = GaugeMetricFamily(Judge.COHORT_LAG, JUDGE_HELP[Judge.COHORT_LAG], labels=_WHO)
+        for trial in self._trials:
+            for name in get_args(Decision):
+                verdicts.add_metric([*_named(trial), name], trial.verdict.verdict == name)
+            lags.add_metric(_named(trial), trial.cohort_lag_seconds)
+            if trial.verdict.lineage is not None:
+                numbers.add_metric(_named(trial), trial.verdict.lineage.number)
+                spent.add_metric(_named(trial), trial.verdict.lineage.spent)
+        yield from (verdicts, numbers, spent, lags)
+
+    def _of_looks(self) -> Iterator[Metric]:
+        seconds = GaugeMetricFamily(Judge.LOOK_SECONDS, JUDGE_HELP[Judge.LOOK_SECONDS])
+        if self._looks.seconds is not None:
+            seconds.add_metric([], self._looks.seconds)
+        yield seconds
+        at = GaugeMetricFamily(Judge.LOOKED_AT, JUDGE_HELP[Judge.LOOKED_AT])
+        if self._status is not None:
+            at.add_metric([], self._status.looked_at.timestamp())
+        yield at
+        failed = Judge.LOOKS_FAILED
+        yield CounterMetricFamily(failed.removesuffix("_total"), JUDGE_HELP[failed], value=self._looks.failed)
+
+
+def _named(trial: Status) -> list[str]:
+    return ["challenger", (trial.challenger or "").removeprefix("sha256:")[:12]]
+
+
+def _log_es(one: Evidence) -> Mapping[tuple[str, ...], float]:
+    return {
+        ("promote",): one.log_e,
+        ("promote_worst",): one.log_e_worst,
+        ("rollback",): one.rollback_log_e,
+        ("rollback_best",): one.rollback_log_e_best,
+        ("srm",): one.srm_log_e_max,
+    }
+
+
+def _thresholds(one: Evidence) -> Mapping[tuple[str, ...], float]:
+    return {("promote",): one.threshold, ("rollback",): one.rollback_threshold, ("srm",): one.srm_threshold}
+
+
+def _ends(one: Evidence) -> Mapping[tuple[str, ...], float]:
+    ends = {"lower": one.lower, "observed": one.difference, "upper": one.upper}
+    return {(end,): value for end, value in ends.items() if value is not None}
+
+
+def _group_ends(one: Evidence) -> Mapping[tuple[str, ...], float]:
+    found: dict[tuple[str, ...], float] = {}
+    for group in one.groups:
+        ends = {"lower": group.lower, "observed": group.difference, "upper": group.upper}
+        found |= {(group.attribute, group.value, end): value for end, value in ends.items() if value is not None}
+    return found

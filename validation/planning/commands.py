@@ -1,0 +1,148 @@
+"""Commands for those who plan a trial, or wait for its truths."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bentos.command_line import as_json_option, in_folder, online_policy, print_result, rules_of
+from bentos.errors import InvalidSetting
+from bentos.folder import Folder
+
+_MICROS_A_DAY = 86_400_000_000
+
+
+@click.command()
+@click.option("--effect", type=float, required=True, help="The true difference you expect, challenger minus champion.")
+@click.option("--margin", type=float, help="What may be lost. Default: the policy's.")
+@click.option(
+    "--cost-ratio", type=float, help="A false positive's cost over a false negative's. Default: the policy's."
+)
+@click.option("--new-customers-per-day", "new_customers", type=float, default=0.0, show_default=True, metavar="N",
+              help="Customers a day who were never scored before.")  # fmt: skip
+@click.option("--customers", type=int, default=0, show_default=True, metavar="N",
+              help="Known customers, each scored once within --spread days.")  # fmt: skip
+@click.option("--spread", "spread_days", type=float, default=30.0, show_default=True, metavar="DAYS",
+              help="Days in which every known customer is scored.")  # fmt: skip
+@click.option("--window", type=float, metavar="DAYS", help="Maturity window. Default: the policy's.")
+@click.option("--alpha", type=float, help="Level of a promotion. Default: the policy's.")
+@click.option(
+    "--power", type=float, default=0.8, show_default=True, help="Share of trials that must be decided rightly."
+)
+@click.option("--disagreement", type=float, default=0.1, show_default=True,
+              help="Share of customers on whom one model alone is right.")  # fmt: skip
+@click.option("--positive", type=float, default=0.4, show_default=True,
+              help="Share of those they disagree on who turn out positive; for profit.")  # fmt: skip
+@click.option("--coverage", type=float, default=1.0, show_default=True, help="Share of outcomes that come back.")
+@click.option("--horizon", "horizon_days", type=float, default=365.0, show_default=True, metavar="DAYS",
+              help="How long you would wait.")  # fmt: skip
+@click.option("--group", "groups", multiple=True, metavar="NAME=SHARE:MARGIN",
+              help="A protected group with its share of customers and its own margin; repeatable.")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it into this file.")
+@online_policy
+@in_folder
+@as_json_option
+def plan(policy: Path | None, folder: Folder, html: Path | None, as_json: bool, **given: Any) -> None:
+    """Say how many matured customers, and how many days, a decision will take.
+
+    The verdict's own rule is played over 2,000 trials, with a look after every cohort. Exit code 1 where the decision
+    cannot be had.
+    """
+    from bentos.artifact import write_beside
+    from validation.judge.policy import load_policy
+    from validation.planning.page import to_html
+    from validation.planning.plan import make_plan
+    from validation.planning.question import Question, check_question
+    from validation.planning.terminal import render
+
+    rules = load_policy(rules_of(policy, folder))
+    asked = {name: value for name, value in given.items() if name not in ("groups", "cost_ratio", "window")}
+    known = {
+        "margin": rules.margin,
+        "alpha": rules.alpha_promote,
+        "alpha_rollback": rules.alpha_rollback,
+        "cohort_days": rules.cohort / _MICROS_A_DAY,
+        "min_cohorts": rules.min_cohorts,
+        "min_matured": rules.min_matured,
+    }
+    window, ratio = given["window"], given["cost_ratio"]
+    question = check_question(
+        Question(
+            **{**known, **{name: value for name, value in asked.items() if value is not None}},
+            window_days=rules.maturity_window / _MICROS_A_DAY if window is None else window,
+            false_positive_cost=rules.false_positive_cost if ratio is None else ratio,
+            groups=tuple(_group(text) for text in given["groups"]),
+        )
+    )
+    found = make_plan(question)
+    print_result(found, as_json, render)
+    if html is not None:
+        write_beside(html, to_html(found))
+        click.echo(f"drawn in {html}", err=True)
+    sys.exit(0 if found.can_be_had else 1)
+
+
+@click.command()
+@click.option("--experiment", "experiment_id", metavar="ID", help="Default: the one of the experiment file.")
+@click.option("--challenger", metavar="DIGEST", help="Which one, where several are on trial.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many to name; --csv names all."
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print all of them as CSV.")
+@online_policy
+@in_folder
+@as_json_option
+def disagreements(
+    experiment_id: str | None,
+    challenger: str | None,
+    limit: int,
+    as_csv: bool,
+    policy: Path | None,
+    folder: Folder,
+    as_json: bool,
+) -> None:
+    """List the customers whose truth still decides.
+
+    Where both models say the same, the pair is a tie whatever comes true; chasing the truths of the others, about one
+    customer in nine, is enough.
+    """
+    from service.prediction_log.shipper import ship
+    from service.scoring.experiment import read_experiment
+    from service.store import store_of
+    from validation.judge.disagreements import find_disagreements, render
+    from validation.judge.policy import load_policy
+
+    if as_csv and as_json:
+        raise InvalidSetting("--csv and --json are two forms of one list; give one of them")
+    store, now = store_of(folder), datetime.now(UTC)
+    if experiment_id is None:
+        experiment_id = read_experiment(folder.experiment).focused(challenger).id
+    ship(folder.spool, store, now=now)
+    rules = load_policy(rules_of(policy, folder))
+    found = find_disagreements(store, experiment_id, rules, now=now, limit=None if as_csv else limit)
+    if not as_csv:
+        print_result(found, as_json, render)
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["prediction_id", "customer_id", "scored_at", "due", "champion_positive", "challenger_positive"])
+    for one in found.customers:
+        times = one.at.isoformat(), one.due.isoformat()
+        writer.writerow([one.prediction_id, one.customer_id, *times, one.champion_positive, one.challenger_positive])
+
+
+def _group(text: str) -> Any:
+    from validation.planning.question import GroupAsked
+
+    name, _, numbers = text.rpartition("=")
+    share, _, margin = numbers.partition(":")
+    try:
+        return GroupAsked(name, float(share), float(margin))
+    except ValueError as e:
+        raise InvalidSetting(
+            f"--group is {text!r}; it must be NAME=SHARE:MARGIN, such as SeniorCitizen=1=0.16:0.05"
+        ) from e
