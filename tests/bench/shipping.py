@@ -264,9 +264,9 @@ def _timed(what: str, rows: int, work: Callable[[], None], server: Server | None
 
 
 def fill(store: Store, predictions: int, outcomes: int) -> str:
-    """A large experiment: a prediction a second, truths 30 days later, most days closed; gives its id.
+    """A large experiment: a prediction a second, truths 30 days later; gives its id.
 
-    One truth in 100 and one prediction in 1,000 landed after its day was closed.
+    One truth in 100 and one prediction in 1,000 land after their day would be closed.
     """
     rng, batch, told = random.Random(1), [], []
     every, experiment = predictions // outcomes, ""
@@ -282,7 +282,6 @@ def fill(store: Store, predictions: int, outcomes: int) -> str:
     _load(store, batch)
     with store.writing() as connection:
         Loader(TABLES[Outcome], columns_of(Outcome)).load(connection, store, told)
-        _close_days(store, connection, experiment, predictions)
     return experiment
 
 
@@ -309,6 +308,8 @@ def measure_questions(store: Store, predictions: int, outcomes: int) -> Iterator
     """What the judge asks of a large store: what, seconds (the median of three) and what it found."""
     progress(f"{predictions:,} predictions and {outcomes:,} outcomes into {store.name}")
     experiment = fill(store, predictions, outcomes)
+    with store.writing() as connection:
+        _close_days(store, connection, experiment, predictions)
     now = START + predictions * 1_000_000 + 40 * DAY
     questions: list[tuple[str, Callable[[], object]]] = [
         ("count_late", lambda: count_late(store, experiment)),

@@ -1,0 +1,97 @@
+"""How long a million customers take to be closed into the ledger, and judged: `python -m tests.bench.judging`.
+
+Predictions and truths are in the store already (each customer one prediction, a second apart, and its truth); all that
+is due is closed in one call, as after a long absence of the judge, and judged, on SQLite and on PostgreSQL.
+`--customers` changes how many, `--rounds` how often closing is repeated from an empty ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from service.store import Store, open_store, tables
+from tests.bench.machine import look, progress, say
+from tests.bench.shipping import DAY, START, fill
+from tests.integration.postgresql_toys import running_server
+from validation.judge.closing import close_cohorts, read_ledger
+from validation.judge.evidence import weigh
+from validation.judge.policy import OnlinePolicy, load_policy
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def policy() -> OnlinePolicy:
+    """The shipped one."""
+    return load_policy(ROOT / "validation" / "policies" / "online.yaml")
+
+
+def measure(store: Store, customers: int, rounds: int) -> Iterator[tuple[float, float, float, int]]:
+    """Seconds to close, to read the ledger, to weigh it, and customers that were counted; once a round."""
+    progress(f"{customers:,} customers into {store.name}")
+    experiment, rules = fill(store, customers, customers), policy()
+    now = datetime.fromtimestamp((START + customers * 1_000_000 + 40 * DAY) / 1e6, UTC) + timedelta(days=1)
+    _let_cohorts_close(store, now)
+    for number in range(rounds):
+        progress(f"round {number + 1} of {rounds}")
+        _empty_ledger(store)
+        began = time.perf_counter()
+        close_cohorts(store, experiment, rules, now=now)
+        closed = time.perf_counter()
+        cohorts = read_ledger(store, experiment)
+        read = time.perf_counter()
+        evidence = weigh(cohorts, rules)
+        weighed = time.perf_counter()
+        yield closed - began, read - closed, weighed - read, evidence.counts.n
+
+
+def _let_cohorts_close(store: Store, now: datetime) -> None:
+    """As if the one spool there is had been shipped to its end."""
+    values = {"worker": "w", "spool_id": "s", "segment": 0, "offset": 0, "watermark": int(now.timestamp() * 1e6)}
+    with store.writing() as connection:
+        connection.execute(sa.delete(tables.spools))
+        connection.execute(tables.spools.insert().values(**values))
+
+
+def _empty_ledger(store: Store) -> None:
+    with store.writing() as connection:
+        connection.execute(sa.delete(tables.cohorts))
+        connection.execute(sa.delete(tables.closings))
+
+
+def _tell(kind: str, rows: Sequence[tuple[float, float, float, int]]) -> None:
+    for close, read, weigh_seconds, counted in rows:
+        whole = close + read + weigh_seconds
+        say(f"| {kind} | {counted:,} | {close:.2f} | {read:.3f} | {weigh_seconds:.3f} | **{whole:.2f}** |")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and print Markdown."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.judging", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+    for line in look().to_lines():
+        say(line)
+    say("\n| store | customers counted | close, s | read, s | weigh, s | all, s |\n|---|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as place:
+        store = open_store(f"sqlite:///{place}/store.db")
+        _tell("SQLite", list(measure(store, options.customers, options.rounds)))
+        store.close()
+    with running_server() as server:
+        store = open_store(server.make_database("judging"))
+        _tell("PostgreSQL", list(measure(store, options.customers, options.rounds)))
+        store.close()
+    say(f"\nPeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
