@@ -324,8 +324,8 @@ def test_an_outcome_reaches_the_store_and_the_judge_answers_through_scoring(inst
     wait_for(lambda: ask_store(installation.kube, one) == ["1"], "the outcome did not come to PostgreSQL", seconds=60)
 
     def judged() -> bool:
-        said = installation.ask(f"{INGRESS}/v1/experiment", host=HOST).json()
-        return bool(said.get("verdict"))
+        said = installation.ask(f"{INGRESS}/v1/experiment", host=HOST).json()["judge"]
+        return said["status"] == "available" and bool(said["verdict"]["verdict"])
 
     wait_for(judged, "the judge never answered through scoring", seconds=60)
 
