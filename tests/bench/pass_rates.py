@@ -229,7 +229,7 @@ def _remembering(score: Score) -> Score:
 
 
 def _row(name: str, policy: str, found: Counter[str], blamed: Counter[str], resamples: int) -> str:
-    reason = blamed.most_common(1)[0][0] if blamed and max(blamed.values()) else ""
+    reason = ", ".join(f"{check} {number / resamples:.3f}" for check, number in blamed.most_common(3) if number)
     share = {k: f"{found[k] / resamples:.3f}" for k in ("PASS", "for the shadow", "INCONCLUSIVE")}
     failed = f"{(found['FAIL'] + found['ERROR']) / resamples:.3f}"
     return f"| {name} | {policy} | {' | '.join(share.values())} | {failed} | {reason} |"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Set
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from validation.judge.policies import keep_policy
 from validation.judge.policy import OnlinePolicy
 from validation.judge.selecting import experiments_of, first_predictions, treated_predictions
 
-_ROWS_AT_A_TIME = 1000
+_ROWS_AT_A_TIME = 10_000
 
 
 def close_cohorts(store: Store, experiment_id: str, policy: OnlinePolicy, *, now: datetime) -> list[Cohort]:
@@ -146,13 +147,25 @@ def _count(
     query = first_predictions(
         experiments, policy, since=since, until=until, moment=moment, is_postgresql=store.is_postgresql
     )
+    alike: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    # A million rows go through here: each costs a slice, a look-up and an append.
+    for rows in connection.execute(query.execution_options(yield_per=_ROWS_AT_A_TIME)).partitions():
+        for row in rows:
+            alike[tuple(row[:-1])].append(row[-1])
+    return count_cohorts(_cells_of(alike, treated), experiment=experiment_id, policy=policy)
+
+
+def _cells_of(alike: Mapping[tuple[Any, ...], list[str]], treated: Set[str]) -> dict[Cell, list[str]]:
+    """Customers who are counted alike, from those whose columns are: treatment, and groups as they are written."""
     cells: dict[Cell, list[str]] = {}
-    group = cache(group_of)
-    for row in connection.execute(query.execution_options(yield_per=_ROWS_AT_A_TIME)):
-        groups = tuple(group(raw) for raw in row[_GROUPS:-1])
-        cell = Cell._make((*row[:_GROUPS], row[-1] in treated, groups))
-        cells.setdefault(cell, []).append(row[-1])
-    return count_cohorts(cells, experiment=experiment_id, policy=policy)
+    for columns, ids in alike.items():
+        groups = tuple(group_of(raw) for raw in columns[_GROUPS:])
+        acted = [one for one in ids if one in treated] if treated else []
+        others = [one for one in ids if one not in treated] if acted else ids
+        for is_treated, members in ((True, acted), (False, others)):
+            if members:
+                cells.setdefault(Cell._make((*columns[:_GROUPS], is_treated, groups)), []).extend(members)
+    return cells
 
 
 _GROUPS = Cell._fields.index("treated")
