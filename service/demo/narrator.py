@@ -277,11 +277,13 @@ class Narrator:
 
 
 def _clockless(evidence: Evidence | None) -> dict[str, Any] | None:
-    """The evidence without what depends on the second in which a customer came: how many cohorts, and their spread."""
+    """The evidence without what depends on the second in which a customer came: cohorts, their spread and extremes."""
     if evidence is None:
         return None
     kept: dict[str, Any] = msgspec.to_builtins(evidence)
-    return {name: value for name, value in kept.items() if name not in ("cohorts", "spread")}
+    return {
+        name: value for name, value in kept.items() if name not in ("cohorts", "spread") and not name.endswith("_max")
+    }
 
 
 def _why_passed(report: GateReport) -> str:

@@ -142,13 +142,25 @@ def test_a_policy_that_cannot_be_judged_by_keeps_the_judge_from_starting(folder,
     store.close()
 
 
+def await_handlers(process):
+    """Wait until a process catches SIGTERM, as the kernel says."""
+    for _ in range(600):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        assert process.poll() is None
+        time.sleep(0.05)
+    raise AssertionError("it never caught SIGTERM")
+
+
 def test_a_shipper_told_to_stop_ships_what_is_left(folder):
     spool = Spool(folder.spool, "w")
     process = start(RUN_SHIPPER, folder.path, 3600)
     while not folder.store.exists():
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(1)  # it has read its signals' handlers by then, and sleeps for an hour
+    await_handlers(process)  # from then on it is told, and sleeps for an hour
     for number in range(50):
         spool.append(Outcome(prediction_id=f"p{number}", positive=True, observed_at=1, received_at=1))
     returned, errors = stop(process)
