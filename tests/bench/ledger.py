@@ -1,4 +1,4 @@
-"""How long a million customers take to be closed into the ledger, and judged: `python -m tests.bench.judging`.
+"""How long a million customers take to be closed into the ledger, and judged: `python -m tests.bench.ledger`.
 
 Predictions and truths are in the store already (each customer one prediction, a second apart, and its truth); all that
 is due is closed in one call, as after a long absence of the judge, and judged, on SQLite and on PostgreSQL.
@@ -74,7 +74,7 @@ def _tell(kind: str, rows: Sequence[tuple[float, float, float, int]]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print Markdown."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.judging", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.ledger", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
