@@ -176,7 +176,7 @@ def _importance(report: GateReport) -> Iterator[Figure]:
     for check in report.checks:
         if check.kind == "importance" and check.parts:
             shown = list(check.parts[:15])
-            says = "What shuffling a feature costs in ROC-AUC; the line is the least and the greatest of the shuffles."
+            says = "What shuffling a feature costs in ROC-AUC; the line is the 95 % interval over rows."
             yield _forest("importance", "What it leans on", says, shown, [])
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from validation.gate.checks.accuracy_gap import AccuracyGap
-from validation.gate.checks.data import ContradictingRows, DriftFromChampion, DriftFromTraining, Leakage
-from validation.gate.checks.explanation import Direction, Importance
+from validation.gate.checks.data import ContradictingRows, Schema
+from validation.gate.checks.direction import Direction
+from validation.gate.checks.drift import DriftFromChampion, DriftFromTraining
 from validation.gate.checks.fairness import Fairness
+from validation.gate.checks.importance import Importance
+from validation.gate.checks.leakage import Leakage
 from validation.gate.checks.mcnemar import McNemar
 from validation.gate.checks.non_inferiority import NonInferiority
 from validation.gate.checks.operational import ArtifactSize, EdgeRows, Latency, OnnxParity
@@ -22,7 +25,7 @@ _FAMILIES: dict[str, tuple[type[Rule], ...]] = {
     "robustness": (Noise, Flips, Missing, Unseen, Shift),
     "against the champion": (NonInferiority, McNemar, Stability),
     "explanation": (Importance, Direction),
-    "data": (DriftFromChampion, DriftFromTraining, Leakage, ContradictingRows),
+    "data": (Schema, DriftFromChampion, DriftFromTraining, Leakage, ContradictingRows),
     "operation": (OnnxParity, Latency, ArtifactSize, EdgeRows),
 }
 

@@ -16,7 +16,7 @@ import numpy as np
 from bentos.errors import GauntletError
 from validation.gate.checks.rule import Check, Rule
 from validation.gate.evidence import Evidence
-from validation.gate.report import CheckResult
+from validation.gate.report import CheckResult, Status
 
 
 def run_checks(
@@ -33,7 +33,7 @@ def run_checks(
     found: list[CheckResult] = []
     for rule in rules:
         if rule.is_relative and evidence.champion is None:
-            found.append(_without_champion(rule, bootstrap, is_champion))
+            found.extend(_without_champion(check, bootstrap, is_champion) for check in rule.checks(evidence))
         else:
             found.extend(run_check(check, evidence) for check in rule.checks(evidence))
     return tuple(found)
@@ -52,12 +52,13 @@ def run_check(check: Check, evidence: Evidence) -> CheckResult:
     return msgspec.structs.replace(result, kind=check.rule.kind)
 
 
-def _without_champion(rule: Rule, bootstrap: bool, is_champion: bool) -> CheckResult:
+def _without_champion(check: Check, bootstrap: bool, is_champion: bool) -> CheckResult:
+    status: Status = "NOT_APPLICABLE"
     if is_champion:
         reason = "not applicable: this is the champion itself"
-        return CheckResult(name=rule.kind, kind=rule.kind, status="NOT_APPLICABLE", reason=reason)
-    if bootstrap:
+    elif bootstrap:
         reason = "not applicable: first model, no champion to compare with"
-        return CheckResult(name=rule.kind, kind=rule.kind, status="NOT_APPLICABLE", reason=reason)
-    reason = "there is no champion to compare with, and the policy does not say bootstrap: true"
-    return CheckResult(name=rule.kind, kind=rule.kind, status="ERROR", reason=reason)
+    else:
+        status = "ERROR"
+        reason = "there is no champion to compare with, and the policy does not say bootstrap: true"
+    return CheckResult(name=check.name, kind=check.rule.kind, status=status, reason=reason)

@@ -107,9 +107,7 @@ class StabilityCheck:
                 return _share(candidate.positives != champion.positives)
             case "band_changes":
                 if not starts:
-                    raise ValueError(
-                        "the contract has one risk band alone, so no row can change it; leave the rule out"
-                    )
+                    raise ValueError("the contract has one risk band, so no row can change it; leave the rule out")
                 return _share(_rebanded(candidate, champion, starts))
             case "mean_difference":
                 return measure_mean(np.abs(candidate.probabilities - champion.probabilities), rng)

@@ -81,11 +81,18 @@ def test_an_unseen_category_leaves_its_columns_empty():
 def test_a_shift_keeps_to_the_range_and_leaves_missing_values():
     rows = ENCODER.encode_columns(table())
     charge = number(COLUMN["charge"], name="charge", missing=COLUMN["charge=missing"], deviation=30.0, high=120.0)
-    moved = shift(rows, charge, 10)
+    moved = shift(rows, charge, 10, is_whole=False)
     is_missing = rows[:, COLUMN["charge=missing"]] == 1
     assert is_missing.any()
     assert (moved[is_missing] == rows[is_missing]).all()
     assert (moved[~is_missing, COLUMN["charge"]] == 120).all()
+
+
+@pytest.mark.parametrize(("deviations", "by"), [(0.25, 5), (-0.26, -5), (0.001, 1), (-0.001, -1)])
+def test_a_whole_number_shifts_by_a_whole_number(deviations, by):
+    rows = ENCODER.encode_columns({**table(), "tenure": [30] * N})
+    tenure = number(COLUMN["tenure"], name="tenure", deviation=20.0, high=72.0)
+    assert set(shift(rows, tenure, deviations, is_whole=True)[:, COLUMN["tenure"]]) == {30 + by}
 
 
 def test_a_permutation_keeps_a_features_columns_together():
@@ -104,6 +111,7 @@ def test_flips_cost_what_they_hit(share, status):
     assert result.value == pytest.approx(share, abs=0.02)
     assert result.low < share < result.high
     assert result.details["mean_change_of_probability"] == pytest.approx(0.8 * share, abs=0.02)
+    assert result.details["share_of_labels_that_change"] == pytest.approx(share, abs=0.02)
 
 
 @pytest.mark.parametrize("kind", [Missing, Unseen])
@@ -123,6 +131,38 @@ def test_the_worst_shift_is_named_and_every_shift_is_in_the_parts():
         "tenure +0.5 sd", "tenure -0.5 sd", "charge +0.5 sd", "charge -0.5 sd",
     }  # fmt: skip
     assert result.value == max(part.value for part in result.parts)
+    # Four shifts: each has a 98.75 % interval, so that all hold together.
+    assert "98.75 % interval" in result.reason
+
+
+def test_what_may_be_missing_is_named():
+    (result,) = tried(by_plan, Missing(shares=(0.1,), accuracy_drop_below=0.1, judge_by="point"))
+    assert result.reason.startswith("in charge, plan, as nothing else may be missing: 0.0")
+
+
+def test_what_was_right_by_mistake_counts_against_what_became_wrong():
+    # Half of the truths are turned: flipped answers are right as often as they are wrong, yet every one changed.
+    rows = ENCODER.encode_columns(table())
+    truth = (by_plan(rows) >= 0.5) ^ (np.arange(N) % 2 == 0)
+    (result,) = tried(by_plan, Flips(shares=(0.5,), accuracy_drop_below=0.5, judge_by="point"), truth=truth)
+    assert result.value == pytest.approx(0.0, abs=0.05)
+    assert result.details["share_of_labels_that_change"] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Flips(shares=(0.1,), accuracy_drop_below=0.5, judge_by="point"),
+        Missing(shares=(0.1,), accuracy_drop_below=0.5, judge_by="point"),
+        Unseen(shares=(0.1,), accuracy_drop_below=0.5, judge_by="point"),
+        Shift(deviations=(0.5,), accuracy_drop_below=0.5, judge_by="point"),
+    ],
+)
+def test_a_champion_beside_it_changes_no_number_of_the_candidates(rule):
+    (alone,), (beside,) = tried(by_tenure, rule), tried(by_tenure, rule, champion=by_plan)
+    assert (alone.value, alone.low, alone.high) == (beside.value, beside.low, beside.high)
+    assert [(p.name, p.value, p.low) for p in alone.parts] == [(p.name, p.value, p.low) for p in beside.parts]
+    assert beside.champion is not None
 
 
 def test_several_levels_are_checks_of_their_own():
