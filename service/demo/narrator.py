@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,6 +22,7 @@ from training.train import Trained
 from validation.gate.report import GateReport
 from validation.judge.audit import Change
 from validation.judge.evidence import Evidence
+from validation.judge.lineage import Lineage
 from validation.judge.policy import OnlinePolicy
 from validation.judge.terminal import deciding_log_e
 from validation.judge.verdict import Verdict
@@ -179,10 +179,7 @@ class Narrator:
             "then: no clock is turned",
             f"policy {policy.name}, for a demonstration: cohorts of {policy.cohort / 1e6:g} s, {policy.min_cohorts} is "
             f"enough; a promotion needs {policy.min_matured:,} matured customers",
-            f"log e for the claim must reach {-math.log(policy.alpha_promote):.2f}, that of harm "
-            f"{-math.log(policy.alpha_rollback):.2f}, however often one looks:",
         )
-        self._line(("matured", "won/tied/lost", "differ", "between", "log e", "harm", "verdict"))
 
     def look(self, sent: Answered, verdict: Verdict) -> Verdict:
         """One look at the evidence: a line of the table."""
@@ -199,6 +196,8 @@ class Narrator:
             "evidence": _clockless(found),
         }
         self._looks.append(look)
+        if found is not None and len(self._looks) == 1:
+            self._table_begins(found, verdict.lineage)
         if found is None:
             self._line(("", "", "", "", "", "", _styled(verdict.verdict)))
             return verdict
@@ -214,6 +213,16 @@ class Narrator:
             )
         )
         return verdict
+
+    def _table_begins(self, found: Evidence, lineage: Lineage | None) -> None:
+        """What both logs must reach, which for the claim depends on the trials before."""
+        of_trial = "" if lineage is None else f" (trial {lineage.number})"
+        self._indented(
+            "",
+            f"log e for the claim must reach {found.threshold:.2f}{of_trial}, that of harm "
+            f"{found.rollback_threshold:.2f}, however often one looks:",
+        )
+        self._line(("matured", "won/tied/lost", "differ", "between", "log e", "harm", "verdict"))
 
     def decided(self, name: str, verdict: Verdict) -> None:
         """The last verdict of an experiment, with its reasons."""

@@ -8,18 +8,23 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from postgresql_toys import running_server
 
 from bentos.errors import Unavailable
+from bentos.folder import Folder
 from service.micros import to_micros
-from service.prediction_log.records import Outcome, Prediction
+from service.prediction_log.records import Outcome, Prediction, Treatment
 from service.prediction_log.shipper import Shipped, ship
 from service.prediction_log.spool import Spool
+from service.scoring.experiment import first_experiment, start_shadow, write_experiment
 from service.store import open_store
 from validation.judge.closing import close_cohorts, provisional_cohorts, read_ledger
 from validation.judge.late import count_late
-from validation.judge.policy import load_policy
+from validation.judge.policy import ArmRule, GroupRule, load_policy
+from validation.judge.process import step
+from validation.judge.replay import replay
 from validation.judge.status import count_logged
 
 pytestmark = pytest.mark.servers
@@ -138,6 +143,64 @@ def test_the_ledger_is_the_one_that_sqlite_gives(store, tmp_path):
     assert ledgers[0] == ledgers[1] == ahead == read_ledger(store, "e")
     assert sum(cohort.counts.n for cohort in ledgers[0]) == 150
     beside.close()
+
+
+ATTRIBUTES = ["tenure", "name", "100 %", "it's", "nowhere", "Ü n"]
+
+
+def test_treatments_groups_and_arms_are_those_that_sqlite_counts(store, tmp_path):
+    """Values of every kind, with everything in them that COPY escapes."""
+    values = [1, 1.0, 2.5, True, None, "Zoë", "a\tb\\c\nd", '"', "it's", "100 %", "\\N"]
+    rules = msgspec.structs.replace(
+        POLICY,
+        actions_follow_predictions=True,
+        groups=tuple(GroupRule(attribute=name, margin=0.1, when_underpowered="report") for name in ATTRIBUTES),
+        outcome_by_arm=ArmRule(better="fewer", margin=0.02, alpha=0.05, n_expected=1000),
+    )
+    rows = [
+        prediction(
+            number,
+            customer_id=f"customer {number}",
+            no_treatment=number % 4 == 0,
+            split=0.1 + 0.2,
+            features={
+                name: values[(number + i) % len(values)] for i, name in enumerate(ATTRIBUTES) if (number + i) % 7
+            },
+        )
+        for number in range(300)
+    ]
+    acted = [
+        Treatment(prediction_id=f"p{number}", action="call", taken_at=to_micros(START) + 10**9, received_at=10**15)
+        for number in range(0, 300, 3)
+    ]
+    spooled(tmp_path / "spool", *rows, *(outcome(number) for number in range(250)), *acted)
+    beside = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    shutil.copytree(tmp_path / "spool", tmp_path / "copy")
+    ship(tmp_path / "spool", store, now=DEADLINE)
+    ship(tmp_path / "copy", beside, now=DEADLINE)
+    ledgers = [close_cohorts(one, "e", rules, now=DEADLINE) for one in (store, beside)]
+    assert ledgers[0] == ledgers[1] == read_ledger(store, "e")
+    (cohort,) = ledgers[0]
+    assert (cohort.treated, cohort.spoiled, cohort.counts.n, cohort.outside.n) == (100, 25, 75, 225)
+    assert cohort.split == 0.1 + 0.2
+    assert set(cohort.groups["nowhere"]) >= {"Zoë", "a\tb\\c\nd", "(missing)", "\\N", "1", "2.5", "true"}
+    beside.close()
+
+
+def test_trials_policies_and_verdicts_live_here_too(store, tmp_path):
+    trial = start_shadow(
+        first_experiment("sha256:" + "a" * 64, now=START), "sha256:" + "b" * 64, now=START, salt="s", lead=timedelta(0)
+    )
+    write_experiment(Folder(tmp_path).experiment, trial)
+    first = step(Folder(tmp_path), store, POLICY, now=START)
+    again = step(Folder(tmp_path), store, POLICY, now=DEADLINE)
+    assert first.verdict.lineage.number == again.verdict.lineage.number == 1
+    renewed = msgspec.structs.replace(trial, salt="t", revision=3)
+    write_experiment(Folder(tmp_path).experiment, renewed)
+    assert step(Folder(tmp_path), store, POLICY, now=DEADLINE).verdict.lineage.number == 2
+    replayed = replay(store)
+    assert replayed
+    assert all(one.agrees and not one.inexact for one in replayed)
 
 
 def test_a_cohort_closes_once_and_late_rows_stay_late(store, tmp_path):

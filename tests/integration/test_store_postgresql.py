@@ -214,7 +214,7 @@ def test_opening_by_many_processes_at_once_succeeds_for_all(url, tmp_path, befor
     gate.touch()
     assert [(process.communicate()[1], process.returncode) for process in processes] == [("", 0)] * 4
     store = open_store(url)
-    assert ask(store, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(store, "SELECT version_num FROM alembic_version") == [(f"{SCHEMA_VERSION:04d}",)]
     assert len(ask(store, "SELECT experiment FROM closings")) == 4
     store.close()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from datetime import datetime
 from typing import Any
 
@@ -14,12 +13,11 @@ from sqlalchemy.engine import Connection
 from bentos.errors import InvalidPolicy, Unavailable
 from service.micros import to_micros
 from service.store import Store, tables
+from validation.judge.alike import Alike, rows_alike
 from validation.judge.ledger import Arms, Cell, Cohort, Counts, Groups, closable_through, count_cohorts, group_of
 from validation.judge.policies import keep_policy
 from validation.judge.policy import OnlinePolicy
 from validation.judge.selecting import experiments_of, first_predictions, treated_predictions
-
-_ROWS_AT_A_TIME = 10_000
 
 
 def close_cohorts(store: Store, experiment_id: str, policy: OnlinePolicy, *, now: datetime) -> list[Cohort]:
@@ -147,15 +145,11 @@ def _count(
     query = first_predictions(
         experiments, policy, since=since, until=until, moment=moment, is_postgresql=store.is_postgresql
     )
-    alike: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-    # A million rows go through here: each costs a slice, a look-up and an append.
-    for rows in connection.execute(query.execution_options(yield_per=_ROWS_AT_A_TIME)).partitions():
-        for row in rows:
-            alike[tuple(row[:-1])].append(row[-1])
+    alike = rows_alike(store, connection, query, [*_KINDS, *(str for _ in policy.groups)])
     return count_cohorts(_cells_of(alike, treated), experiment=experiment_id, policy=policy)
 
 
-def _cells_of(alike: Mapping[tuple[Any, ...], list[str]], treated: Set[str]) -> dict[Cell, list[str]]:
+def _cells_of(alike: Alike, treated: Set[str]) -> dict[Cell, list[str]]:
     """Customers who are counted alike, from those whose columns are: treatment, and groups as they are written."""
     cells: dict[Cell, list[str]] = {}
     for columns, ids in alike.items():
@@ -168,7 +162,8 @@ def _cells_of(alike: Mapping[tuple[Any, ...], list[str]], treated: Set[str]) -> 
     return cells
 
 
-_GROUPS = Cell._fields.index("treated")
+_KINDS = (int, int, str, float, str, bool, bool, bool, bool)
+_GROUPS = len(_KINDS)
 """Where the attributes' values begin in a row of `first_predictions`."""
 
 

@@ -31,7 +31,7 @@ class GroupRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """That no group of customers is worse off.
 
     Attributes:
-        attribute: A feature; each of its values is a group, and its absence is one too. No quotation mark in its name.
+        attribute: A feature without quote or backslash in its name; each value is a group, and its absence is one too.
         margin: What a group may lose, a share of the metric in (0, 0.5).
         when_underpowered: What a promotion does where a group has too few customers to show that: `report` says so and
             goes on, `wait` waits. A group with enough customers is waited for either way.
@@ -238,8 +238,8 @@ def _bad_cost(file: _PolicyFile) -> Iterator[str]:
 
 def _bad_groups(groups: tuple[GroupRule, ...]) -> Iterator[str]:
     for i, rule in enumerate(groups):
-        if not rule.attribute or '"' in rule.attribute or not rule.attribute.isprintable():
-            yield f"groups[{i}].attribute is {rule.attribute!r}; it must be a feature's name, without quotation marks"
+        if not rule.attribute.isprintable() or not rule.attribute or set(rule.attribute) & {'"', "\\"}:
+            yield f"groups[{i}].attribute is {rule.attribute!r}; it must be a feature without quote or backslash"
         if not 0 < rule.margin < 0.5:
             yield f"groups[{i}].margin is {rule.margin:g}; it must be above 0 and below 0.5"
     if len({rule.attribute for rule in groups}) < len(groups):

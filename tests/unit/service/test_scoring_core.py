@@ -104,6 +104,24 @@ def test_many_requests_are_one_call_a_model_and_one_write():
     assert log == [one.prediction for one in answers]
 
 
+def test_the_record_says_what_the_call_of_each_model_took_that_the_row_was_part_of():
+    slow = roles(model("1", Says(0.3)), model("2", Says(0.7, seconds=0.02)))
+    found, log, _ = scoring()
+    rows = [asked(slow, customer_id=f"c{number}") for number in range(3)]
+    for place, one in enumerate(rows):
+        found.rows.fill(place, one.request.features)
+    found.score(rows)
+    assert len({(record.champion_us, record.challenger_us) for record in log}) == 1
+    assert log[0].challenger_us >= 20_000 > log[0].champion_us >= 0
+
+
+def test_a_failed_call_has_a_time_too_and_a_model_that_nobody_asked_has_none():
+    failed = run(roles(challenger=RuntimeError("boom"))).prediction
+    assert (failed.challenger_probability, failed.challenger_us is None) == (None, False)
+    alone = run(roles(mode="off", challenger=None)).prediction
+    assert (alone.champion_us is None, alone.challenger_us) == (False, None)
+
+
 def test_requests_under_other_roles_are_asked_of_their_own_models():
     before, after = roles(champion=model("1", 0.1), challenger=None), roles(champion=model("3", 0.9), challenger=None)
     found, _, _ = scoring()

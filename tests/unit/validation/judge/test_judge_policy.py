@@ -77,6 +77,7 @@ def test_durations_are_seconds_or_carry_a_unit(written, micros):
         ({"claim": "superiority", "margin": 0, "lineage_margin": 0.1}, "lineage_margin"),
         ({"groups": [{**GROUP, "margin": 0}]}, r"groups\[0\].margin"),
         ({"groups": [{**GROUP, "attribute": 'a"b'}]}, r"groups\[0\].attribute"),
+        ({"groups": [{**GROUP, "attribute": "a\\nb"}]}, r"groups\[0\].attribute"),
         ({"groups": [{**GROUP, "attribute": ""}]}, r"groups\[0\].attribute"),
         ({"groups": [{**GROUP, "when_underpowered": "pass"}]}, "when_underpowered"),
         ({"groups": [{"attribute": "gender", "margin": 0.1}]}, "when_underpowered"),
