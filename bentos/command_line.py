@@ -27,6 +27,7 @@ def folder_option(default: str) -> Callable[..., Any]:
     return click.option(
         "--folder",
         envvar="GAUNTLET_FOLDER",
+        type=click.Path(path_type=Path, file_okay=False),
         default=default,
         show_default=True,
         show_envvar=True,
@@ -36,9 +37,9 @@ def folder_option(default: str) -> Callable[..., Any]:
     )
 
 
-def _folder_at(path: str) -> Folder:
+def _folder_at(path: Path) -> Folder:
     experiment = os.environ.get("GAUNTLET_EXPERIMENT_FILE")
-    return Folder(Path(path), experiment_file=Path(experiment) if experiment else None)
+    return Folder(path, experiment_file=Path(experiment) if experiment else None)
 
 
 in_folder = folder_option(HOME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -11,7 +12,6 @@ from typing import Any, Literal, NoReturn
 import click
 
 from bentos.command_line import (
-    POLICIES,
     as_json_option,
     in_folder,
     moment_of,
@@ -23,6 +23,7 @@ from bentos.command_line import (
 )
 from bentos.errors import InvalidSetting, Refused
 from bentos.folder import Folder
+from validation.gate.defaults import POLICIES, POLICY
 
 _AS_OF = click.option(
     "--as-of",
@@ -33,30 +34,39 @@ _AS_OF = click.option(
 _CHALLENGER = click.option("--challenger", metavar="MODEL", help="Which one, where several are on trial.")
 
 
-@click.command()
-@click.argument("candidate", default="models:/churn@candidate")
-@click.option(
-    "--against", metavar="MODEL", help="The champion to compare with. Default: the alias champion, if there is one."
-)
-@click.option(
-    "--policy",
-    type=click.Path(path_type=Path),
-    default=POLICIES / "baseline.yaml",
-    show_default="validation/policies/baseline.yaml",
-    metavar="FILE",
-    help="The rules of the gate.",
-)
-@in_folder
-@as_json_option
-def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_json: bool) -> None:
-    """Judge a candidate on its untouched holdout.
+def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What the gate can be told beside its candidate, by either of its command lines."""
+    against = click.option(
+        "--against", metavar="MODEL", help="The champion to compare with. Default: the alias champion, if there is one."
+    )
+    policy = click.option(
+        "--policy",
+        type=click.Path(path_type=Path),
+        default=POLICY,
+        show_default=f"validation/policies/{POLICY.name}",
+        metavar="FILE",
+        help=f"The YAML file with the rules; more lie in validation/{POLICIES.name}.",
+    )
+    for option in (as_json_option, in_folder, policy, against):
+        command = option(command)
+    return command
 
-    Performance, fairness, robustness to noise, and McNemar's test against the champion, by the rules of a policy.
 
-    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest. A PASS is blessed and becomes
-    challenger. Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (anything that kept the gate from judging).
+def run_and_print_gate(
+    candidate: str, *, against: str | None, policy: Path, folder: Folder, as_json: bool, progress: Callable[[str], None]
+) -> int:
+    """Judge a candidate and print its report: the table, or byte for byte the JSON that is kept.
+
+    Returns:
+        The exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR.
+
+    Raises:
+        GauntletError: The gate could not judge.
     """
+    from rich.console import Console
+
     from bentos.registry import registry_of
+    from validation.gate.report import dump_report
     from validation.gate.run import run_gate
     from validation.gate.terminal import render
 
@@ -69,8 +79,28 @@ def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_j
         now=datetime.now(UTC),
         progress=progress,
     )
-    print_result(report, as_json, render)
-    sys.exit(report.exit_code)
+    if as_json:
+        click.echo(dump_report(report), nl=False)
+    else:
+        # Where nobody looks (a file, a pipe, a Job's log) rich would take 80 columns, and the table needs more.
+        Console(width=None if sys.stdout.isatty() else 110).print(render(report), highlight=False, soft_wrap=False)
+    return report.exit_code
+
+
+@click.command()
+@click.argument("candidate", default="models:/churn@candidate")
+@gate_options
+def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_json: bool) -> None:
+    """Judge a candidate on its untouched holdout.
+
+    Performance, slices, fairness, robustness and the comparison with the champion, by the rules of a policy.
+
+    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest. A PASS is blessed and becomes
+    challenger. Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (anything that kept the gate from judging).
+    """
+    sys.exit(
+        run_and_print_gate(candidate, against=against, policy=policy, folder=folder, as_json=as_json, progress=progress)
+    )
 
 
 @click.command()

@@ -21,6 +21,7 @@ import msgspec
 from bentos.artifact import write_beside
 from bentos.errors import InvalidSetting, NotFound
 from service.http.problems import FORBIDDEN, UNAUTHORIZED, HttpRefusal
+from service.stamps import Stamp, stamp_of
 
 logger = logging.getLogger("gauntlet.keys")
 
@@ -61,12 +62,12 @@ class Keys:
         self._reason = ""
         self._folder = folder
         self._clients: dict[bytes, Client] = {}
-        self._stamps: list[tuple[int, int, int] | None] | None = None
+        self._stamps: list[Stamp | None] | None = None
         self.poll()
 
     def poll(self) -> None:
         """Reread the files if one of them changed; never raises."""
-        stamps = [_stamp(self._folder / scope) for scope in SCOPES]
+        stamps = [stamp_of(self._folder / scope) for scope in SCOPES]
         if stamps == self._stamps:
             return
         self._stamps = stamps
@@ -213,11 +214,3 @@ def _lines(path: Path) -> Iterator[tuple[bytes, str]]:
                 "`gauntlet keys add` writes such lines"
             )
         yield bytes.fromhex(found[1]), found[2]
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

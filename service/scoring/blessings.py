@@ -27,10 +27,9 @@ from bentos.artifact import (
 from bentos.errors import BadInput, NotBlessed
 from bentos.revocations import read_revocations, told_by_id
 from bentos.roles import PackedModel
+from service.stamps import Stamp, stamp_of
 
 logger = logging.getLogger("gauntlet.blessings")
-
-Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Blessings:
 
     def poll(self) -> bool:
         """Read the revocations again if they changed; whether anything may have changed for anybody."""
-        if self._revocations is None or _stamp(self._revocations) == self._stamp:
+        if self._revocations is None or stamp_of(self._revocations) == self._stamp:
             return False
         self._read()
         return True
@@ -197,7 +196,7 @@ class Blessings:
         """Take the list up; one that cannot be read leaves what is known, and no blessing is then known to hold."""
         if self._revocations is None:
             return
-        self._stamp = _stamp(self._revocations)
+        self._stamp = stamp_of(self._revocations)
         try:
             found = told_by_id(read_revocations(self._revocations, must_exist=self._must_exist))
         except BadInput as e:
@@ -207,12 +206,3 @@ class Blessings:
         self._unreadable, self._was_read = None, True
         self._trust = Trust(keys=self._trust.keys, revoked=found)
         self._lasting.clear()
-
-
-def _stamp(path: Path) -> Stamp | None:
-    """What changes with a file's content: a ConfigMap's swap of links changes the inode behind the path."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

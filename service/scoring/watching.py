@@ -14,10 +14,9 @@ from service.micros import from_micros, to_micros
 from service.scoring.deciding import Roles, Trial
 from service.scoring.experiment import Experiment, Phase, parse_experiment, read_content, read_experiment
 from service.scoring.models import Model
+from service.stamps import Stamp, stamp_of
 
 logger = logging.getLogger("gauntlet.experiment")
-
-Stamp = tuple[int, int, int]
 
 _MOST_KNOWN = 50
 
@@ -128,7 +127,7 @@ class ExperimentWatch:
         """Reread the file if it changed; never raises."""
         if self._path is None:
             return
-        stamp = _stamp(self._path)
+        stamp = stamp_of(self._path)
         if self._has_read and stamp == self._stamp:
             return
         self._has_read, self._stamp = True, stamp
@@ -335,12 +334,3 @@ def _without(roles: Roles, left_out: Collection[str]) -> Roles:
     if all(trial.model is None for trial in trials):
         return replace(roles, trials=(), mode="off")
     return replace(roles, trials=trials)
-
-
-def _stamp(path: Path) -> Stamp | None:
-    """What changes with a file's content: a ConfigMap's swap of links changes the inode behind the path."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from validation.__main__ import main
 from validation.gate.report import parse_report
 
 ROOT = Path(__file__).parents[2]
+ALONE = ("-m", "validation")
+GAUNTLET = ("gauntlet.py", "gate")
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +32,12 @@ def home(tmp_path_factory) -> Path:
     return home
 
 
-def gate(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def gate(
+    *arguments: str, home: Path, command: Sequence[str] = ALONE, **environment: str
+) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "GAUNTLET_"))}
     return subprocess.run(
-        [sys.executable, "-m", "validation", *arguments],
+        [sys.executable, *command, *arguments],
         env={**clean, "GAUNTLET_FOLDER": str(home), **environment},
         cwd=ROOT,
         capture_output=True,
@@ -55,6 +61,21 @@ def test_a_fail_exits_with_1_and_json_alone_on_stdout(home):
     report = parse_report(done.stdout.encode(), "stdout")
     assert report.verdict == "FAIL"
     assert json.loads(done.stdout)["exit_code"] == 1
+    (kept,) = (home / "reports").glob("gate-bad-1-*.json")
+    assert done.stdout.encode() == kept.read_bytes()
+
+
+def test_both_command_lines_print_the_same(home, tmp_path):
+    """A Job's log too: rich would break the table at 80 columns, where `gauntlet gate` is not at a terminal."""
+    homes = [shutil.copytree(home, tmp_path / name) for name in ("alone", "whole")]  # each counts its own attempts
+    alone, whole = (
+        gate("models:/bad/1", home=home, command=command)
+        for home, command in zip(homes, (ALONE, GAUNTLET), strict=True)
+    )
+    assert (alone.returncode, whole.returncode) == (1, 1), whole.stderr
+    tables = [done.stdout.partition("exit code")[0] for done in (alone, whole)]  # paths of two homes follow
+    assert tables[0] == tables[1]
+    assert max(map(len, tables[0].splitlines())) > 80
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ def test_a_bucket_empties_and_fills():
 def test_one_client_does_not_use_up_anothers_bucket():
     rate = RateLimit(1, burst=1)
     rate.take("crm", 1, 0.0)
+    with pytest.raises(HttpRefusal):
+        rate.take("crm", 1, 0.0)
     rate.take("web", 1, 0.0)
 
 
