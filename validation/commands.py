@@ -19,6 +19,7 @@ from bentos.command_line import (
     print_result,
     progress,
     rules_of,
+    suggest,
     who,
 )
 from bentos.errors import InvalidSetting, Refused
@@ -51,14 +52,20 @@ _CHALLENGER = click.option("--challenger", metavar="MODEL", help="Which one, whe
 def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_json: bool) -> None:
     """Judge a candidate on its untouched holdout.
 
-    Performance, fairness, robustness to noise, and McNemar's test against the champion, by the rules of a policy.
+    Performance, slices, fairness, robustness and the comparison with the champion, by the rules of a policy.
 
-    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest. A PASS is blessed and becomes
-    challenger. Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (anything that kept the gate from judging).
+    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest, such as models:/churn/latest. A PASS is
+    blessed and becomes challenger; INCONCLUSIVE is blessed for the shadow where the policy leaves it to live customers.
+
+    Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (a check that cannot be computed, or anything that kept the gate
+    from judging: wrong arguments, no tracking server, a damaged artifact, no holdout).
     """
+    from rich.console import Console
+
     from bentos.registry import registry_of
+    from validation.gate.report import dump_report
     from validation.gate.run import run_gate
-    from validation.gate.terminal import render
+    from validation.gate.terminal import next_commands, render
 
     report = run_gate(
         candidate,
@@ -69,7 +76,12 @@ def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_j
         now=datetime.now(UTC),
         progress=progress,
     )
-    print_result(report, as_json, render)
+    if as_json:
+        click.echo(dump_report(report), nl=False)  # byte for byte the file in reports/
+    else:
+        # Where nobody looks (a file, a pipe, a Job's log) rich would take 80 columns, and the table needs more.
+        Console(width=None if sys.stdout.isatty() else 110).print(render(report), highlight=False, soft_wrap=False)
+    suggest(folder, *next_commands(report))
     sys.exit(report.exit_code)
 
 

@@ -46,7 +46,7 @@ def test_a_pass_exits_with_0_and_a_table(home):
     assert done.returncode == 0, done.stderr
     assert "PASS  blessed until" in done.stdout
     assert "accuracy_gap[SeniorCitizen]" in done.stdout
-    assert "judging good version 1 on 300 rows" in done.stderr
+    assert "next: gauntlet promote --bootstrap models:/good/1 --folder" in done.stderr
 
 
 def test_a_fail_exits_with_1_and_json_alone_on_stdout(home):
@@ -55,10 +55,13 @@ def test_a_fail_exits_with_1_and_json_alone_on_stdout(home):
     report = parse_report(done.stdout.encode(), "stdout")
     assert report.verdict == "FAIL"
     assert json.loads(done.stdout)["exit_code"] == 1
+    (kept,) = (home / "reports").glob("gate-bad-1-*.json")
+    assert done.stdout.encode() == kept.read_bytes()
+    assert "next:" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(["models:/good/1", "--no-such-flag"], "no-such-flag"), ([], "CANDIDATE")]
+    ("arguments", "message"), [(["models:/good/1", "--no-such-flag"], "no-such-flag"), (["a", "b"], "unexpected extra")]
 )
 def test_a_wrong_command_line_exits_with_3_as_2_would_read_as_inconclusive(home, arguments, message):
     done = gate(*arguments, home=home)
@@ -85,6 +88,7 @@ def gate_here(home, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([], "models:/churn@candidate is not in the registry"),
         (["models:/nobody/latest"], "models:/nobody/latest is not in the registry; it holds bad, good"),
         (["good"], "'good' names no model; write models:/NAME@ALIAS"),
         (["models:/good/1", "--policy", "nowhere.yaml"], "the policy nowhere.yaml cannot be read"),

@@ -10,9 +10,6 @@ POLICIES = Path(__file__).parent.parent / "policies"
 POLICY = POLICIES / "baseline.yaml"
 """The policy of a gate that names none."""
 
-FOLDER = Path("gauntlet-home")
-"""An installation's folder, where neither a flag nor `GAUNTLET_FOLDER` names one."""
-
 CHAMPION_ALIAS = "champion"
 CHALLENGER_ALIAS = "challenger"
 """The alias that a PASS gives."""

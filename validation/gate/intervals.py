@@ -102,11 +102,15 @@ def _calibration_interval(value: float, answered: Answered, rng: np.random.Gener
     The basic interval, twice the value less the resamples' quantiles, takes it back once.
     """
     n = answered.truth.size
+    if n == 0:
+        return float("nan"), float("nan")
     bins = equal_count_bins(answered.probabilities, 10)
-    members = np.zeros((n, int(bins.max()) + 1 if n else 1))
-    members[np.arange(n), bins] = answered.probabilities - answered.truth
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES_OF_CALIBRATION)
-    resampled = np.abs(weights @ members).sum(axis=1) / n
+    excess, width = answered.probabilities - answered.truth, int(bins.max()) + 1
+    draws = rng.integers(0, n, (_RESAMPLES_OF_CALIBRATION, n))
+    # A resample's sum a bin, all resamples at once: each has bins of its own.
+    of_bin = bins[draws] + width * np.arange(_RESAMPLES_OF_CALIBRATION)[:, np.newaxis]
+    sums = np.bincount(of_bin.ravel(), weights=excess[draws].ravel(), minlength=width * _RESAMPLES_OF_CALIBRATION)
+    resampled = np.abs(sums.reshape(-1, width)).sum(axis=1) / n
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return max(2 * value - float(high), 0.0), max(2 * value - float(low), value)
 

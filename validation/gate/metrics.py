@@ -10,6 +10,7 @@ policy counts it: a positive row that is found spares a miss, a needless flag co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -125,7 +126,13 @@ def brier_losses(answered: Answered) -> FloatArray:
 def log_losses(answered: Answered) -> FloatArray:
     """Negative log likelihood of each row's truth; a certainty that is wrong counts as float64 can tell it from one."""
     promised = np.where(answered.truth, answered.probabilities, 1 - answered.probabilities)
-    return np.asarray(-np.log(np.clip(promised, np.finfo(np.float64).eps, 1.0)), dtype=np.float64)
+    return np.asarray(-np.log(np.clip(promised, _LEAST_TOLD, 1.0)), dtype=np.float64)
+
+
+_LEAST_TOLD = float(np.finfo(np.float64).eps)
+
+DEAREST_ROW = -math.log(_LEAST_TOLD)
+"""The largest log loss that a row can have."""
 
 
 def calibration_error(truth: BoolArray, probabilities: FloatArray) -> float:

@@ -35,6 +35,19 @@ def render(report: GateReport) -> RenderableType:
     return Group(_heading(report), _table(report), _verdict(report), _reasons(report), _closing(report))
 
 
+def next_commands(report: GateReport) -> tuple[str, ...]:
+    """What to run now, without the program's name; nothing where nothing was blessed."""
+    if report.blessing is None:
+        return ()
+    model = f"models:/{report.candidate.name}/{report.candidate.version}"
+    if report.is_renewal:
+        return ("package",)
+    if report.champion is None:
+        return (f"promote --bootstrap {model}",)
+    # By number: a model that is blessed for the shadow alone has no alias.
+    return (f"package --challenger {model}", "serve", f"experiment shadow {model}")
+
+
 def _heading(report: GateReport) -> Text:
     alone = "the reigning champion, judged anew" if report.is_renewal else "first model: there is no champion"
     champion = f"against the champion, {report.champion}" if report.champion else alone

@@ -12,7 +12,7 @@ from bentos.errors import shown
 from validation.gate.checks.rule import Bound, Check, JudgedRule, Limit, Relation, Text, hold
 from validation.gate.evidence import Evidence
 from validation.gate.intervals import measure_metric
-from validation.gate.metrics import LOSSES, METRICS
+from validation.gate.metrics import DEAREST_ROW, LOSSES, METRICS, costs_of
 from validation.gate.report import CheckResult
 
 
@@ -22,7 +22,7 @@ class Performance(JudgedRule, frozen=True, kw_only=True, tag="performance"):
     Attributes:
         metric: One of `METRICS`, named with its average.
         at_least: The bound of what is to be high: above 0 and at most 1; for profit above -1.
-        at_most: The bound of a loss (Brier, ECE, log loss): from 0, below 1; for log loss of any size.
+        at_most: The bound of a loss (Brier, ECE, log loss): from 0, below 1; for log loss below 36, the largest there is.
     """
 
     metric: Text
@@ -48,10 +48,9 @@ class Performance(JudgedRule, frozen=True, kw_only=True, tag="performance"):
             yield f"at_least is {self.bound:g}; it must be above {least}, or it never fails, and at most 1"
 
     def _loss_problems(self, bound: float) -> Iterator[str]:
-        most = math.inf if self.metric == "log_loss" else 1.0
+        most = DEAREST_ROW if self.metric == "log_loss" else 1.0
         if not 0 <= bound < most:
-            below = "finite" if self.metric == "log_loss" else "below 1, or it never fails"
-            yield f"at_most is {bound:g}; it must be at least 0 and {below}"
+            yield f"at_most is {bound:g}; it must be at least 0 and below {most:.4g}, or it never fails"
 
     @property
     def bound(self) -> float:
@@ -81,9 +80,24 @@ class PerformanceCheck:
 
     def run(self, evidence: Evidence, rng: np.random.Generator) -> CheckResult:
         """Measure it for both models and judge the candidate's."""
+        if self.rule.metric == "profit":
+            self._refuse_what_nobody_falls_below(evidence)
         candidate, *champion = (
             measure_metric(self.rule.metric, evidence.answered(subject), rng) for subject in evidence.subjects
         )
         relation: Relation = "at most" if self.rule.metric in LOSSES else "at least"
         limit = Limit(relation, self.rule.bound, self.rule.judge_by, self.rule.on_inconclusive)
         return hold(self.name, candidate, limit, champion[0] if champion else None)
+
+    def _refuse_what_nobody_falls_below(self, evidence: Evidence) -> None:
+        """How little profit there can be hangs on costs and rows, which a policy does not know when it is read.
+
+        Raises:
+            ValueError: Even flagging every negative row and no other keeps to the bound.
+        """
+        least = -costs_of(evidence.contract.false_positive_cost)[1] * float(np.mean(~evidence.truth))
+        if self.rule.bound <= least:
+            raise ValueError(
+                f"at_least is {self.rule.bound:g}, and the least profit that any model has on this holdout is {least:.4f}, "
+                "so the rule never fails; it must be above that"
+            )

@@ -4,7 +4,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from gate_evidence import answers, evidence, judge, right_on, subject
+from gate_evidence import CONTRACT, answers, evidence, judge, right_on, subject
 
 from validation.gate.checks import KINDS, run_check, run_checks
 from validation.gate.checks.rule import Limit, rows_needed
@@ -99,6 +99,18 @@ def test_an_undefined_metric_is_an_error():
     (result,) = judge(performance(0.8, metric="roc_auc"), evidence(np.full(10, 0.2), truth=truth))
     assert (result.status, result.value) == ("ERROR", None)
     assert "undefined" in result.reason
+
+
+def test_a_bound_that_no_model_falls_below_on_this_holdout_is_an_error():
+    # Half of the rows are negative: who flags just those loses half a customer a row, or a tenth at a cost of a fifth.
+    found = evidence(answers(right_on(80)))
+    cheap = msgspec.structs.replace(CONTRACT, false_positive_cost=0.2)
+    for contract, least in ((found.contract, -0.5), (cheap, -0.1)):
+        there = dataclasses.replace(found, contract=contract)
+        (never,) = judge(performance(least, metric="profit"), there)
+        assert (never.status, "so the rule never fails" in never.reason) == ("ERROR", True)
+        (may_fail,) = judge(performance(least + 0.01, metric="profit"), there)
+        assert may_fail.status == "PASS"
 
 
 @pytest.mark.parametrize("wrong", [math.nan, 1.5, -0.1, math.inf])

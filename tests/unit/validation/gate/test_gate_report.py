@@ -23,7 +23,7 @@ from validation.gate.report import (
     reasons_of,
     verdict_of,
 )
-from validation.gate.terminal import render
+from validation.gate.terminal import next_commands, render
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -158,3 +158,17 @@ def test_the_terminal_says_that_a_first_model_had_nobody_to_be_compared_with():
 
 def test_the_terminal_does_not_round_a_tiny_p_value_to_zero():
     assert "4e-16" in drawn(report(check("mcnemar", "FAIL", value=4.365e-16, allowed="not worse")))
+
+
+def test_the_next_command_follows_from_what_was_blessed():
+    passed = report(check("a", "PASS"))
+    awaiting = report(check("a", "PASS"), check("non_inferiority[accuracy]", "INCONCLUSIVE", on_inconclusive="shadow"))
+    assert next_commands(passed)[0] == "package --challenger models:/toy/2"
+    assert awaiting.blessing.scope == "shadow"
+    assert next_commands(awaiting)[-1] == "experiment shadow models:/toy/2"
+    assert "for the shadow alone: live customers decide non_inferiority[accuracy]" in drawn(awaiting)
+    first = msgspec.structs.replace(passed, champion=None)
+    assert next_commands(first) == ("promote --bootstrap models:/toy/2",)
+    assert next_commands(msgspec.structs.replace(first, is_renewal=True)) == ("package",)
+    assert next_commands(report(check("a", "FAIL"))) == ()
+    assert next_commands(report(check("a", "INCONCLUSIVE"))) == ()
