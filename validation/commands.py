@@ -47,9 +47,21 @@ _CHALLENGER = click.option("--challenger", metavar="MODEL", help="Which one, whe
     metavar="FILE",
     help="The rules of the gate.",
 )
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report's page here too.")
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML for CI here too.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every check that passed, however many there are.")
 @in_folder
 @as_json_option
-def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_json: bool) -> None:
+def gate(
+    candidate: str,
+    against: str | None,
+    policy: Path,
+    html: Path | None,
+    junit: Path | None,
+    verbose: bool,
+    folder: Folder,
+    as_json: bool,
+) -> None:
     """Judge a candidate on its untouched holdout.
 
     Performance, slices, fairness, robustness and the comparison with the champion, by the rules of a policy.
@@ -64,7 +76,7 @@ def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_j
 
     from bentos.registry import registry_of
     from validation.gate.report import dump_report
-    from validation.gate.run import run_gate
+    from validation.gate.run import run_gate, write_copies
     from validation.gate.terminal import next_commands, render
 
     report = run_gate(
@@ -80,8 +92,12 @@ def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_j
         click.echo(dump_report(report), nl=False)  # byte for byte the file in reports/
     else:
         # Where nobody looks (a file, a pipe, a Job's log) rich would take 80 columns, and the table needs more.
-        Console(width=None if sys.stdout.isatty() else 110).print(render(report), highlight=False, soft_wrap=False)
+        console = Console(width=None if sys.stdout.isatty() else 110)
+        console.print(render(report, verbose=verbose), highlight=False, soft_wrap=False)
+    if as_json and isinstance(report.lost, str):  # the table says it itself
+        click.echo(f"gate: could not be drawn or kept: {report.lost}; the verdict stands", err=True)
     suggest(folder, *next_commands(report))
+    write_copies(report, html=html, junit=junit)
     sys.exit(report.exit_code)
 
 

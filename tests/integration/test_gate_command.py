@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as Xml
 
 import pytest
 from gate_toys import BAD, GOOD, register
@@ -83,6 +84,35 @@ def gate_here(home, monkeypatch, capsys):
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return run
+
+
+def test_the_page_and_junit_are_written_where_one_wants_them(gate_here, tmp_path):
+    page, junit = tmp_path / "ci" / "gate.html", tmp_path / "gate.xml"
+    code, out, _ = gate_here("models:/bad/1", "--html", str(page), "--junit", str(junit))
+    assert code == 1
+    assert page.read_bytes().startswith(b"<!doctype html>")
+    (suite,) = Xml.fromstring(junit.read_bytes())
+    assert int(suite.get("failures", "0")) > 0
+    assert out.rstrip().endswith(".html")
+
+
+def test_what_could_not_be_drawn_is_told_beside_json_too(gate_here, monkeypatch):
+    def broken(_: object) -> bytes:
+        raise KeyError("colour")
+
+    monkeypatch.setattr("validation.gate.run.to_junit", broken)
+    code, out, err = gate_here("models:/bad/1", "--json")
+    assert (code, json.loads(out)["verdict"]) == (1, "FAIL")
+    assert "could not be drawn or kept: gate-bad-1-" in err
+    assert "KeyError: 'colour'; the verdict stands" in err
+
+
+def test_a_page_that_cannot_be_written_is_an_error_after_the_verdict(gate_here, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, out, err = gate_here("models:/bad/1", "--html", str(tmp_path / "file" / "gate.html"))
+    assert code == 3
+    assert "FAIL  not blessed" in out
+    assert "gate.html cannot be written: " in err
 
 
 @pytest.mark.parametrize(

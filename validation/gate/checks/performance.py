@@ -22,7 +22,7 @@ class Performance(JudgedRule, frozen=True, kw_only=True, tag="performance"):
     Attributes:
         metric: One of `METRICS`, named with its average.
         at_least: The bound of what is to be high: above 0 and at most 1; for profit above -1.
-        at_most: The bound of a loss (Brier, ECE, log loss): from 0, below 1; for log loss below 36, the largest there is.
+        at_most: The bound of a loss (Brier, ECE, log loss): from 0, below 1; for log loss below 36.04.
     """
 
     metric: Text
@@ -98,6 +98,6 @@ class PerformanceCheck:
         least = -costs_of(evidence.contract.false_positive_cost)[1] * float(np.mean(~evidence.truth))
         if self.rule.bound <= least:
             raise ValueError(
-                f"at_least is {self.rule.bound:g}, and the least profit that any model has on this holdout is {least:.4f}, "
-                "so the rule never fails; it must be above that"
+                f"at_least is {self.rule.bound:g}, and the least profit that any model has on this holdout is "
+                f"{least:.4f}, so the rule never fails; it must be above that"
             )
