@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
+from bentos.command_line import explain
 from bentos.errors import GauntletError
-from bentos.folder import Folder
 from validation.commands import gate_options, run_and_print_gate
 
 ERROR = 3
@@ -23,23 +22,17 @@ ERROR = 3
 )
 @click.argument("candidate")
 @gate_options
-def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_json: bool) -> int:
+def gate(candidate: str, **options: Any) -> int:
     """Judge a candidate on its holdout: performance, fairness, robustness and the comparison with the champion.
 
     CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest, such as models:/churn/latest. A PASS is
-    blessed and becomes challenger.
+    blessed and becomes challenger; INCONCLUSIVE is blessed for the shadow where the policy leaves it to live customers.
 
     Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (a check that cannot be computed, or anything that kept the gate
     from judging: wrong arguments, no tracking server, a damaged artifact, no holdout).
     """
-    return run_and_print_gate(
-        candidate,
-        against=against,
-        policy=policy,
-        folder=folder,
-        as_json=as_json,
-        progress=lambda what: click.echo(f"gate: {what}", err=True),
-    )
+    # A Job's log is no terminal, and its progress is looked at all the same.
+    return run_and_print_gate(candidate, progress=lambda what: click.echo(f"gate: {what}", err=True), **options)
 
 
 def main() -> NoReturn:
@@ -52,7 +45,7 @@ def main() -> NoReturn:
         e.show()
         sys.exit(ERROR)
     except (GauntletError, OSError) as e:
-        click.echo(f"gate: {e}", err=True)
+        click.echo(f"gate: {explain(e)}", err=True)
         sys.exit(ERROR)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -19,6 +19,7 @@ from bentos.command_line import (
     print_result,
     progress,
     rules_of,
+    suggest,
     who,
 )
 from bentos.errors import InvalidSetting, Refused
@@ -47,13 +48,31 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FILE",
         help=f"The YAML file with the rules; more lie in validation/{POLICIES.name}.",
     )
-    for option in (as_json_option, in_folder, policy, against):
+    html = click.option(
+        "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report's page here too."
+    )
+    junit = click.option(
+        "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML for CI here too."
+    )
+    verbose = click.option(
+        "-v", "--verbose", is_flag=True, help="Show every check that passed, however many there are."
+    )
+    for option in (as_json_option, in_folder, verbose, junit, html, policy, against):
         command = option(command)
     return command
 
 
 def run_and_print_gate(
-    candidate: str, *, against: str | None, policy: Path, folder: Folder, as_json: bool, progress: Callable[[str], None]
+    candidate: str,
+    *,
+    against: str | None,
+    policy: Path,
+    html: Path | None,
+    junit: Path | None,
+    verbose: bool,
+    folder: Folder,
+    as_json: bool,
+    progress: Callable[[str], None],
 ) -> int:
     """Judge a candidate and print its report: the table, or byte for byte the JSON that is kept.
 
@@ -61,14 +80,14 @@ def run_and_print_gate(
         The exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR.
 
     Raises:
-        GauntletError: The gate could not judge.
+        GauntletError: The gate could not judge, or a copy of its report cannot be written.
     """
     from rich.console import Console
 
     from bentos.registry import registry_of
     from validation.gate.report import dump_report
-    from validation.gate.run import run_gate
-    from validation.gate.terminal import render
+    from validation.gate.run import run_gate, write_copies
+    from validation.gate.terminal import next_commands, render
 
     report = run_gate(
         candidate,
@@ -83,24 +102,30 @@ def run_and_print_gate(
         click.echo(dump_report(report), nl=False)
     else:
         # Where nobody looks (a file, a pipe, a Job's log) rich would take 80 columns, and the table needs more.
-        Console(width=None if sys.stdout.isatty() else 110).print(render(report), highlight=False, soft_wrap=False)
+        console = Console(width=None if sys.stdout.isatty() else 110)
+        console.print(render(report, verbose=verbose), highlight=False, soft_wrap=False)
+    if as_json and isinstance(report.lost, str):  # the table says it itself
+        click.echo(f"gate: could not be drawn or kept: {report.lost}; the verdict stands", err=True)
+    suggest(folder, *next_commands(report))
+    write_copies(report, html=html, junit=junit)
     return report.exit_code
 
 
 @click.command()
 @click.argument("candidate", default="models:/churn@candidate")
 @gate_options
-def gate(candidate: str, against: str | None, policy: Path, folder: Folder, as_json: bool) -> None:
+def gate(candidate: str, **options: Any) -> None:
     """Judge a candidate on its untouched holdout.
 
     Performance, slices, fairness, robustness and the comparison with the champion, by the rules of a policy.
 
-    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest. A PASS is blessed and becomes
-    challenger. Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (anything that kept the gate from judging).
+    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest, such as models:/churn/latest. A PASS is
+    blessed and becomes challenger; INCONCLUSIVE is blessed for the shadow where the policy leaves it to live customers.
+
+    Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (a check that cannot be computed, or anything that kept the gate
+    from judging: wrong arguments, no tracking server, a damaged artifact, no holdout).
     """
-    sys.exit(
-        run_and_print_gate(candidate, against=against, policy=policy, folder=folder, as_json=as_json, progress=progress)
-    )
+    sys.exit(run_and_print_gate(candidate, progress=progress, **options))
 
 
 @click.command()

@@ -30,7 +30,7 @@ from bentos.artifact.contract import (
     load_contract,
     parse_contract,
 )
-from bentos.artifact.encoding import Encoder, Value, category_of, floats_of, is_allowed
+from bentos.artifact.encoding import Encoder, Value, categories_of, category_of, floats_of, is_allowed
 from bentos.artifact.holding import Finding, Trust, check_blessing, examine_blessing, problems_in
 from bentos.artifact.loading import Artifact, load_artifact
 from bentos.artifact.manifest import BLESSING, FILES, MANIFEST, sha256, verify, write_beside, write_files
@@ -67,6 +67,7 @@ __all__ = [
     "add_blessing",
     "blessing_id",
     "canonical_blessing",
+    "categories_of",
     "category_of",
     "check_blessing",
     "check_contract",

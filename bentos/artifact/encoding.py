@@ -7,7 +7,7 @@ The layout depends on the contract's features alone, so a champion and a challen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
 
@@ -228,8 +228,14 @@ def is_allowed(feature: Feature, value: object) -> bool:
 
 def category_of(feature: Categorical, value: Value) -> str | None:
     """The category that a value spells (1 spells "1"); None where it is missing or unseen."""
-    position = _position(_choice_table(feature, 0), value)
-    return feature.categories[position] if 0 <= position < len(feature.categories) else None
+    return categories_of(feature, (value,))[0]
+
+
+def categories_of(feature: Categorical, values: Iterable[Value]) -> list[str | None]:
+    """The category that each value spells, as `category_of` finds it for one."""
+    table = _choice_table(feature, 0)
+    names = (*feature.categories, None)  # what is missing stands behind the last, what is unseen at -1
+    return [names[_position(table, value)] for value in values]
 
 
 def _columns(feature: Feature) -> list[str]:

@@ -52,16 +52,31 @@ def test_every_picture_is_drawn_and_nothing_goes_wrong(page: Path) -> None:
     assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_it_fits_a_phone(page: Path) -> None:
-    """Nothing is wider than the window, so nobody has to scroll sideways."""
-    content = page.read_text().replace(
-        "</body>", "<script>document.title = document.documentElement.scrollWidth;</script></body>"
+@pytest.mark.parametrize("width", [360, 390, 700])
+def test_it_fits_narrow_windows(page: Path, width: int) -> None:
+    """Nothing is wider than the window, so nobody has to scroll sideways.
+
+    A headless window has at least 500 pixels: a frame of the page's own is as narrow as a phone.
+    """
+    tell = "<script>parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>"
+    page.write_text(page.read_text().replace("</body>", tell))
+    frame = page.with_name("frame.html")
+    frame.write_text(
+        f"<!doctype html><iframe src='{page.as_uri()}' style='width:{width}px;height:900px;border:0'></iframe>"
+        "<script>onmessage = message => { document.title = message.data; }</script>"
     )
-    page.write_text(content)
-    done = opened(page, "--dump-dom", "--window-size=500,900")
-    width = re.search(r"<title>(\d+)</title>", done.stdout)
-    assert width is not None
-    assert int(width[1]) <= 500
+    told = re.search(r"<title>(\d+)</title>", opened(frame, "--dump-dom", "--window-size=900,900").stdout)
+    assert told is not None
+    assert int(told[1]) <= width
+
+
+def test_it_prints_on_a_few_pages(page: Path, tmp_path: Path) -> None:
+    printed = tmp_path / "page.pdf"
+    opened(page, f"--print-to-pdf={printed}", "--blink-settings=preferredColorScheme=0")
+    content = printed.read_bytes()
+    assert content.startswith(b"%PDF")
+    pages = len(re.findall(rb"/Type\s*/Page\b", content))
+    assert 3 <= pages <= 15
 
 
 def test_it_is_drawn_in_the_dark_too(page: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree as Xml
 
 import pytest
 from gate_toys import BAD, GOOD, register
@@ -53,6 +54,7 @@ def test_a_pass_exits_with_0_and_a_table(home):
     assert "PASS  blessed until" in done.stdout
     assert "accuracy_gap[SeniorCitizen]" in done.stdout
     assert "judging good version 1 on 300 rows" in done.stderr
+    assert "next: gauntlet promote --bootstrap models:/good/1 --folder" in done.stderr
 
 
 def test_a_fail_exits_with_1_and_json_alone_on_stdout(home):
@@ -63,6 +65,7 @@ def test_a_fail_exits_with_1_and_json_alone_on_stdout(home):
     assert json.loads(done.stdout)["exit_code"] == 1
     (kept,) = (home / "reports").glob("gate-bad-1-*.json")
     assert done.stdout.encode() == kept.read_bytes()
+    assert "next:" not in done.stderr
 
 
 def test_both_command_lines_print_the_same(home, tmp_path):
@@ -101,6 +104,35 @@ def gate_here(home, monkeypatch, capsys):
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return run
+
+
+def test_the_page_and_junit_are_written_where_one_wants_them(gate_here, tmp_path):
+    page, junit = tmp_path / "ci" / "gate.html", tmp_path / "gate.xml"
+    code, out, _ = gate_here("models:/bad/1", "--html", str(page), "--junit", str(junit))
+    assert code == 1
+    assert page.read_bytes().startswith(b"<!doctype html>")
+    (suite,) = Xml.fromstring(junit.read_bytes())
+    assert int(suite.get("failures", "0")) > 0
+    assert out.rstrip().endswith(".html")
+
+
+def test_what_could_not_be_drawn_is_told_beside_json_too(gate_here, monkeypatch):
+    def broken(_: object) -> bytes:
+        raise KeyError("colour")
+
+    monkeypatch.setattr("validation.gate.run.to_junit", broken)
+    code, out, err = gate_here("models:/bad/1", "--json")
+    assert (code, json.loads(out)["verdict"]) == (1, "FAIL")
+    assert "could not be drawn or kept: gate-bad-1-" in err
+    assert "KeyError: 'colour'; the verdict stands" in err
+
+
+def test_a_page_that_cannot_be_written_is_an_error_after_the_verdict(gate_here, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, out, err = gate_here("models:/bad/1", "--html", str(tmp_path / "file" / "gate.html"))
+    assert code == 3
+    assert "FAIL  not blessed" in out
+    assert "gate.html cannot be written: " in err
 
 
 @pytest.mark.parametrize(

@@ -111,10 +111,33 @@ def test_the_report_lies_in_the_folder_and_with_the_run(registry, gate, folder, 
     report = gate()
     written = Path(report.report_path)
     assert written.parent == folder.reports
-    assert parse_report(written.read_bytes(), "r") == msgspec.structs.replace(report, report_path=msgspec.UNSET)
-    kept = registry.fetch_file(toy.version, f"gate/{written.name}", tmp_path)
-    assert kept.read_bytes() == written.read_bytes()
+    unset = msgspec.structs.replace(report, report_path=msgspec.UNSET, page_path=msgspec.UNSET)
+    assert parse_report(written.read_bytes(), "r") == unset
+    for ending in (".json", ".html", ".xml"):
+        beside = written.with_suffix(ending)
+        kept = registry.fetch_file(toy.version, f"gate/{beside.name}", tmp_path)
+        assert kept.read_bytes() == beside.read_bytes()
     assert json.loads(written.read_bytes())["schema_version"] == 2
+    assert report.page_path == str(written.with_suffix(".html"))
+    assert report.lost is msgspec.UNSET
+
+
+def test_what_cannot_be_drawn_is_told_and_costs_no_verdict(registry, gate, folder, name, monkeypatch):
+    def broken(_: object) -> bytes:
+        raise KeyError("colour")
+
+    monkeypatch.setattr("validation.gate.run.to_html", broken)
+    register(registry, GOOD, name=name)
+    report = gate()
+    assert report.verdict == "PASS"
+    assert registry.resolve(f"models:/{name}@challenger").number == "1"
+    written = Path(report.report_path)
+    assert written.is_file()
+    assert written.with_suffix(".xml").is_file()
+    assert not written.with_suffix(".html").exists()
+    assert report.page_path is msgspec.UNSET
+    assert report.lost == f"{written.stem}.html: KeyError: 'colour'"
+    assert b"colour" not in written.read_bytes()
 
 
 def test_a_worse_candidate_that_meets_every_threshold_fails_by_mcnemar(registry, gate, name, tmp_path):

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
+from validation.gate.checks.rule import or_none
 from validation.gate.evidence import Evidence, Subject
 from validation.gate.intervals import CONFIDENCE, measure_metric
 from validation.gate.metrics import METRICS, Answered, FloatArray
 from validation.gate.report import Answers, Curve, Part
-from validation.statistics import equal_count_bins, wilson_interval
+from validation.statistics import calibration, equal_count_bins, wilson_interval
 
 _POINTS = 200
 _BINS = 20
 
 
 def answers_of(evidence: Evidence) -> tuple[Answers, ...]:
-    """Of the candidate, and of the champion where there is one; empty where the models gave no probabilities."""
-    try:
-        return tuple(_answers(subject, evidence) for subject in evidence.subjects)
-    except ValueError:
-        return ()  # the checks say why: they are errors then
+    """Of the candidate, and of the champion where there is one; a model that gave no probabilities is left out."""
+    found = []
+    for subject in evidence.subjects:
+        with suppress(ValueError):  # the checks say why: they are errors then
+            found.append(_answers(subject, evidence))
+    return tuple(found)
 
 
 def _answers(subject: Subject, evidence: Evidence) -> Answers:
     answered = evidence.answered(subject)
     counts = answered.confusion
     roc, precision_recall = _curves(answered)
+    line = calibration(answered.truth, answered.probabilities)
     return Answers(
         role=subject.role,
         cut=subject.cut,
@@ -38,6 +43,8 @@ def _answers(subject: Subject, evidence: Evidence) -> Answers:
         calibration=_calibration(answered),
         histogram=_histogram(answered),
         metrics=_metrics(answered, evidence.seed),
+        slope=or_none(line.slope),
+        intercept=or_none(line.intercept),
     )
 
 
@@ -85,6 +92,6 @@ def _metrics(answered: Answered, seed: int) -> tuple[Part, ...]:
     parts = []
     for number, name in enumerate(METRICS):
         measured = measure_metric(name, answered, np.random.default_rng([seed, number]))
-        known = [v if np.isfinite(v) else None for v in (measured.value, measured.low, measured.high)]
-        parts.append(Part(name=name, n=measured.n, value=known[0], low=known[1], high=known[2]))
+        value, low, high = (or_none(number) for number in (measured.value, measured.low, measured.high))
+        parts.append(Part(name=name, n=measured.n, value=value, low=low, high=high))
     return tuple(parts)

@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from bentos.artifact import Categorical, Contract, Feature, Numeric, Value, category_of
+from bentos.artifact import Categorical, Contract, Feature, Numeric, Value, categories_of
 from validation.gate.metrics import BoolArray, FloatArray
 
 MISSING = "missing"
@@ -85,7 +85,7 @@ def _feature(part: RowGroup) -> str:
 def _parts(feature: Feature, values: Sequence[Value]) -> Iterator[RowGroup]:
     is_missing = np.array([value is None or value in feature.missing for value in values])
     if isinstance(feature, Categorical):
-        names = np.array([category_of(feature, value) or MISSING for value in values], dtype=str)
+        names = np.array([category or MISSING for category in categories_of(feature, values)], dtype=str)
         for name in (*feature.categories, MISSING):
             yield RowGroup(f"{feature.name}={name}", names == name)
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bentos.artifact import Artifact, Categorical, Contract, Value, category_of, is_allowed, sha256
+from bentos.artifact import Artifact, Categorical, Contract, Value, categories_of, is_allowed, sha256
 from bentos.errors import ArtifactDamaged, InvalidData, NotFound, Problem, shown
 from validation.gate.groups import MISSING
 from validation.gate.metrics import BoolArray
@@ -42,7 +42,7 @@ class Holdout:
         feature = contract.feature(name)
         if not isinstance(feature, Categorical):
             raise ValueError(f"{name} is protected and must be categorical")  # the contract was checked before
-        return tuple(category_of(feature, value) or MISSING for value in self.columns[name])
+        return tuple(category or MISSING for category in categories_of(feature, self.columns[name]))
 
 
 def read_holdout(path: Path, artifact: Artifact) -> Holdout:

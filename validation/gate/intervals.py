@@ -102,11 +102,15 @@ def _calibration_interval(value: float, answered: Answered, rng: np.random.Gener
     The basic interval, twice the value less the resamples' quantiles, takes it back once.
     """
     n = answered.truth.size
+    if n == 0:
+        return float("nan"), float("nan")
     bins = equal_count_bins(answered.probabilities, 10)
-    members = np.zeros((n, int(bins.max()) + 1 if n else 1))
-    members[np.arange(n), bins] = answered.probabilities - answered.truth
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES_OF_CALIBRATION)
-    resampled = np.abs(weights @ members).sum(axis=1) / n
+    excess, width = answered.probabilities - answered.truth, int(bins.max()) + 1
+    draws = rng.integers(0, n, (_RESAMPLES_OF_CALIBRATION, n))
+    # A resample's sum a bin, all resamples at once: each has bins of its own.
+    of_bin = bins[draws] + width * np.arange(_RESAMPLES_OF_CALIBRATION)[:, np.newaxis]
+    sums = np.bincount(of_bin.ravel(), weights=excess[draws].ravel(), minlength=width * _RESAMPLES_OF_CALIBRATION)
+    resampled = np.abs(sums.reshape(-1, width)).sum(axis=1) / n
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return max(2 * value - float(high), 0.0), max(2 * value - float(low), value)
 
@@ -129,12 +133,21 @@ def measure_mean(values: FloatArray, rng: np.random.Generator, confidence: float
     return Measured(value, low, high, n, confidence=confidence)
 
 
+_FEW_VALUES = 40
+"""Beyond so many drawing their counts takes longer than drawing rows."""
+
+_AT_ONCE = 100
+"""Resamples drawn together: a few megabytes."""
+
+
 def _resampled_means(values: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Means of resampled rows; where rows have few different values, their counts are drawn, which is the same."""
     distinct, counts = np.unique(values, return_counts=True)
-    if distinct.size <= 16:
-        return np.asarray(rng.multinomial(values.size, counts / values.size, size=RESAMPLES) @ distinct / values.size)
-    return np.array([values[rng.integers(0, values.size, values.size)].mean() for _ in range(RESAMPLES)])
+    n = values.size
+    if distinct.size <= _FEW_VALUES:
+        return np.asarray(rng.multinomial(n, counts / n, size=RESAMPLES) @ distinct / n)
+    blocks = (rng.integers(0, n, (_AT_ONCE, n), dtype=np.int32) for _ in range(RESAMPLES // _AT_ONCE))
+    return np.concatenate([values[block].mean(axis=1) for block in blocks])
 
 
 def _label_interval(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as Xml
 
-from validation.gate.report import CheckResult, GateReport
+from validation.gate.report import CheckResult, GateReport, Part
+from validation.gate.wording import interval, number
 
 _OUTCOMES = {
     "FAIL": ("failure", "fail"),
@@ -61,9 +62,14 @@ def _add_case(suite: Xml.Element, check: CheckResult) -> None:
         if kind:
             outcome.set("type", kind)
         parts = [part for part in check.parts if part.status == "FAIL"]
-        outcome.text = "\n".join(_clean(f"{part.name}: {part.value}") for part in parts) or None
+        outcome.text = "\n".join(_clean(_line(part)) for part in parts) or None
     else:
         Xml.SubElement(case, "system-out").text = _clean(check.reason)
+
+
+def _line(part: Part) -> str:
+    span = interval(part.low, part.high)
+    return f"{part.name}: {number(part.value)}" + (f" ({span})" if span else "")
 
 
 def _clean(text: str) -> str:

@@ -115,6 +115,9 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         calibration: Ten bins of equal count: the mean promised probability as `name`, the share that came true.
         histogram: Counts in twenty equal bins of probability: of negative rows, then of positive ones.
         metrics: Every metric with its interval.
+        slope: Of truths on the probabilities' logits: 1 when calibrated, below 1 when too sure; None where truths do
+            not determine it.
+        intercept: Calibration in the large: 0 when calibrated, below 0 when probabilities are too high.
     """
 
     role: str
@@ -128,6 +131,8 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     calibration: tuple[Part, ...]
     histogram: tuple[tuple[int, ...], tuple[int, ...]]
     metrics: tuple[Part, ...]
+    slope: float | None = None
+    intercept: float | None = None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -187,6 +192,8 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         judged_at: When.
         seconds: How long it took; the only number that the seed does not decide.
         report_path: Where the file lies; not in the file itself.
+        page_path: Where the same lies as a page, if it could be drawn; not in the file itself.
+        lost: What could not be drawn or kept beside the report, and why; not in the file itself.
     """
 
     schema_version: int = 2
@@ -203,6 +210,8 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     judged_at: datetime
     seconds: float
     report_path: str | UnsetType = UNSET
+    page_path: str | UnsetType = UNSET
+    lost: str | UnsetType = UNSET
     is_renewal: bool = False
 
     @property
@@ -279,8 +288,8 @@ def blessing_of(report: GateReport, valid_days: int) -> Blessing | None:
 
 def dump_report(report: GateReport) -> bytes:
     """The report as the bytes of its file: sorted keys, without its own path; the same report gives the same bytes."""
-    content = msgspec.json.encode(msgspec.structs.replace(report, report_path=UNSET), order="sorted")
-    return msgspec.json.format(content, indent=2) + b"\n"
+    itself = msgspec.structs.replace(report, report_path=UNSET, page_path=UNSET, lost=UNSET)
+    return msgspec.json.format(msgspec.json.encode(itself, order="sorted"), indent=2) + b"\n"
 
 
 def report_schema() -> bytes:

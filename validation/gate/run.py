@@ -18,6 +18,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 
 from bentos.artifact import BLESSING, Artifact, Contract, Encoder, Numeric, Reference, signing_key_of, write_beside
 from bentos.errors import ArtifactDamaged, BadInput, Refused
@@ -126,7 +127,7 @@ def run_gate(
         )
         report = msgspec.structs.replace(sealed(report, standing, key), seconds=round(time.perf_counter() - started, 3))
         progress(f"keeping the report: {report.verdict}")
-        return _keep(report, standing, registry, folder, scratch)
+        return _keep(report, standing, registry, folder, scratch, progress)
 
 
 def find_champion(registry: Registry, candidate: Version, against: str | None, policy: Policy) -> Version | None:
@@ -289,7 +290,9 @@ def _report(
     return msgspec.structs.replace(report, blessing=blessing_of(report, valid_days))
 
 
-def _keep(report: GateReport, standing: Standing, registry: Registry, folder: Folder, scratch: Path) -> GateReport:
+def _keep(
+    report: GateReport, standing: Standing, registry: Registry, folder: Folder, scratch: Path, progress: Progress
+) -> GateReport:
     """Keep the report with the run, bless and raise a PASS, write the report into the folder, and last draw it."""
     candidate = standing.version
     content = dump_report(report)
@@ -306,9 +309,32 @@ def _keep(report: GateReport, standing: Standing, registry: Registry, folder: Fo
     )
     settle(report, standing, registry, folder, now=report.judged_at)
     write_beside(folder.reports / name, content)
-    # All that counts is kept by now: what cannot be drawn costs a picture and no verdict.
-    for drawn_name, drawn in ((f"{stem}.html", to_html(report)), (f"{stem}.xml", to_junit(report))):
-        (scratch / drawn_name).write_bytes(drawn)
-        registry.attach(candidate, scratch / drawn_name)
-        write_beside(folder.reports / drawn_name, drawn)
-    return msgspec.structs.replace(report, report_path=str(folder.reports / name))
+    page, lost = folder.reports / f"{stem}.html", []
+    for path, draw in ((page, to_html), (page.with_suffix(".xml"), to_junit)):
+        # All that counts is kept by now: what cannot be drawn is told, and costs a picture and no verdict.
+        try:
+            write_beside(path, draw(report))
+            registry.attach(candidate, path)
+        except Exception as e:
+            lost.append(f"{path.name}: {type(e).__name__}: {e}")
+            progress(f"ERROR: could not be drawn or kept: {lost[-1]}; the verdict stands")
+    return msgspec.structs.replace(
+        report,
+        report_path=str(folder.reports / name),
+        page_path=str(page) if page.is_file() else UNSET,
+        lost="; ".join(lost) or UNSET,
+    )
+
+
+def write_copies(report: GateReport, *, html: Path | None, junit: Path | None) -> None:
+    """Write the report as a page and as JUnit XML to wherever somebody wants them.
+
+    Raises:
+        BadInput: A file cannot be written.
+    """
+    for path, draw in ((html, to_html), (junit, to_junit)):
+        if path is not None:
+            try:
+                write_beside(path, draw(report))
+            except OSError as e:
+                raise BadInput(f"{path} cannot be written: {e.strerror or e}") from e

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bentos.artifact import Binned, Categorical, Contract, Reference, Value, category_of
+from bentos.artifact import Binned, Categorical, Contract, Reference, Value, categories_of
 from validation.gate.checks.rule import Check, Number, Rule
 from validation.gate.evidence import Evidence
 from validation.gate.report import CheckResult, Part, Status
@@ -135,16 +135,17 @@ def count_in_bins(binned: Binned, contract: Contract, values: Sequence[Value]) -
     """
     feature = contract.feature(binned.name)
     counts = dict.fromkeys(binned.bins, 0)
-    for value in values:
-        counts[_bin_of(binned, feature, value)] += 1
+    if isinstance(feature, Categorical):
+        for value, category in zip(values, categories_of(feature, values), strict=True):
+            name = "missing" if value is None or value in feature.missing else category
+            counts[name if name in counts else "unseen"] += 1
+    else:
+        for value in values:
+            counts[_range_of(binned, value)] += 1
     return list(counts.values())
 
 
-def _bin_of(binned: Binned, feature: object, value: Value) -> str:
-    if isinstance(feature, Categorical):
-        is_missing = value is None or value in feature.missing
-        name = "missing" if is_missing else category_of(feature, value)
-        return name if name in binned.bins else "unseen"
+def _range_of(binned: Binned, value: Value) -> str:
     if value is None or isinstance(value, str):
         if "missing" not in binned.bins:
             raise ValueError(f"{binned.name} is missing in the holdout, and the reference has no such bin")

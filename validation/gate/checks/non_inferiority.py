@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
 import numpy as np
 
 from bentos.errors import shown
@@ -72,7 +73,11 @@ class NonInferiorityCheck:
         measure = {"accuracy": _accuracy, "profit": _profit, "roc_auc": _roc_auc}[self.rule.metric]
         difference = measure(evidence, evidence.champion, 1 - 2 * self.rule.alpha, rng)
         limit = Limit("above", -self.rule.margin, self.rule.judge_by, self.rule.on_inconclusive)
-        return hold(self.name, difference, limit, None)
+        result = hold(self.name, difference, limit, None)
+        if result.status == "ERROR":
+            return result
+        reason = f"{self.rule.metric} less the champion's, {result.reason}"
+        return msgspec.structs.replace(result, reason=reason)
 
 
 def _accuracy(evidence: Evidence, _champion: Subject, confidence: float, _rng: np.random.Generator) -> Measured:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree as Xml
 
+import jsonschema_rs
 import msgspec
 import numpy as np
 import pytest
@@ -126,8 +127,10 @@ def page(report):
     return to_html(report)
 
 
-def test_the_page_needs_nothing_else(page):
-    assert Page(page).links == []
+def test_the_page_needs_nothing_else_and_its_links_lead_somewhere_on_it(page):
+    found = Page(page)
+    assert found.links
+    assert all(link.startswith("#") and link[1:] in found.ids for link in found.links)
     assert b"default-src 'none'" in page
 
 
@@ -177,6 +180,14 @@ def test_the_committed_schema_is_that_of_the_code():
     assert "GateReport" in schema["$defs"]
 
 
+def test_a_report_keeps_to_the_schema(report):
+    schema = jsonschema_rs.validator_for(json.loads(report_schema()))
+    written = json.loads(dump_report(report))
+    assert schema.is_valid(written)
+    assert not schema.is_valid({**written, "verdict": "MAYBE"})
+    assert not schema.is_valid({key: value for key, value in written.items() if key != "checks"})
+
+
 def test_a_report_is_read_as_it_was_written(report):
     assert parse_report(dump_report(report), "r") == report
 
@@ -191,10 +202,11 @@ def test_what_could_not_be_judged_is_drawn_too(answer):
     assert report.verdict in text
     if answer:
         assert report.verdict == "ERROR"
-        assert report.answers == ()
+        assert [one.role for one in report.answers] == ["champion"]
         assert "gives no probability" in text
     else:
-        assert "without a champion to compare with" in text
+        assert "a first model, without a champion beside it" in text
+        assert "first model, no champion to compare with" in text
 
 
 def test_failing_rules_come_before_everything_else():

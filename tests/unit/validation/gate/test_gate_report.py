@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bentos.artifact import check_blessing
 from bentos.errors import BadInput
+from validation.gate.page import to_html
 from validation.gate.report import (
     EXIT_CODES,
     WORST_FIRST,
@@ -17,13 +18,14 @@ from validation.gate.report import (
     JudgedBy,
     JudgedOn,
     Model,
+    Part,
     blessing_of,
     dump_report,
     parse_report,
     reasons_of,
     verdict_of,
 )
-from validation.gate.terminal import render
+from validation.gate.terminal import next_commands, render
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -117,6 +119,35 @@ def test_nothing_but_a_pass_is_blessed(status):
     assert report(check("a", "PASS"), check("b", status)).blessing is None
 
 
+def test_a_report_of_version_1_is_read():
+    """As gates of that version wrote it."""
+    model = {"digest": "sha256:a", "name": "toy", "version": "2"}
+    old = {
+        "schema_version": 1,
+        "verdict": "FAIL",
+        "exit_code": 1,
+        "candidate": model,
+        "champion": {**model, "version": "1"},
+        "judged_by": {"code": "gauntlet 0", "policy": "p", "policy_digest": "sha256:c", "seed": 5},
+        "judged_on": {"data": "sha256:d", "holdout": "sha256:e", "is_synthetic": True, "n": 1409},
+        "checks": [
+            {
+                "name": "accuracy", "status": "FAIL", "reason": "0.7 must be at least 0.75", "value": 0.7, "low": 0.68,
+                "high": 0.72, "bound": 0.75, "allowed": "at least 0.75", "champion": 0.8, "n": 1409, "details": {},
+            }
+        ],
+        "reasons": ["accuracy: 0.7 must be at least 0.75", "0 of 1 checks passed"],
+        "blessing": None,
+        "judged_at": "2026-03-01T12:00:00Z",
+        "seconds": 1.25,
+    }  # fmt: skip
+    found = parse_report(json.dumps(old).encode(), "old.json")
+    assert (found.verdict, found.checks[0].bound, found.answers) == ("FAIL", 0.75, ())
+    page = to_html(found).decode()
+    assert "at least 0.75" in page
+    assert "0.7 must be at least 0.75" in drawn(found)
+
+
 def drawn(found, width=100):
     console = Console(width=width, file=io.StringIO(), color_system=None)
     console.print(render(found))
@@ -158,3 +189,61 @@ def test_the_terminal_says_that_a_first_model_had_nobody_to_be_compared_with():
 
 def test_the_terminal_does_not_round_a_tiny_p_value_to_zero():
     assert "4e-16" in drawn(report(check("mcnemar", "FAIL", value=4.365e-16, allowed="not worse")))
+
+
+def many():
+    """More checks than have a line each, two of which failed."""
+    slices = (
+        Part(name="plan=a", n=90, value=0.5, low=0.4, high=0.6, champion=0.7, status="FAIL"),
+        Part(name="plan=b", n=90, value=0.8, status="PASS"),
+    )
+    passed = [check(f"accuracy_drop[noise {i}]", "PASS", kind="noise", value=0.001) for i in range(12)]
+    return report(
+        *passed,
+        check("accuracy", "PASS", kind="performance", value=0.8123),
+        check("slices_against_champion", "PASS", kind="slices_against_champion", value=0.9, parts=slices[1:]),
+        check("latency", "FAIL", kind="latency", allowed="at most 5000 us", details={"p99_us": 6000.4}),
+        check("slices[accuracy]", "FAIL", kind="slices", value=0.5, parts=slices),
+    )
+
+
+def test_many_checks_that_passed_are_summed_up_and_those_that_failed_are_not():
+    text = drawn(many(), 80)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "FAIL latency 6,000 us - <= 5000 us -" in lines
+    assert "plan=a 0.5000 0.4000 to 0.6000 0.7000" in lines
+    assert not any(line.startswith("plan=b") for line in lines)
+    assert "performance 1 accuracy 0.8123" in lines
+    assert "slices 1 slices_against_champion (worst: plan=b 0.8000)" in lines
+    assert any(line.startswith("robustness 12 accuracy_drop[noise 0; noise 1; noise 2;") for line in lines)
+    assert "accuracy_drop[noise 11]" not in text
+
+
+def test_verbose_gives_every_check_a_line():
+    console = Console(width=100, file=io.StringIO(), color_system=None)
+    console.print(render(many(), verbose=True))
+    text = console.file.getvalue()
+    assert all(f"accuracy_drop[noise {i}] " in text for i in range(12))
+    assert text.index("not passed") < text.index("latency") < text.index("performance") < text.index("robustness")
+
+
+def test_the_last_line_names_the_page_and_what_was_lost_is_told():
+    paths = {"report_path": "/r/gate.json", "page_path": "/r/gate.html"}
+    assert drawn(report(check("a", "PASS"), **paths)).rstrip().endswith("report: /r/gate.html")
+    text = drawn(report(check("a", "PASS"), report_path="/r/gate.json", lost="gate.html: KeyError: 'colour'"))
+    assert text.rstrip().endswith("report: /r/gate.json")
+    assert "ERROR: could not be drawn or kept: gate.html: KeyError: 'colour'" in text
+
+
+def test_the_next_command_follows_from_what_was_blessed():
+    passed = report(check("a", "PASS"))
+    awaiting = report(check("a", "PASS"), check("non_inferiority[accuracy]", "INCONCLUSIVE", on_inconclusive="shadow"))
+    assert next_commands(passed)[0] == "package --challenger models:/toy/2"
+    assert awaiting.blessing.scope == "shadow"
+    assert next_commands(awaiting)[-1] == "experiment shadow models:/toy/2"
+    first = msgspec.structs.replace(passed, champion=None)
+    assert next_commands(first) == ("promote --bootstrap models:/toy/2",)
+    assert next_commands(msgspec.structs.replace(first, is_renewal=True)) == ("package",)
+    assert next_commands(report(check("a", "FAIL"))) == ()
+    assert next_commands(report(check("a", "INCONCLUSIVE"))) == ()
