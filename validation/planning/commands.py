@@ -30,7 +30,11 @@ _MICROS_A_DAY = 86_400_000_000
 @click.option("--spread", "spread_days", type=float, default=30.0, show_default=True, metavar="DAYS",
               help="Days in which every known customer is scored.")  # fmt: skip
 @click.option("--window", type=float, metavar="DAYS", help="Maturity window. Default: the policy's.")
-@click.option("--alpha", type=float, help="Level of a promotion. Default: the policy's.")
+@click.option("--alpha", type=float, help="Level of a promotion over the lineage. Default: the policy's.")
+@click.option("--trial", type=int, default=1, show_default=True, metavar="N",
+              help="Its number in the champion's lineage: each trial leaves less of alpha to the next.")  # fmt: skip
+@click.option("--promotions", type=int, default=0, show_default=True, metavar="N",
+              help="Promotions of the lineage before it, which give some back.")  # fmt: skip
 @click.option(
     "--power", type=float, default=0.8, show_default=True, help="Share of trials that must be decided rightly."
 )
@@ -39,10 +43,13 @@ _MICROS_A_DAY = 86_400_000_000
 @click.option("--positive", type=float, default=0.4, show_default=True,
               help="Share of those they disagree on who turn out positive; for profit.")  # fmt: skip
 @click.option("--coverage", type=float, default=1.0, show_default=True, help="Share of outcomes that come back.")
+@click.option("--no-treatment", "counted", type=float, default=1.0, show_default=True, metavar="SHARE",
+              help="Share of customers whom no action reaches, where actions follow predictions.")  # fmt: skip
 @click.option("--horizon", "horizon_days", type=float, default=365.0, show_default=True, metavar="DAYS",
               help="How long you would wait.")  # fmt: skip
-@click.option("--group", "groups", multiple=True, metavar="NAME=SHARE:MARGIN",
-              help="A protected group with its share of customers and its own margin; repeatable.")  # fmt: skip
+@click.option("--group", "groups", multiple=True, metavar="NAME=SHARE:MARGIN[:DISAGREEMENT]",
+              help="A protected group: its share of customers, its margin, and where they disagree on more or fewer of "
+              "its members, on what share; repeatable.")  # fmt: skip
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it into this file.")
 @online_policy
 @in_folder
@@ -50,8 +57,8 @@ _MICROS_A_DAY = 86_400_000_000
 def plan(policy: Path | None, folder: Folder, html: Path | None, as_json: bool, **given: Any) -> None:
     """Say how many matured customers, and how many days, a decision will take.
 
-    The verdict's own rule is played over 2,000 trials, with a look after every cohort. Exit code 1 where the decision
-    cannot be had.
+    The verdict's own rules are played over 2,000 trials, with a look after every cohort. Exit code: 0 where the
+    promotion can be had, 1 where not.
     """
     from bentos.artifact import write_beside
     from validation.judge.policy import load_policy
@@ -66,6 +73,7 @@ def plan(policy: Path | None, folder: Folder, html: Path | None, as_json: bool, 
         "margin": rules.margin,
         "alpha": rules.alpha_promote,
         "alpha_rollback": rules.alpha_rollback,
+        "harm_rules": rules.harm_rules,
         "cohort_days": rules.cohort / _MICROS_A_DAY,
         "min_cohorts": rules.min_cohorts,
         "min_matured": rules.min_matured,
@@ -139,10 +147,12 @@ def _group(text: str) -> Any:
     from validation.planning.question import GroupAsked
 
     name, _, numbers = text.rpartition("=")
-    share, _, margin = numbers.partition(":")
     try:
-        return GroupAsked(name, float(share), float(margin))
+        share, margin, *apart = (float(number) for number in numbers.split(":"))
+        (disagreement,) = apart or (None,)
+        return GroupAsked(name, share, margin, disagreement)
     except ValueError as e:
         raise InvalidSetting(
-            f"--group is {text!r}; it must be NAME=SHARE:MARGIN, such as SeniorCitizen=1=0.16:0.05"
+            f"--group is {text!r}; it must be NAME=SHARE:MARGIN or NAME=SHARE:MARGIN:DISAGREEMENT, such as "
+            "SeniorCitizen=1=0.16:0.05:0.14"
         ) from e

@@ -7,10 +7,11 @@ from html import escape
 import msgspec
 import numpy as np
 
-from validation.pages import BOUND, CANDIDATE, Figure, Trace, layout_of, line, picture, whole_page
+from validation.pages import BOUND, CANDIDATE, Figure, Trace, layout_of, line, numbers, picture, whole_page
 from validation.planning.plan import Plan, make_plan
+from validation.planning.terminal import HEADING, notes_of, rows_of
 
-_POINTS, _RUNS = 13, 600
+_POINTS, _RUNS = 17, 500
 
 
 def to_html(plan: Plan, *, seed: int = 0) -> bytes:
@@ -20,7 +21,9 @@ def to_html(plan: Plan, *, seed: int = 0) -> bytes:
     body = (
         f'<header><p class="over">Plan of a trial</p><h1>{escape(plan.decision or "No decision")}</h1>'
         f'<p class="verdict {"pass" if plan.can_be_had else "fail"}"><strong>{yes}</strong> {escape(plan.reason)}.</p>'
-        f'</header>\n<div class="pictures">{picture(figure)}</div>\n'
+        f"</header>\n{numbers(HEADING, rows_of(plan))}\n"
+        f"{''.join(f'<p>{escape(note)}</p>' for note in notes_of(plan))}\n"
+        f'<div class="pictures">{picture(figure)}</div>\n'
     )
     return whole_page("Plan of a trial", body, [figure])
 
@@ -28,7 +31,8 @@ def to_html(plan: Plan, *, seed: int = 0) -> bytes:
 def _figure(plan: Plan, seed: int) -> Figure:
     question = plan.question
     reach = min(0.98 * question.dearest, max(3 * abs(question.effect + question.margin), 0.03))
-    effects = np.linspace(-question.margin - reach, -question.margin + reach, _POINTS)
+    steps = np.linspace(-1, 1, _POINTS)
+    effects = -question.margin + reach * np.sign(steps) * np.abs(steps) ** 1.7  # closer where days rise
     kept = [float(e) for e in effects if abs(e) < 0.99 * question.dearest and abs(e + question.margin) > reach / 50]
     plans = [
         make_plan(msgspec.structs.replace(question, effect=effect, groups=()), seed=seed, runs=_RUNS) for effect in kept
@@ -41,6 +45,8 @@ def _figure(plan: Plan, seed: int) -> Figure:
         traces.append(line(broken_at, broken, f"{plans[0].timings[place].share:.0%} of trials", CANDIDATE, dash))
     ends = [min(kept), max(kept)]
     horizon = line(ends, [question.horizon_days] * 2, "horizon", "#9ca3af", "dot", markers=False)
+    longest = max([question.horizon_days, *(t.days or 0 for one in plans for t in one.timings)])
+    margin = line([-question.margin] * 2, [0, longest], "margin", BOUND, "dot", markers=False)
     here = {
         **line([question.effect], [plan.timings[1].days], "as asked", BOUND, "solid"),
         "mode": "markers",
@@ -54,7 +60,7 @@ def _figure(plan: Plan, seed: int) -> Figure:
         "days",
         "How long it takes",
         "Left of the margin the right decision is a rollback, right of it a promotion; near it nothing decides.",
-        [*traces, horizon, here],
+        [*traces, horizon, margin, here],
         layout_of(440, "true difference, challenger minus champion", "days to the decision"),
         (("difference", "decision", "50 %", "80 %", "95 %"), rows),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import msgspec
-from scipy.stats import norm
 
+from validation.planning.fixed import fixed_customers
 from validation.planning.question import Question
-from validation.planning.simulating import RUNS, Played, chances_of, play
+from validation.planning.simulating import RUNS, Played, play
+from validation.planning.unlimited import customers_needed
 
 SHARES = (0.5, 0.8, 0.95)
-_LEAST = 50
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -19,8 +19,8 @@ class Timing(msgspec.Struct, frozen=True):
 
     Attributes:
         share: Of trials.
-        customers: Matured customers by then; None where the customers there are do not suffice.
-        days: Days from the trial's beginning, with the maturity window.
+        customers: Matured customers by then, those without a truth among them; None if not within the horizon.
+        days: Days from the trial's beginning, with the maturity window; None likewise.
     """
 
     share: float
@@ -29,19 +29,24 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class GroupPlan(msgspec.Struct, frozen=True):
-    """What one protected group takes by itself.
+    """What one protected group takes.
 
     Attributes:
         name: Of the group.
         margin: What it may lose.
-        customers: Matured members that the planned share of trials needs; None where there are not enough.
-        days: Days until there are so many.
+        members: Matured members at whom the planned share of trials has shown it to be no worse; None if not within the
+            horizon.
+        customers: Matured customers by then, all groups together.
+        days: Days by then.
+        fixed: Members that a test needs which is looked at once.
     """
 
     name: str
     margin: float
+    members: int | None
     customers: int | None
     days: int | None
+    fixed: int | None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,25 +54,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         question: What was asked.
-        decision: The right decision: PROMOTE, or ROLLBACK where the challenger is worse by the margin or more; None at
-            the margin itself, where no decision is right.
+        decision: The right decision: PROMOTE, or ROLLBACK where the challenger is worse by more than the margin; None
+            at the margin itself, where no decision is right.
+        level: Level of the promotion, as the trial's number in its lineage leaves it.
         available: Customers who can have matured by the horizon.
         right: Share of trials that come to the right decision by the horizon.
-        wrong: Share that come to the other one.
+        wrong: Share that come to the other one; at the margin, to any.
         timings: When half, four fifths and 95 % of trials are decided rightly.
-        fixed: Customers that a test of the same power needs which may be looked at once.
+        needed: When the planned share of them is.
+        fixed: What a test of the same power needs which may be looked at once, and believes those who answered.
         groups: What protected groups take.
-        can_be_had: Whether the planned share of trials is decided within the horizon, groups included.
+        can_be_had: Whether the planned share of trials comes to the right decision within the horizon.
         reason: Why, or why not, in one sentence.
     """
 
     question: Question
     decision: str | None
+    level: float
     available: int
     right: float
     wrong: float
     timings: tuple[Timing, ...]
-    fixed: int | None
+    needed: Timing
+    fixed: Timing
     groups: tuple[GroupPlan, ...]
     can_be_had: bool
     reason: str
@@ -81,48 +90,35 @@ def make_plan(question: Question, *, seed: int = 0, runs: int = RUNS) -> Plan:
         seed: Of the simulation.
         runs: How many trials are played.
     """
-    available = math.floor(question.scored_by(question.horizon_days - question.window_days))
     decision = _decision(question)
-    if available < _LEAST:
-        return _refused(question, decision, available, f"only {available} customers can have matured by the horizon")
-    played = play(question, customers=available, seed=seed, runs=runs)
-    ended, other = played.promoted, played.rolled_back
+    if question.cohorts < 1 or question.scored_by(question.cohorts * question.cohort_days) < 1:
+        return _nobody(question, decision)
+    played = play(question, seed=seed, runs=runs)
+    right, wrong = played.share(played.promoted), played.share(played.rolled_back)
+    ended = played.promoted
     if decision == "ROLLBACK":
-        ended, other = other, ended
-    timings = tuple(_timing(question, played.customers(ended, share), share, decision) for share in SHARES)
-    groups = tuple(_group(question, group.name, group.share, group.margin, seed) for group in question.groups)
-    needed = _timing(question, played.customers(ended, question.power), question.power, decision)
-    can_be_had, reason = _judge(question, decision, needed, groups, available, played.share(ended))
+        ended, right, wrong = played.rolled_back, wrong, right
+    elif decision is None:
+        right, wrong = 0.0, right + wrong
+    known = decision is not None
+    needed = _timing(question, played, played.look_by(ended, question.power) if known else None, question.power)
+    available = int(played.looks.customers[-1])
     return Plan(
         question=question,
         decision=decision,
+        level=question.level,
         available=available,
-        right=played.share(ended) if decision else 0.0,
-        wrong=played.share(other),
-        timings=timings,
-        fixed=fixed_customers(question),
-        groups=groups,
-        can_be_had=can_be_had,
-        reason=reason,
+        right=right,
+        wrong=wrong,
+        timings=tuple(
+            _timing(question, played, played.look_by(ended, share) if known else None, share) for share in SHARES
+        ),
+        needed=needed,
+        fixed=_fixed(question, played),
+        groups=tuple(_group(question, played, place) for place in range(len(question.groups))),
+        can_be_had=needed.days is not None,
+        reason=_reason(question, decision, needed, available, right),
     )
-
-
-def fixed_customers(question: Question) -> int | None:
-    """Matured customers that a paired test of the same level and power needs if it is looked at once, at the end.
-
-    `((z_alpha + z_power) sd / |effect + margin|)^2`, sd of one customer's difference: McNemar's test at margin 0,
-    Tango's beyond; None at the margin.
-    """
-    distance = abs(question.effect + question.margin)
-    if distance == 0:
-        return None
-    chances = chances_of(question)
-    cost = 1.0 if question.false_positive_cost is None else question.false_positive_cost
-    missed, needless = min(1.0, 1 / cost), min(1.0, cost)
-    squares = chances @ [missed**2, needless**2, missed**2, needless**2]
-    deviation = math.sqrt(float(squares) - question.effect**2)
-    z = float(norm.isf(question.alpha)) + float(norm.ppf(question.power))
-    return math.ceil((z * deviation / distance) ** 2)
 
 
 def _decision(question: Question) -> str | None:
@@ -131,80 +127,94 @@ def _decision(question: Question) -> str | None:
     return "PROMOTE" if question.effect > -question.margin else "ROLLBACK"
 
 
-def _timing(question: Question, customers: int | None, share: float, decision: str | None) -> Timing:
-    days = None if customers is None else _days(question, customers, decision)
-    return Timing(share, customers if days is not None else None, days)
+def _timing(question: Question, played: Played, look: int | None, share: float) -> Timing:
+    if look is None:
+        return Timing(share, None, None)
+    return Timing(share, int(played.looks.customers[look]), _days(question, played, look))
 
 
-def _days(question: Question, customers: int, decision: str | None) -> int | None:
-    """Days until so many customers have matured; a promotion also waits for its number of cohorts."""
-    low, high = 0.0, question.horizon_days
-    if question.scored_by(high) < customers:
-        return None
-    while high - low > 0.01:
-        middle = (low + high) / 2
-        low, high = (low, middle) if question.scored_by(middle) >= customers else (middle, high)
-    cohorts = question.min_cohorts if decision == "PROMOTE" else 1
-    return math.ceil(max(high, cohorts * question.cohort_days) + question.window_days)
+def _days(question: Question, played: Played, look: int) -> int:
+    ends = int(played.looks.cohorts[look]) * question.cohort_days
+    return math.ceil(ends + question.window_days - 1e-9)
 
 
-def _group(question: Question, name: str, share: float, margin: float, seed: int) -> GroupPlan:
-    """The same trial with the group's members alone, who are judged by their own margin."""
-    members = msgspec.structs.replace(
-        question,
-        margin=margin,
-        customers=round(question.customers * share),
-        new_customers=question.new_customers * share,
-        groups=(),
-    )
-    available = math.floor(members.scored_by(question.horizon_days - question.window_days))
-    if available < _LEAST or question.effect <= -margin:
-        return GroupPlan(name, margin, None, None)
-    played = play(members, customers=available, seed=seed)
-    customers = played.customers(played.promoted, question.power)
-    return GroupPlan(name, margin, customers, None if customers is None else _days(members, customers, "PROMOTE"))
+def _group(question: Question, played: Played, place: int) -> GroupPlan:
+    group = question.groups[place]
+    look = played.look_by(played.shown[place], question.power)
+    fixed = fixed_customers(question, place)
+    if look is None:
+        return GroupPlan(group.name, group.margin, None, None, None, fixed)
+    customers = int(played.looks.customers[look])
+    members = round(group.share * customers)
+    return GroupPlan(group.name, group.margin, members, customers, _days(question, played, look), fixed)
 
 
-def _judge(
-    question: Question,
-    decision: str | None,
-    needed: Timing,
-    groups: tuple[GroupPlan, ...],
-    available: int,
-    right: float,
-) -> tuple[bool, str]:
+def _fixed(question: Question, played: Played) -> Timing:
+    told = fixed_customers(question)
+    if told is None:
+        return Timing(question.power, None, None)
+    customers = math.ceil(told / question.coverage)
+    enough = (played.looks.customers >= customers).nonzero()[0]
+    return Timing(question.power, customers, _days(question, played, int(enough[0])) if enough.size else None)
+
+
+# yes and no
+
+
+def _reason(question: Question, decision: str | None, needed: Timing, available: int, right: float) -> str:
     if decision is None:
-        return False, (
-            f"the difference is the margin itself, {-question.margin:g}: no number of customers tells its side"
+        return _at_the_margin(question)
+    if needed.customers is not None and needed.days is not None:
+        return (
+            f"{question.power:.0%} of trials have come to {decision} by {needed.customers:,} matured customers, "
+            f"{needed.days:,} days after the beginning"
         )
-    if needed.customers is None or needed.days is None:
-        return False, (
-            f"with the {available:,} customers who can have matured within {question.horizon_days:g} days, "
-            f"{right:.0%} of trials come to {decision}; {question.power:.0%} are planned for"
-        )
-    late = [group for group in groups if group.days is None] if decision == "PROMOTE" else []
-    if late:
-        return False, f"{', '.join(group.name for group in late)} will not have enough members within the horizon"
-    days = max([needed.days, *(group.days or 0 for group in groups)] if decision == "PROMOTE" else [needed.days])
-    return True, (
-        f"{question.power:.0%} of trials come to {decision} by {needed.customers:,} matured customers, {days:,} days "
-        f"after the beginning"
+    held_back = [group.name for group in question.groups if question.effect <= -group.margin]
+    if decision == "PROMOTE" and held_back:
+        return f"{', '.join(held_back)} would lose its margin or more, so the challenger is not to be promoted"
+    return (
+        f"{right:.0%} of trials come to {decision} within {question.horizon_days:g} days, with the "
+        f"{available:,} customers who can have matured; {question.power:.0%} are planned for. {_would_need(question)}"
     )
 
 
-def _refused(question: Question, decision: str | None, available: int, reason: str) -> Plan:
+def _would_need(question: Question) -> str:
+    """How many customers it would take, if there were so many, and when there would be."""
+    needed = customers_needed(question)
+    if needed is None:
+        return (
+            f"No number of customers would do: the {1 - question.coverage:.0%} of outcomes that never come could hide "
+            "the difference"
+        )
+    scored = needed / question.counted
+    if not question.new_customers:
+        return f"About {needed:,} would be needed"
+    days = max((scored - question.customers) / question.new_customers, 0.0) + question.window_days
+    return f"About {needed:,} would be needed, which there are after {math.ceil(days):,} days"
+
+
+def _at_the_margin(question: Question) -> str:
+    if question.margin == 0:
+        return "no number of customers shows that one of two equal models is better"
+    return f"the challenger is worse by the margin itself, {question.margin:g}: no number of customers tells its side"
+
+
+def _nobody(question: Question, decision: str | None) -> Plan:
+    nothing = Timing(question.power, None, None)
     return Plan(
         question=question,
         decision=decision,
-        available=available,
+        level=question.level,
+        available=0,
         right=0.0,
         wrong=0.0,
         timings=tuple(Timing(share, None, None) for share in SHARES),
-        fixed=fixed_customers(question),
-        groups=(),
+        needed=nothing,
+        fixed=Timing(question.power, fixed_customers(question), None),
+        groups=tuple(
+            GroupPlan(group.name, group.margin, None, None, None, fixed_customers(question, place))
+            for place, group in enumerate(question.groups)
+        ),
         can_be_had=False,
-        reason=reason,
+        reason=f"no customer can have matured within {question.horizon_days:g} days",
     )
-
-
-__all__ = ["GroupPlan", "Plan", "Played", "Timing", "fixed_customers", "make_plan"]

@@ -22,22 +22,41 @@ def _answer(plan: Plan) -> Text:
 
 def _table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading, justify in (("", "left"), ("matured customers", "right"), ("days", "right")):
+    for heading, justify in zip(HEADING, ("left", "right", "right"), strict=True):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    for timing in plan.timings:
-        table.add_row(f"{timing.share:.0%} of trials are decided by", _count(timing.customers), _count(timing.days))
-    table.add_row("a test that is looked at once needs", _count(plan.fixed), "")
-    for group in plan.groups:
-        table.add_row(f"{group.name}, margin {group.margin:g}", _count(group.customers), _count(group.days))
+    for cells in rows_of(plan):
+        table.add_row(*cells)
     return table
 
 
+HEADING = ("", "matured customers", "days")
+
+
+def rows_of(plan: Plan) -> list[tuple[str, str, str]]:
+    """When what is decided: what it is, customers, days."""
+    rows = [
+        (f"{timing.share:.0%} of trials are decided by", _count(timing.customers), _count(timing.days))
+        for timing in plan.timings
+    ]
+    rows.append(("a test that is looked at once needs", _count(plan.fixed.customers), _count(plan.fixed.days)))
+    for group in plan.groups:
+        members = "" if group.members is None else f", {group.members:,} of it"
+        name = f"{group.name} is no worse by {group.margin:g}{members}"
+        rows.append((name, _count(group.customers), _count(group.days)))
+    return rows
+
+
 def _notes(plan: Plan) -> list[Text]:
+    return [Text("\n" + "\n".join(notes_of(plan)))]
+
+
+def notes_of(plan: Plan) -> list[str]:
+    """What was asked, and what it means, in sentences."""
     question = plan.question
     metric = "accuracy" if question.false_positive_cost is None else "profit"
     lines = [
-        f"\nTrue difference {question.effect:+g} in {metric}, margin {question.margin:g}, one-sided alpha "
-        f"{question.alpha:g}; the models disagree on {question.disagreement:.0%} of customers.",
+        f"True difference {question.effect:+g} in {metric}, margin {question.margin:g}; the models disagree on "
+        f"{question.disagreement:.0%} of customers. Level {_level(plan)}.",
         f"{plan.available:,} customers can have matured by day {question.horizon_days:g}; {plan.right:.0%} of trials "
         f"are decided rightly by then, {plan.wrong:.1%} wrongly.",
     ]
@@ -46,7 +65,16 @@ def _notes(plan: Plan) -> list[Text]:
             f"{1 - question.coverage:.0%} of outcomes never come, and a decision must hold whatever they are: that "
             "takes long. `gauntlet disagreements` says whose truths to chase."
         )
-    return [Text("\n".join(lines))]
+    return lines
+
+
+def _level(plan: Plan) -> str:
+    """Of the decision; a test that is looked at once is counted with the whole of alpha, as it is commonly used."""
+    question = plan.question
+    if plan.decision == "ROLLBACK":
+        rules = f", {question.alpha_rollback:g} over {question.harm_rules} rules" if question.harm_rules > 1 else ""
+        return f"{question.harm_level:.3g}{rules}"
+    return f"{plan.level:.3g}, what alpha {question.alpha:g} leaves trial {question.trial} of its lineage"
 
 
 def _count(number: int | None) -> str:
