@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
+from report_toys import report_around
 
 from bentos.artifact import Binned, Contract, Encoder, Labels, Numeric, Reference, TrainingRecord
 from bentos.artifact import Categorical as Choice
@@ -12,7 +11,6 @@ from validation.gate.answers import answers_of
 from validation.gate.checks import KINDS, run_checks
 from validation.gate.evidence import Evidence, Facts, Number, Subject
 from validation.gate.page import to_html
-from validation.gate.report import EXIT_CODES, GateReport, JudgedBy, JudgedOn, Model, reasons_of, verdict_of
 
 _N = 800
 
@@ -32,22 +30,7 @@ def page_of_every_kind() -> bytes:
         KINDS["importance"](),
     )
     checks = run_checks(rules, evidence, bootstrap=True)
-    verdict = verdict_of(checks)
-    report = GateReport(
-        verdict=verdict,
-        exit_code=EXIT_CODES[verdict],
-        candidate=Model(name="toy", version="2", digest="sha256:" + "a" * 64),
-        champion=Model(name="toy", version="1", digest="sha256:" + "b" * 64),
-        judged_by=JudgedBy(policy="p", policy_digest="sha256:" + "c" * 64, seed=5, code="gauntlet 0"),
-        judged_on=JudgedOn(data="sha256:d", holdout="sha256:e", n=_N, is_synthetic=True),
-        checks=checks,
-        answers=answers_of(evidence),
-        reasons=reasons_of(checks),
-        blessing=None,
-        judged_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
-        seconds=1.25,
-    )
-    return to_html(report)
+    return to_html(report_around(checks, n=_N, answers=answers_of(evidence)))
 
 
 def _evidence() -> Evidence:

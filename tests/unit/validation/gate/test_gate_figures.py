@@ -1,18 +1,18 @@
 """What the pictures show of given numbers: rows in order, bounds on the right side, both models, exact ends."""
 
 import re
-from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
 import pytest
 from gate_evidence import evidence
+from report_toys import report_around
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from validation.gate.answers import answers_of
 from validation.gate.figures import figures_of
 from validation.gate.forest import forest, part_of
-from validation.gate.report import CheckResult, GateReport, JudgedBy, JudgedOn, Model, Part
+from validation.gate.report import CheckResult, Part
 from validation.gate.strips import strip
 from validation.pages import BOUND, CANDIDATE, CHAMPION
 
@@ -27,21 +27,7 @@ def check(name, kind, **changes):
 
 
 def figures(*checks, answers=()):
-    model = Model(name="toy", version="1", digest="sha256:a")
-    report = GateReport(
-        verdict="PASS",
-        exit_code=0,
-        candidate=model,
-        champion=None,
-        judged_by=JudgedBy(policy="p", policy_digest="sha256:c", seed=5, code="gauntlet 0"),
-        judged_on=JudgedOn(data="sha256:d", holdout="sha256:e", n=100, is_synthetic=True),
-        checks=checks,
-        answers=answers,
-        reasons=(),
-        blessing=None,
-        judged_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
-        seconds=1.0,
-    )
+    report = report_around(checks, champion=None, answers=answers)
     return {figure.name: figure for figure in figures_of(report)}
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree as Xml
 
@@ -12,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from gate_evidence import CONTRACT, columns_of, evidence, number
+from report_toys import CANDIDATE, CHAMPION, report_around
 
 from bentos.artifact import Categorical
 from validation.gate.answers import answers_of
@@ -20,20 +20,13 @@ from validation.gate.figures import figures_of
 from validation.gate.junit import to_junit
 from validation.gate.page import to_html
 from validation.gate.report import (
-    EXIT_CODES,
     SCHEMA,
     CheckResult,
-    GateReport,
-    JudgedBy,
-    JudgedOn,
-    Model,
     blessing_of,
     dump_report,
     parse_report,
-    reasons_of,
     report_schema,
     same_judgement,
-    verdict_of,
 )
 
 EVIL = "<script>alert(1)</script>"
@@ -78,21 +71,9 @@ def judged(candidate=None, champion=None, seed=1):
 
 def report_of(found, asked=None, **changes):
     checks = run_checks(asked or rules(), found, bootstrap=True)
-    verdict = verdict_of(checks)
-    report = GateReport(
-        verdict=verdict,
-        exit_code=EXIT_CODES[verdict],
-        candidate=Model(name=EVIL, version="2", digest="sha256:" + "a" * 64),
-        champion=Model(name="toy", version="1", digest="sha256:" + "b" * 64) if found.champion else None,
-        judged_by=JudgedBy(policy="p", policy_digest="sha256:" + "c" * 64, seed=5, code="gauntlet 0"),
-        judged_on=JudgedOn(data="sha256:d", holdout="sha256:e", n=N, is_synthetic=True),
-        checks=checks,
-        answers=answers_of(found),
-        reasons=reasons_of(checks),
-        blessing=None,
-        judged_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
-        seconds=1.25,
-    )
+    champion = CHAMPION if found.champion else None
+    candidate = msgspec.structs.replace(CANDIDATE, name=EVIL)
+    report = report_around(checks, n=N, candidate=candidate, champion=champion, answers=answers_of(found))
     report = msgspec.structs.replace(report, blessing=blessing_of(report, 30))
     return msgspec.structs.replace(report, **changes)
 

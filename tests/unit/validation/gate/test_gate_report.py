@@ -1,10 +1,11 @@
 import io
 import itertools
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
+from report_toys import NOW, report_around
 from rich.console import Console
 
 from bentos.artifact import check_blessing
@@ -14,10 +15,6 @@ from validation.gate.report import (
     EXIT_CODES,
     WORST_FIRST,
     CheckResult,
-    GateReport,
-    JudgedBy,
-    JudgedOn,
-    Model,
     Part,
     blessing_of,
     dump_report,
@@ -27,28 +24,13 @@ from validation.gate.report import (
 )
 from validation.gate.terminal import next_commands, render
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
 
 def check(name, status, reason="because", **changes):
     return CheckResult(name=name, status=status, reason=reason, **changes)
 
 
 def report(*checks, **changes):
-    verdict = verdict_of(checks)
-    found = GateReport(
-        verdict=verdict,
-        exit_code=EXIT_CODES[verdict],
-        candidate=Model(name="toy", version="2", digest="sha256:" + "a" * 64),
-        champion=Model(name="toy", version="1", digest="sha256:" + "b" * 64),
-        judged_by=JudgedBy(policy="p", policy_digest="sha256:" + "c" * 64, seed=5, code="gauntlet 0"),
-        judged_on=JudgedOn(data="sha256:d", holdout="sha256:e", n=1409, is_synthetic=True),
-        checks=checks,
-        reasons=reasons_of(checks),
-        blessing=None,
-        judged_at=NOW,
-        seconds=1.25,
-    )
+    found = report_around(checks)
     found = msgspec.structs.replace(found, blessing=blessing_of(found, 30))
     return msgspec.structs.replace(found, **changes)
 
