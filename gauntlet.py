@@ -29,6 +29,7 @@ from bentos.command_line import (
 )
 from bentos.errors import GauntletError, InvalidSetting, NotBlessed, Refused
 from bentos.folder import Folder
+from bentos.images import commands as images
 from k8s import commands as control
 from service import commands as data_plane
 from training import commands as training
@@ -267,6 +268,7 @@ for command in (
     data_plane.log,
     data_plane.forget,
     judgement.judge,
+    images.image,
     control.secrets,
 ):
     cli.add_command(command)

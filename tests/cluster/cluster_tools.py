@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -23,7 +25,8 @@ Step = Callable[[str], AbstractContextManager[None]]
 """Times what is done inside it, under that name."""
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ROOT / "k8s" / "images"
+LENT = ("/etc/ssl/certs", "/usr/local/share/ca-certificates", "/etc/pip.conf", "/etc/uv")
+"""What tells pip and uv on this machine where their registries are: a build sees it, and the image does not hold it."""
 
 _open = build_opener(ProxyHandler({})).open  # what is asked here is on this machine, whatever proxy it uses
 
@@ -74,11 +77,16 @@ class TestCluster:
         path = exports["PATH"].replace("$PATH", os.environ["PATH"])
         return {**os.environ, "KUBECONFIG": exports["KUBECONFIG"], "PATH": path}
 
-    def build(self, name: str, dockerfile: Path, context: Path) -> str:
-        """Have an image of this context in the cluster, under a tag that is made of the content. Returns the tag."""
-        tag = digest_of(context, dockerfile)[:12]
-        if f"docker.io/library/{name}:{tag}" not in self._images():
-            run(self.program, "build-image", context, "-f", dockerfile, "-t", f"{name}:{tag}", "--load")
+    def build(self, kind: str, content: str, home: Path) -> str:
+        """Have an image by `gauntlet image` in the cluster, under a tag made of its content. Returns the tag."""
+        name, tag = f"docker.io/library/gauntlet-{kind}", content[:12]
+        if f"{name}:{tag}" not in self._images():
+            with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+                archive = Path(place) / "image.tar"
+                command = [sys.executable, "gauntlet.py", "image", kind, "--tag", f"{name}:{tag}", "--folder", home]
+                environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+                run(*command, "--engine", "buildah", "--archive", archive, "--", *_lent(), env=environment)
+                run(self.program, "load", archive)
         return tag
 
     def remove(self, name: str, tag: str) -> None:
@@ -92,27 +100,10 @@ class TestCluster:
         return run(self.program, "ctr", "images", "list", "--quiet").split()
 
 
-def stage_checkout(dockerfile: Path, folder: Path) -> Path:
-    """Copy what a Dockerfile's COPY lines name out of the checkout, without what running it left there."""
-    for line in re.findall(r"^COPY (?!--)(.+)$", dockerfile.read_text(), re.MULTILINE):
-        for source in line.split()[:-1]:
-            copy_tree(ROOT / source, folder / source)
-    return folder
-
-
-def stage_bento(home: Path, folder: Path) -> Path:
-    """Copy the Bento of an installation's folder, with the models that it names inside."""
-    copy_tree(home / "bento", folder)
-    copy_tree(home / "bentoml" / "models", folder / "models")
-    return folder
-
-
-def copy_tree(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    else:
-        shutil.copy2(source, target)
+def _lent() -> Iterator[str]:
+    for path in map(Path, LENT):
+        if path.exists():
+            yield f"--volume={path}:{path}:{'O' if path.is_dir() else 'ro'}"
 
 
 def digest_of(folder: Path, *others: Path) -> str:

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 import yaml
-from cluster_tools import IMAGES, ROOT, Answer, Kube, Step, TestCluster, ask, stage_bento, stage_checkout, wait_for
+from cluster_tools import ROOT, Answer, Kube, Step, TestCluster, ask, digest_of, wait_for
 
 from bentos.artifact import Contract, Numeric, load_artifact
-from bentos.roles import BentoRoles, find_artifact, read_roles
+from bentos.folder import Folder
+from bentos.images.contexts import lay_out_jobs, lay_out_scoring
+from bentos.roles import BentoRoles, find_artifact
 from service import metric_names
 from service.scoring.experiment import (
     Experiment,
@@ -99,8 +101,8 @@ def installation(
     place = tmp_path_factory.mktemp("cluster")
     home = place / "home"
     with step("jobs image"):
-        dockerfile = IMAGES / "jobs.Dockerfile"
-        jobs = cluster.build("gauntlet-jobs", dockerfile, stage_checkout(dockerfile, place / "jobs"))
+        context = lay_out_jobs(place / "jobs")
+        jobs = cluster.build("jobs", digest_of(context.folder, context.dockerfile), home)
     with step("MLflow and PostgreSQL up"):
         kube("create", "namespace", kube.namespace)
         key = make_secrets(kube, gauntlet)
@@ -112,16 +114,17 @@ def installation(
         with step("package"):
             gauntlet("package", "--challenger", "models:/churn@challenger", "--folder", home, tracking=tracking)
     with step("scoring image"):
-        context = stage_bento(home, place / "scoring")
-        scoring = cluster.build("gauntlet-scoring", IMAGES / "scoring.Dockerfile", context)
-    roles = read_roles(context / "src" / "roles.json")
+        context = lay_out_scoring(place / "scoring", Folder(home), 0)
+        scoring = cluster.build("scoring", digest_of(context.folder, context.dockerfile), home)
+    roles = context.roles
+    assert roles is not None
     with step("two replicas ready"):
         images = {"gauntlet-jobs": jobs, "gauntlet-scoring": scoring}
         kube("create", "-k", write_experiment(place / "experiment", kube, roles.champion.digest))
         kube("apply", "-k", write_overlay(place / "serving", kube, images, replicas=REPLICAS))
         kube("rollout", "status", "deployment/gauntlet", "--timeout=120s")
         kube("rollout", "status", "deployment/gauntlet-judge", "--timeout=120s")
-    contract = load_artifact(find_artifact(roles.champion, (context / "models",))).contract
+    contract = load_artifact(find_artifact(roles.champion, (context.folder / "models",))).contract
     yield Installation(kube, roles, contract, key)
     cluster.remove("gauntlet-scoring", scoring)  # it holds this run's models; the other is kept for the next run
 

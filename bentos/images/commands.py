@@ -1,0 +1,75 @@
+"""`gauntlet image`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bentos.command_line import as_json_option, in_folder, print_result, progress
+from bentos.folder import Folder
+
+if TYPE_CHECKING:
+    from bentos.images.making import Image
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("kind", type=click.Choice(["scoring", "jobs"]))
+@click.option("--tag", "reference", metavar="NAME:TAG", help="Default: gauntlet-KIND:local.")
+@click.option("--engine", "engine_name", metavar="NAME", help="docker, podman, nerdctl or buildah. Default: the first "
+              "that can build here.")  # fmt: skip
+@click.option("--base", default="python:3.11-slim", show_default=True, metavar="IMAGE",
+              help="What to build on; name it by digest to build the same again.")  # fmt: skip
+@click.option("--archive", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write it as a docker archive too, which a node without registry can load.")  # fmt: skip
+@click.option("--push", "is_pushed", is_flag=True, help="Push it, and say by which digest it can be pulled.")
+@click.option("--sbom", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Where its bill of materials is written. Default: images/KIND.cdx.json in --folder.")  # fmt: skip
+@click.argument("further", nargs=-1, type=click.UNPROCESSED, metavar="[-- ENGINE_OPTION...]")
+@in_folder
+@as_json_option
+def image(
+    kind: str,
+    reference: str | None,
+    engine_name: str | None,
+    base: str,
+    archive: Path | None,
+    is_pushed: bool,
+    sbom: Path | None,
+    further: tuple[str, ...],
+    folder: Folder,
+    as_json: bool,
+) -> None:
+    """Build an image: of the packed Bento, or of the Jobs.
+
+    scoring holds the Bento that `gauntlet package` built last; jobs holds what trains, judges and ships. What follows
+    -- goes to the builder's own build command. The same inputs give the same id.
+    """
+    from bentos.images.engines import find_engine
+    from bentos.images.making import Order, make_image
+
+    order = Order(
+        kind=kind,
+        reference=reference or f"gauntlet-{kind}:local",
+        base=base,
+        bill=sbom or folder.path / "images" / f"{kind}.cdx.json",
+        archive=archive,
+        is_pushed=is_pushed,
+        further=further,
+    )
+    print_result(make_image(order, find_engine(engine_name), folder, progress=progress), as_json, _render)
+
+
+def _render(image: Image) -> str:
+    lines = [
+        f"{image.reference}  {image.id}",
+        f"  {image.unpacked_mb:,.0f} MB unpacked, {image.packages} packages, on {image.base}, by {image.engine}",
+        *(f"  {key}={value}" for key, value in image.labels.items()),
+        f"  bill of materials: {image.bill}",
+    ]
+    if image.archive is not None:
+        lines.append(f"  archive: {image.archive}")
+    if image.digest is not None:
+        lines.append(f"  pushed: {image.reference.rpartition(':')[0]}@{image.digest}")
+    return "\n".join(lines)

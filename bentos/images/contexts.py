@@ -1,0 +1,118 @@
+"""What goes into an image: laid out in a folder of its own, the same files from the same inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from bentos.artifact import sha256
+from bentos.errors import NotFound
+from bentos.folder import Folder
+from bentos.packing import CHECKOUT
+from bentos.roles import ARTIFACT, ROLES, BentoRoles, find_artifact, read_roles
+
+HERE = Path(__file__).parent
+SLIMMING = HERE / "slimming.py"
+
+CODE = ("gauntlet.py", "pyproject.toml", "uv.lock", "bentos", "k8s", "service", "training", "validation")
+"""What the image of Jobs holds of a checkout."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A build context.
+
+    Attributes:
+        folder: What COPY reads.
+        dockerfile: The steps.
+        labels: What the content says of itself.
+        roles: The models inside; None where there are none.
+    """
+
+    folder: Path
+    dockerfile: Path
+    labels: dict[str, str]
+    roles: BentoRoles | None = None
+
+
+def lay_out_jobs(target: Path, checkout: Path = CHECKOUT) -> Context:
+    """The code of a checkout, without what running it left there.
+
+    Args:
+        target: An empty folder.
+        checkout: Where the code is.
+
+    Raises:
+        NotFound: It is no checkout.
+    """
+    for name in CODE:
+        source = checkout / name
+        if not source.exists():
+            raise NotFound(f"there is no {source}; images are built from a checkout of Gauntlet")
+        _copy(source, target / name)
+    _copy(SLIMMING, target / SLIMMING.name)
+    return Context(target, HERE / "jobs.Dockerfile", {})
+
+
+def lay_out_scoring(target: Path, folder: Folder, epoch: int) -> Context:
+    """The Bento that `gauntlet package` built last, with the models that it names inside.
+
+    BentoML dates what it builds and gives it a random version; here both follow from the content, so that the same
+    models and the same code make the same image.
+
+    Args:
+        target: An empty folder.
+        folder: The installation.
+        epoch: Seconds since 1970 that the content is dated with.
+
+    Raises:
+        NotFound: Nothing was packed, or a model is gone.
+    """
+    if not folder.bento.exists():
+        raise NotFound(f"there is no {folder.bento}; pack the champion first: gauntlet package")
+    _copy(folder.bento.resolve(), target)
+    roles = read_roles(target / "src" / ROLES)
+    for model in roles.models:
+        artifact = find_artifact(model, (folder.bentoml / "models",))
+        name, _, version = model.tag.partition(":")
+        place = target / "models" / name / version
+        _copy(artifact, place / ARTIFACT)
+        _redate(artifact.parent / "model.yaml", place / "model.yaml", epoch)
+        (place.parent / "latest").unlink(missing_ok=True)
+    _redate(target / "bento.yaml", target / "bento.yaml", epoch, version=_digest_of(target / "src")[:12])
+    _copy(SLIMMING, target / SLIMMING.name)
+    labels = {
+        "gauntlet.champion": roles.champion.digest,
+        "gauntlet.challengers": " ".join(model.digest for model in roles.challengers),
+        "gauntlet.blessings": " ".join(model.blessing for model in roles.models if model.blessing is not None),
+    }
+    return Context(target, HERE / "scoring.Dockerfile", {key: value for key, value in labels.items() if value}, roles)
+
+
+def _redate(source: Path, target: Path, epoch: int, **changes: str) -> None:
+    content = yaml.safe_load(source.read_text())
+    when = datetime.fromtimestamp(epoch, UTC).isoformat()
+    content["creation_time"] = when
+    for model in content.get("models") or ():
+        model["creation_time"] = when
+    target.write_text(yaml.safe_dump({**content, **changes}, sort_keys=True))
+
+
+def _digest_of(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(f"{path.relative_to(folder)} {sha256(path.read_bytes())}\n".encode())
+    return total.hexdigest()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target)

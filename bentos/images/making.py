@@ -1,0 +1,178 @@
+"""From inputs to an image: context, build, bill, archive or registry."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bentos.artifact import write_beside
+from bentos.errors import InvalidSetting
+from bentos.folder import Folder
+from bentos.images.bill import make_bill, read_installed
+from bentos.images.contexts import Context, lay_out_jobs, lay_out_scoring
+from bentos.images.engines import Engine, Wanted
+from bentos.packing import CHECKOUT, read_version
+
+BASE = "python:3.11-slim"
+KINDS = ("scoring", "jobs")
+INSTALLED = "/app/installed.json"
+LICENSE = "Apache-2.0"
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that was built.
+
+    Attributes:
+        reference: `NAME:TAG`.
+        id: The digest of its configuration: the same inputs give the same.
+        base: `NAME@sha256:…`, what it was built on.
+        engine: What built it.
+        unpacked_mb: What its files take on a node, in millions of bytes.
+        packages: How many Python distributions and Debian packages it holds.
+        labels: What it says of itself.
+        bill: Where its bill of materials is.
+        archive: Where it was written as a docker archive; None: nowhere.
+        digest: By which it can be pulled, where it was pushed; else None.
+    """
+
+    reference: str
+    id: str
+    base: str
+    engine: str
+    unpacked_mb: float
+    packages: int
+    labels: dict[str, str]
+    bill: str
+    archive: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made.
+
+    Attributes:
+        kind: One of `KINDS`.
+        reference: `NAME:TAG`.
+        base: The image to build on, by tag or digest.
+        bill: Where the bill of materials is written.
+        archive: Where the image is written as a docker archive; None: nowhere.
+        is_pushed: Whether it is pushed.
+        further: What else the builder's own build command is given.
+    """
+
+    kind: str
+    reference: str
+    base: str
+    bill: Path
+    archive: Path | None = None
+    is_pushed: bool = False
+    further: Sequence[str] = ()
+
+
+def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callable[[str], None]) -> Image:
+    """Build an image, and say what it holds.
+
+    Args:
+        order: What.
+        engine: Builds.
+        folder: The installation, whose Bento the scoring image holds.
+        progress: Is told what goes on.
+
+    Raises:
+        InvalidSetting: The reference has no tag.
+        NotFound: There is no Bento, or no checkout.
+        Refused: The builder fails.
+    """
+    _check(order)
+    epoch, revision = _when_and_what(CHECKOUT)
+    with tempfile.TemporaryDirectory(prefix="gauntlet-image-") as place:
+        context = _context(order.kind, Path(place), folder, epoch)
+        progress(f"base {order.base}")
+        digest = engine.digest_of_base(order.base)
+        base = f"{order.base.partition('@')[0]}@{digest}"
+        labels = {**_labels(order, revision, digest), **context.labels}
+        progress(f"{order.reference} by {engine.name}")
+        image_id = engine.build(
+            Wanted(
+                context=context.folder,
+                dockerfile=context.dockerfile,
+                reference=order.reference,
+                arguments={"BASE": order.base},
+                labels=labels,
+                epoch=epoch,
+                further=order.further,
+            )
+        )
+    progress("what it holds")
+    packages = list(read_installed(engine.run(order.reference, "cat", INSTALLED).encode()))
+    size = int(engine.run(order.reference, "du", "--summarize", "--one-file-system", "--block-size=1", "/").split()[0])
+    bill = make_bill(
+        packages,
+        image=order.reference,
+        image_id=image_id,
+        base=order.base,
+        base_digest=digest,
+        roles=context.roles,
+        epoch=epoch,
+    )
+    write_beside(order.bill, bill)
+    if order.archive is not None:
+        order.archive.parent.mkdir(parents=True, exist_ok=True)
+        engine.save(order.reference, order.archive)
+    return Image(
+        reference=order.reference,
+        id=image_id,
+        base=base,
+        engine=engine.name,
+        unpacked_mb=round(size / 1e6, 1),
+        packages=len(packages),
+        labels=labels,
+        bill=str(order.bill),
+        archive=None if order.archive is None else str(order.archive),
+        digest=engine.push(order.reference) if order.is_pushed else None,
+    )
+
+
+def _check(order: Order) -> None:
+    name, colon, tag = order.reference.rpartition(":")
+    if not (colon and name and tag) or "/" in tag or "@" in order.reference:
+        raise InvalidSetting(f"--tag is {order.reference!r}; it must be NAME:TAG, such as registry.example/gauntlet:1")
+
+
+def _context(kind: str, place: Path, folder: Folder, epoch: int) -> Context:
+    return lay_out_scoring(place, folder, epoch) if kind == "scoring" else lay_out_jobs(place)
+
+
+def _labels(order: Order, revision: str, base_digest: str) -> dict[str, str]:
+    named = "org.opencontainers.image"
+    found = {
+        f"{named}.title": f"gauntlet-{order.kind}",
+        f"{named}.version": read_version(CHECKOUT),
+        f"{named}.licenses": LICENSE,
+        f"{named}.revision": revision,
+        f"{named}.base.name": order.base,
+        f"{named}.base.digest": base_digest,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _when_and_what(checkout: Path) -> tuple[int, str]:
+    """The commit's time and name; 0 and nothing where there is no git. Uncommitted changes are said with a plus."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        except FileNotFoundError:
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    when, _, revision = git("log", "-1", "--format=%ct %H").partition(" ")
+    changed = "+" if revision and git("status", "--porcelain", "--untracked-files=no") else ""
+    return int(when or 0), f"{revision}{changed}"

@@ -1,0 +1,38 @@
+# The scoring image, from a Bento that `gauntlet package` built: `gauntlet image scoring` lays the context out (the Bento
+# with its models inside, slimming.py beside it) and builds it.
+#
+# The Bento's own env/docker/Dockerfile works too and serves with `bentoml serve`; it installs compilers and runs as a user
+# whose number the manifests would have to know. This one starts the fast entry.
+ARG BASE=python:3.11-slim
+FROM ${BASE} AS made
+COPY env/python/requirements.txt /app/requirements.txt
+# uv is needed in this stage only.
+RUN python -m venv /uv \
+    && /uv/bin/python -m pip install --quiet --no-cache-dir uv==0.13.9 \
+    && python -m venv --without-pip /app/.venv \
+    && /uv/bin/uv pip install --quiet --no-cache --no-deps --link-mode copy \
+       --python /app/.venv/bin/python --requirement /app/requirements.txt
+COPY . /app/bento
+# Bytecode is made here, as it could never be kept on a read-only root, and of what the entry imports alone.
+RUN cd /app/bento/src && mv ../slimming.py /tmp/ \
+    && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. /app/.venv/bin/python /tmp/slimming.py \
+       /app/.venv /app/installed.json service.entry service.application service.settings service.supervisor \
+       uvloop uvicorn uvicorn.loops.uvloop uvicorn.protocols.http.httptools_impl uvicorn.lifespan.on \
+       onnxruntime cryptography.hazmat.primitives.asymmetric.ed25519 \
+    && chmod -R a+rX /app
+
+FROM ${BASE}
+COPY --from=made /app /app
+WORKDIR /app/bento/src
+ENV PATH=/app/.venv/bin:$PATH \
+    HOME=/tmp \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    BENTOML_HOME=/tmp/bentoml \
+    BENTOML_DO_NOT_TRACK=true \
+    OMP_NUM_THREADS=1 \
+    OTEL_SDK_DISABLED=true \
+    GAUNTLET_HOST=0.0.0.0
+USER 10001:10001
+EXPOSE 3000 3001
+CMD ["python", "-m", "service.entry"]

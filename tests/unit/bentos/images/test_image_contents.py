@@ -1,0 +1,160 @@
+"""What goes into an image, what is taken out of it, and the bill of what it holds."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from bentos.errors import InvalidSetting, NotFound
+from bentos.folder import Folder
+from bentos.images.bill import Installed, make_bill
+from bentos.images.contexts import SLIMMING, lay_out_jobs, lay_out_scoring
+from bentos.images.making import Order, make_image
+from bentos.images.slimming import installed, remove_unread
+from bentos.roles import BentoRoles, PackedModel, dump_roles
+
+DIGEST, OTHER, IMAGE = ("sha256:" + digit * 64 for digit in "abd")
+CHAMPION = PackedModel(name="churn", version="1", digest=DIGEST, blessing="sha256:" + "c" * 64)
+CHALLENGER = PackedModel(name="churn", version="2", digest=OTHER, scope="shadow")
+
+
+@pytest.fixture
+def home(tmp_path):
+    """An installation whose Bento was packed at some moment, under a random version."""
+
+    def pack(when="2026-01-01T00:00:00+00:00", version="abcdefgh"):
+        folder = Folder(tmp_path / "home")
+        bento = folder.path / "bentoml" / "bentos" / "gauntlet" / version
+        (bento / "src").mkdir(parents=True)
+        (bento / "src" / "roles.json").write_bytes(dump_roles(BentoRoles(gauntlet="1", champion=CHAMPION,
+                                                                         challengers=(CHALLENGER,))))  # fmt: skip
+        (bento / "src" / "__pycache__").mkdir()
+        models = [{"tag": model.tag, "creation_time": when} for model in (CHAMPION, CHALLENGER)]
+        described = {"version": version, "creation_time": when, "models": models}
+        (bento / "bento.yaml").write_text(yaml.safe_dump(described))
+        for model in (CHAMPION, CHALLENGER):
+            name, _, number = model.tag.partition(":")
+            artifact = folder.bentoml / "models" / name / number / "artifact"
+            artifact.mkdir(parents=True, exist_ok=True)
+            (artifact / "model.onnx").write_bytes(model.digest.encode())
+            (artifact.parent / "model.yaml").write_text(yaml.safe_dump({"creation_time": when}))
+        folder.bento.unlink(missing_ok=True)
+        folder.bento.symlink_to(bento)
+        return folder
+
+    return pack
+
+
+def files_of(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def test_the_same_models_and_code_are_laid_out_alike_whenever_they_were_packed(home, tmp_path):
+    first = lay_out_scoring(tmp_path / "one", home(), 7)
+    again = lay_out_scoring(tmp_path / "two", home("2027-02-02T00:00:00+00:00", "zyxwvu"), 7)
+    assert files_of(first.folder) == files_of(again.folder)
+    assert set(files_of(first.folder)) == {
+        "bento.yaml", "slimming.py", "src/roles.json",
+        *(f"models/churn/{d[7:19]}/{name}" for d in (DIGEST, OTHER) for name in ("model.yaml", "artifact/model.onnx")),
+    }  # fmt: skip
+
+
+def test_the_labels_name_models_and_blessings(home, tmp_path):
+    assert lay_out_scoring(tmp_path / "one", home(), 7).labels == {
+        "gauntlet.champion": DIGEST,
+        "gauntlet.challengers": OTHER,
+        "gauntlet.blessings": CHAMPION.blessing,
+    }
+
+
+def test_without_a_bento_it_says_how_to_pack_one(tmp_path):
+    with pytest.raises(NotFound, match="pack the champion first: gauntlet package"):
+        lay_out_scoring(tmp_path / "one", Folder(tmp_path / "nothing"), 7)
+
+
+def test_the_jobs_image_holds_the_code_and_nothing_that_running_left(tmp_path):
+    context = lay_out_jobs(tmp_path / "jobs")
+    names = set(files_of(context.folder))
+    assert {"gauntlet.py", "uv.lock", "validation/gate/run.py", "slimming.py"} <= names
+    assert not any("__pycache__" in name or name.startswith(("tests/", ".")) for name in names)
+    with pytest.raises(NotFound, match="images are built from a checkout"):
+        lay_out_jobs(tmp_path / "none", checkout=tmp_path)
+
+
+def test_what_nobody_reads_is_taken_out_and_the_rest_is_left(tmp_path):
+    kept, gone = (
+        ["a/__init__.py", "a/b.so", "a/data.json", "a/testing/t.py"],
+        ["a/tests/t.py", "a/b.pyx", "a/c.h", "u/x.py"],
+    )
+    for name in kept + gone:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("12345678")
+    assert remove_unread(tmp_path, unused=("u",)) == 8 * len(gone)
+    assert sorted(files_of(tmp_path)) == sorted(kept)
+
+
+def test_bytecode_is_made_of_what_is_imported_and_depends_on_no_date(tmp_path):
+    packages = tmp_path / "env" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "used.py").write_text("value = {'b', 'a'}\n")
+    (packages / "unused.py").write_text("")
+    told = tmp_path / "installed.json"
+
+    def slim():
+        environment = {"PYTHONPATH": str(packages), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, SLIMMING, tmp_path / "env", told, "used"]
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        (compiled,) = (packages / "__pycache__").iterdir()
+        return compiled.read_bytes()
+
+    first = slim()
+    (packages / "used.py").touch()
+    assert slim() == first
+    assert {one["kind"] for one in json.loads(told.read_text())} <= {"pypi", "deb"}
+
+
+def test_what_is_installed_is_named_with_its_version():
+    found = {one["name"].lower(): one["version"] for one in installed() if one["kind"] == "pypi"}
+    assert found["pytest"] == pytest.__version__
+
+
+def bill(**changes):
+    roles = BentoRoles(gauntlet="1", champion=CHAMPION, challengers=(CHALLENGER,))
+    packages = [Installed("pypi", "Jinja2", "3.1.6"), Installed("deb", "libc6", "2.36-9+deb12u9")]
+    given = {
+        "image": "shop:1",
+        "image_id": IMAGE,
+        "base": "python:3",
+        "base_digest": OTHER,
+        "roles": roles,
+        "epoch": 7,
+    }
+    return make_bill(packages, **{**given, **changes})
+
+
+def test_the_bill_is_cyclonedx_and_names_packages_models_and_base():
+    content = bill()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(content.decode()) is None
+    parts = {part["bom-ref"]: part for part in json.loads(content)["components"]}
+    assert parts["pkg:pypi/jinja2@3.1.6"]["version"] == "3.1.6"
+    assert parts["pkg:deb/debian/libc6@2.36-9%2Bdeb12u9"]["name"] == "libc6"
+    assert parts[DIGEST]["type"] == "machine-learning-model"
+    assert parts[DIGEST]["properties"] == [{"name": "gauntlet:blessing", "value": CHAMPION.blessing}]
+    assert parts["base"]["hashes"][0]["content"] == "b" * 64
+
+
+def test_the_same_content_gives_the_same_bill():
+    assert bill() == bill()
+    assert bill(roles=None) != bill()
+
+
+@pytest.mark.parametrize("reference", ["shop", "shop:", ":1", "registry.example:5000/shop", "shop@sha256:1"])
+def test_a_name_without_tag_is_refused_before_anything_is_built(reference, tmp_path):
+    order = Order("jobs", reference, "python:3", tmp_path / "bill.json")
+    with pytest.raises(InvalidSetting, match="must be NAME:TAG"):
+        make_image(order, None, Folder(tmp_path), progress=lambda _: None)
