@@ -30,6 +30,7 @@ from bentos.command_line import (
 from bentos.errors import GauntletError, InvalidSetting, NotBlessed, Refused
 from bentos.folder import Folder
 from bentos.images import commands as images
+from bentos.last_words import leave
 from k8s import commands as control
 from service import commands as data_plane
 from training import commands as training
@@ -362,6 +363,7 @@ def main() -> NoReturn:
         e.show()
         sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
     except (GauntletError, OSError) as e:
+        leave(f"ERROR: {explain(e)}")
         click.echo(f"gauntlet: {explain(e)}", err=True)
         sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):

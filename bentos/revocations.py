@@ -69,6 +69,11 @@ def parse_revocations(content: bytes, source: str) -> tuple[Revocation, ...]:
     return found.revoked
 
 
+def no_revocations() -> bytes:
+    """The content of a list that holds none."""
+    return msgspec.json.encode(_List()) + b"\n"
+
+
 def read_revocations(path: Path, *, must_exist: bool = False) -> tuple[Revocation, ...]:
     """Read an installation's revocations; none where there is no file.
 

@@ -1,5 +1,8 @@
 """The Secrets of an installation, made at random and once: what `gauntlet secrets | kubectl create -f -` creates.
 
+Beside them the ConfigMap `gauntlet-trust`: the public half of the key that signs blessings, and a list of those that
+were taken back, which is empty. No overlay holds it, so that no apply resets it.
+
 Nothing has a default password. The API server refuses to create them a second time, so no key is replaced by chance.
 """
 
@@ -10,10 +13,15 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from bentos.artifact import new_keys
+from bentos.revocations import no_revocations
 from service.http.keys import SCOPES, key_line, make_key
 from service.prediction_log.tombstones import KEY_BYTES
 
 _NAME = "app.kubernetes.io/name"
+
+TRUST_KEY, TRUST_REVOKED = "blessing.pub", "revocations.json"
+"""What the ConfigMap `gauntlet-trust` holds: by whom blessings must be signed, and which were taken back."""
 
 
 def make_secrets(namespace: str, client: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -24,26 +32,34 @@ def make_secrets(namespace: str, client: str) -> tuple[list[dict[str, Any]], dic
         client: The name of the first client, which gets a key of each scope.
 
     Returns:
-        The Secrets as manifests, and the client's keys by scope. The API keys' Secret holds their SHA-256 alone, so
-        whoever calls must hand the keys themselves on.
+        The Secrets as manifests, with the ConfigMap that says whose blessings count, and the client's keys by scope.
+        The API keys' Secret holds their SHA-256 alone, so whoever calls must hand the keys themselves on.
 
     Raises:
         InvalidSetting: The client's name is not what it must be.
     """
     keys = {scope: make_key() for scope in SCOPES}
     lines = {scope: f"{key_line(key, client)}\n".encode() for scope, key in keys.items()}
+    private, public, _ = new_keys()
+    trust = {TRUST_KEY: public.decode(), TRUST_REVOKED: no_revocations().decode()}
     return [
         _secret(namespace, "gauntlet-api-keys", lines),
+        _secret(namespace, "gauntlet-blessing-key", {"key.pem": private}),
         _secret(namespace, "gauntlet-database", {"password": secrets.token_urlsafe(32).encode()}),
         _secret(namespace, "gauntlet-tombstone", {"key": secrets.token_bytes(KEY_BYTES)}),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(namespace, "gauntlet-trust"), "data": trust},
     ], {str(scope): key for scope, key in keys.items()}
+
+
+def _metadata(namespace: str, name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": namespace, "labels": {_NAME: "gauntlet"}}
 
 
 def _secret(namespace: str, name: str, content: Mapping[Any, bytes]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace, "labels": {_NAME: "gauntlet"}},
+        "metadata": _metadata(namespace, name),
         "type": "Opaque",
         "data": {key: base64.b64encode(value).decode() for key, value in content.items()},
     }

@@ -46,6 +46,7 @@ def train(folder: Folder, use_case: Path, parameters: tuple[str, ...], as_json: 
     The data is validated as a whole first; a fifth of the ids is held out for the gate; the ONNX form must answer as
     scikit-learn does. Everything is tracked in MLflow.
     """
+    from bentos.last_words import leave
     from bentos.registry import registry_of
     from training.terminal import describe
     from training.train import TrainRequest, read_parameters
@@ -62,4 +63,5 @@ def train(folder: Folder, use_case: Path, parameters: tuple[str, ...], as_json: 
     )
     trained = run(request, registry=registry_of(folder), folder=folder, progress=progress)
     print_result(trained, as_json, describe)
+    leave(f"{trained.version.name} version {trained.version.number}, candidate: {trained.digest}")
     suggest(folder, f"gate models:/{trained.version.name}/{trained.version.number}")

@@ -10,6 +10,7 @@ import click
 
 from bentos.command_line import explain
 from bentos.errors import GauntletError
+from bentos.last_words import leave
 from validation.commands import gate_options, run_and_print_gate
 
 ERROR = 3
@@ -45,6 +46,7 @@ def main() -> NoReturn:
         e.show()
         sys.exit(ERROR)
     except (GauntletError, OSError) as e:
+        leave(f"ERROR: {explain(e)}")
         click.echo(f"gate: {explain(e)}", err=True)
         sys.exit(ERROR)
     except (click.Abort, KeyboardInterrupt):

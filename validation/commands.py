@@ -22,7 +22,7 @@ from bentos.command_line import (
     suggest,
     who,
 )
-from bentos.errors import InvalidSetting, Refused
+from bentos.errors import InvalidSetting, Refused, Unavailable
 from bentos.folder import Folder
 from validation.gate.defaults import POLICIES, POLICY
 
@@ -84,11 +84,15 @@ def run_and_print_gate(
     """
     from rich.console import Console
 
+    from bentos.last_words import leave
     from bentos.registry import registry_of
+    from validation.announcing import announce_pass, check_setting
     from validation.gate.report import dump_report
     from validation.gate.run import run_gate, write_copies
     from validation.gate.terminal import next_commands, render
+    from validation.gate.wording import last_words_of
 
+    check_setting()
     report = run_gate(
         candidate,
         against=against,
@@ -106,7 +110,16 @@ def run_and_print_gate(
         console.print(render(report, verbose=verbose), highlight=False, soft_wrap=False)
     if as_json and isinstance(report.lost, str):  # the table says it itself
         click.echo(f"gate: could not be drawn or kept: {report.lost}; the verdict stands", err=True)
+    leave(last_words_of(report))
     suggest(folder, *next_commands(report))
+    try:
+        told = announce_pass(report)
+    except Unavailable as e:
+        leave(f"{last_words_of(report)}; ERROR: {e}")
+        click.echo(f"gate: ERROR: {e}; the verdict stands", err=True)
+    else:
+        if told is not None:
+            progress(f"{told} was told of the PASS")
     write_copies(report, html=html, junit=junit)
     return report.exit_code
 

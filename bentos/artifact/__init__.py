@@ -36,7 +36,15 @@ from bentos.artifact.loading import Artifact, load_artifact
 from bentos.artifact.manifest import BLESSING, FILES, MANIFEST, sha256, verify, write_beside, write_files
 from bentos.artifact.reference import Binned, Reference, TrainingRecord, dump_json
 from bentos.artifact.scorer import INPUT, OUTPUT, Scorer
-from bentos.artifact.signing import PublicKeys, SigningKey, make_keys, public_keys_of, read_public_keys, signing_key_of
+from bentos.artifact.signing import (
+    PublicKeys,
+    SigningKey,
+    make_keys,
+    new_keys,
+    public_keys_of,
+    read_public_keys,
+    signing_key_of,
+)
 
 __all__ = [
     "BLESSING",
@@ -80,6 +88,7 @@ __all__ = [
     "load_artifact",
     "load_contract",
     "make_keys",
+    "new_keys",
     "parse_blessing",
     "parse_contract",
     "problems_in",

@@ -93,23 +93,27 @@ def make_keys(path: Path) -> tuple[Path, str]:
     Raises:
         BadInput: One of the files is there already.
     """
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     public = path.with_name(f"{path.name}.pub")
     for made in (path, public):
         if made.exists():
             raise BadInput(f"{made} is there already; a key is not overwritten")
-    key = Ed25519PrivateKey.generate()
-    content = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    content, public_content, fingerprint = new_keys()
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
-    spki = serialization.PublicFormat.SubjectPublicKeyInfo
-    public.write_bytes(key.public_key().public_bytes(serialization.Encoding.PEM, spki))
-    return public, _fingerprint(key.public_key())
+    public.write_bytes(public_content)
+    return public, fingerprint
+
+
+def new_keys() -> tuple[bytes, bytes, str]:
+    """Make a key pair: the private key and the public one in PEM form, and the public one's fingerprint."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    pem, spki = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return private, key.public_key().public_bytes(pem, spki), _fingerprint(key.public_key())
 
 
 def signing_key_of(environment: Mapping[str, str]) -> SigningKey | None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 @click.option("--archive", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write it as a docker archive too, which a node without registry can load.")  # fmt: skip
 @click.option("--push", "is_pushed", is_flag=True, help="Push it, and say by which digest it can be pulled.")
+@click.option("--release", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="The release that is to name it by digest, such as k8s/overlays/staging/release.")  # fmt: skip
 @click.option("--sbom", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Where its bill of materials is written. Default: images/KIND.cdx.json in --folder.")  # fmt: skip
 @click.argument("further", nargs=-1, type=click.UNPROCESSED, metavar="[-- ENGINE_OPTION...]")
@@ -36,6 +38,7 @@ def image(
     base: str,
     archive: Path | None,
     is_pushed: bool,
+    release: Path | None,
     sbom: Path | None,
     further: tuple[str, ...],
     folder: Folder,
@@ -56,6 +59,7 @@ def image(
         bill=sbom or folder.path / "images" / f"{kind}.cdx.json",
         archive=archive,
         is_pushed=is_pushed,
+        release=release,
         further=further,
     )
     print_result(make_image(order, find_engine(engine_name), folder, progress=progress), as_json, _render)

@@ -16,6 +16,7 @@ from bentos.folder import Folder
 from bentos.images.bill import make_bill, read_installed
 from bentos.images.contexts import Context, lay_out_jobs, lay_out_scoring
 from bentos.images.engines import Engine, Wanted
+from bentos.images.release import write_release
 from bentos.packing import CHECKOUT, read_version
 
 BASE = "python:3.11-slim"
@@ -63,6 +64,7 @@ class Order:
         bill: Where the bill of materials is written.
         archive: Where the image is written as a docker archive; None: nowhere.
         is_pushed: Whether it is pushed.
+        release: The release that it is put into once it is pushed; None: none.
         further: What else the builder's own build command is given.
     """
 
@@ -72,6 +74,7 @@ class Order:
     bill: Path
     archive: Path | None = None
     is_pushed: bool = False
+    release: Path | None = None
     further: Sequence[str] = ()
 
 
@@ -94,9 +97,9 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
     with tempfile.TemporaryDirectory(prefix="gauntlet-image-") as place:
         context = _context(order.kind, Path(place), folder, epoch)
         progress(f"base {order.base}")
-        digest = engine.digest_of_base(order.base)
-        base = f"{order.base.partition('@')[0]}@{digest}"
-        labels = {**_labels(order, revision, digest), **context.labels}
+        base_digest = engine.digest_of_base(order.base)
+        base = f"{order.base.partition('@')[0]}@{base_digest}"
+        labels = {**_labels(order, revision, base_digest), **context.labels}
         progress(f"{order.reference} by {engine.name}")
         image_id = engine.build(
             Wanted(
@@ -117,7 +120,7 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
         image=order.reference,
         image_id=image_id,
         base=order.base,
-        base_digest=digest,
+        base_digest=base_digest,
         roles=context.roles,
         epoch=epoch,
     )
@@ -125,6 +128,15 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
     if order.archive is not None:
         order.archive.parent.mkdir(parents=True, exist_ok=True)
         engine.save(order.reference, order.archive)
+    digest = engine.push(order.reference) if order.is_pushed else None
+    if digest is not None and order.release is not None:
+        write_release(
+            order.release,
+            name=f"gauntlet-{order.kind}",
+            repository=order.reference.rpartition(":")[0],
+            digest=digest,
+            roles=context.roles,
+        )
     return Image(
         reference=order.reference,
         id=image_id,
@@ -135,11 +147,13 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
         labels=labels,
         bill=str(order.bill),
         archive=None if order.archive is None else str(order.archive),
-        digest=engine.push(order.reference) if order.is_pushed else None,
+        digest=digest,
     )
 
 
 def _check(order: Order) -> None:
+    if order.release is not None and not order.is_pushed:
+        raise InvalidSetting("--release goes with --push: only a registry gives the digest by which an image is pulled")
     name, colon, tag = order.reference.rpartition(":")
     if not (colon and name and tag) or "/" in tag or "@" in order.reference:
         raise InvalidSetting(f"--tag is {order.reference!r}; it must be NAME:TAG, such as registry.example/gauntlet:1")

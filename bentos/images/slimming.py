@@ -1,9 +1,9 @@
 """What a build does with the packages that it installed: bytecode where it is used, no file that nobody reads.
 
 Runs inside the build, by the image's own Python and with nothing but its standard library:
-`python slimming.py ENVIRONMENT INSTALLED.json MODULE...` imports the modules, compiles what that loaded, removes what
-no program reads (tests, sources of extensions, headers, stubs, the parts of a package that are named below), and writes
-down what is installed, Debian's packages too.
+`python slimming.py ENVIRONMENT INSTALLED.json [--scoring] MODULE...` imports the modules, compiles what that loaded,
+removes what no program reads (tests, sources of extensions, headers, stubs; for scoring the parts of packages that are
+named below, too), and writes down what is installed, Debian's packages with it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from pathlib import Path
 SOURCES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".pxd", ".pyi", ".pyx", ".pxi", ".a", ".lib")
 """What a compiler or a type checker reads."""
 
-UNUSED = (
+UNUSED_BY_SCORING = (
     "onnxruntime/quantization",  # tools that change or convert models
     "onnxruntime/tools",
     "onnxruntime/transformers",
     "onnxruntime/backend",
     "onnxruntime/datasets",
-    "numpy/f2py",
+    "numpy/f2py",  # others do: SciPy and what stands on it
     "numpy/_core/lib",
     "numpy/_core/include",
 )
-"""Parts of packages that scoring never imports."""
 
 DPKG = Path("/var/lib/dpkg/status")
 
@@ -56,8 +55,8 @@ def compile_loaded(environment: Path, modules: list[str]) -> int:
     return compiled
 
 
-def remove_unread(packages: Path, *, unused: tuple[str, ...] = UNUSED) -> int:
-    """Remove what no program reads; gives the bytes that this freed."""
+def remove_unread(packages: Path, unused: tuple[str, ...]) -> int:
+    """Remove what no program reads, and these parts of packages; gives the bytes that this freed."""
     freed = 0
     for folder in [*(packages / name for name in unused), *packages.rglob("tests")]:
         if folder.is_dir():
@@ -83,9 +82,10 @@ def installed() -> Iterator[dict[str, str]]:
 def main() -> None:
     """Compile, remove and write down, as the command line says."""
     environment, told, *modules = sys.argv[1:]
+    is_scoring = modules[0] == "--scoring"
     (packages,) = Path(environment).glob("lib/python3.*/site-packages")
-    compiled = compile_loaded(Path(environment), modules)
-    freed = remove_unread(packages)
+    compiled = compile_loaded(Path(environment), modules[1:] if is_scoring else modules)
+    freed = remove_unread(packages, UNUSED_BY_SCORING if is_scoring else ())
     Path(told).write_text(json.dumps(list(installed()), indent=1) + "\n")
     sys.stdout.write(f"compiled {compiled} files, freed {freed / 1e6:.0f} MB\n")
 

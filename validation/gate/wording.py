@@ -25,6 +25,15 @@ def consequence_of(report: GateReport) -> str:
     return f"blessed until {until}, " + ("champion as before" if report.is_renewal else "and challenger now")
 
 
+def last_words_of(report: GateReport) -> str:
+    """The report in one line, for whoever sees no more: the verdict, of whom, and the first reason."""
+    passed = sum(check.status == "PASS" for check in report.checks)
+    first = next(iter(report.reasons), "")
+    why = f"{passed} of {len(report.checks)} checks passed" if report.verdict == "PASS" else first
+    model = f"{report.candidate.name} version {report.candidate.version}"
+    return f"{report.verdict} {model}, {consequence_of(report)}: {why}"
+
+
 def by_severity(report: GateReport) -> list[CheckResult]:
     """All checks, the worst first, else in the policy's order."""
     return sorted(report.checks, key=lambda check: WORST_FIRST.index(check.status))

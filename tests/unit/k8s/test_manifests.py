@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from bentos.errors import InvalidExperiment
-from k8s.secrets import make_secrets
+from k8s.secrets import TRUST_KEY, TRUST_REVOKED, make_secrets
 from service.scoring.experiment import parse_experiment
 
 ROOT = Path(__file__).parents[3]
 K8S = ROOT / "k8s"
+IMAGES = ROOT / "bentos" / "images"
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir() if path.is_dir())
 KUBECTL = shutil.which("kubectl")
 
@@ -227,6 +228,9 @@ def test_jobs_wait_to_be_asked_and_are_not_tried_again(overlay: str) -> None:
         cron = one(overlay, "CronJob", name)["spec"]
         assert cron["suspend"] is True
         assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0
+        ignored, failed = cron["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+        assert ignored == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+        assert failed == {"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [0]}}
         assert cron["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"
 
 
@@ -249,25 +253,12 @@ def test_the_experiment_names_no_champion_until_someone_does() -> None:
         parse_experiment(configmap["data"]["experiment.yaml"].replace("sha256:", "").encode())
 
 
-@pytest.mark.parametrize("dockerfile", sorted(path.name for path in (K8S / "images").glob("*.Dockerfile")))
+@pytest.mark.parametrize("dockerfile", sorted(path.name for path in IMAGES.glob("*.Dockerfile")))
 def test_images_run_as_a_numbered_user(dockerfile: str) -> None:
     """A name would need `runAsUser` in every manifest, as the kubelet cannot tell that it is not root."""
-    users = re.findall(r"^USER (.+)$", (K8S / "images" / dockerfile).read_text(), re.MULTILINE)
+    users = re.findall(r"^USER (.+)$", (IMAGES / dockerfile).read_text(), re.MULTILINE)
     assert users
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
-
-
-def test_the_jobs_image_leaves_out_what_it_does_not_name() -> None:
-    """Its ignore file lets in exactly what its COPY lines ask for."""
-    images = K8S / "images"
-    copied = {
-        source
-        for line in re.findall(r"^COPY (?!--)(.+)$", (images / "jobs.Dockerfile").read_text(), re.MULTILINE)
-        for source in line.split()[:-1]
-    }
-    ignore = (images / "jobs.Dockerfile.dockerignore").read_text().split()
-    assert {line[1:] for line in ignore if line.startswith("!")} == copied
-    assert all((ROOT / source).exists() for source in copied)
 
 
 def test_the_shipper_is_a_sidecar_on_the_spool_that_stops_after_scoring(overlay: str) -> None:
@@ -337,8 +328,49 @@ def test_no_manifest_holds_a_secret(overlay: str) -> None:
 
 def test_secrets_that_pods_mount_are_those_that_the_command_makes(overlay: str) -> None:
     made, _ = make_secrets("gauntlet", "first")
-    there = {secret["metadata"]["name"]: set(secret["data"]) for secret in made}
+    there = {(one["kind"], one["metadata"]["name"]): set(one["data"]) for one in made}
     for manifest, template in pods(overlay):
         for volume in template["spec"].get("volumes", []):
             if "secret" in volume:
-                assert volume["secret"]["secretName"] in there, named(manifest)
+                assert ("Secret", volume["secret"]["secretName"]) in there, named(manifest)
+    assert there["ConfigMap", "gauntlet-trust"] == {"blessing.pub", "revocations.json"}
+
+
+def test_the_gate_alone_gets_the_key_that_signs(overlay: str) -> None:
+    holders = {
+        manifest["metadata"]["name"]
+        for manifest, template in pods(overlay)
+        for volume in template["spec"].get("volumes", [])
+        if volume.get("secret", {}).get("secretName") == "gauntlet-blessing-key"
+    }
+    assert holders == {"gate"}
+
+
+def test_scoring_asks_for_blessings_that_the_gates_key_signed(overlay: str) -> None:
+    template = pod_template(one(overlay, "Deployment", "gauntlet"))
+    assert template is not None
+    (scoring,) = template["spec"]["containers"]
+    variables = {variable["name"]: variable.get("value") for variable in scoring["env"]}
+    trust = next(mount["mountPath"] for mount in scoring["volumeMounts"] if mount["name"] == "trust")
+    assert variables["GAUNTLET_PRODUCTION"] == "true"
+    assert variables["GAUNTLET_BLESSING_PUBLIC_KEY_FILE"] == f"{trust}/{TRUST_KEY}"
+    assert variables["GAUNTLET_REVOCATIONS_FILE"] == f"{trust}/{TRUST_REVOKED}"
+
+
+def test_where_admission_is_enforced_the_deployment_says_what_is_asked_for(overlay: str) -> None:
+    labels = one(overlay, "Namespace", "gauntlet")["metadata"]["labels"]
+    template = pod_template(one(overlay, "Deployment", "gauntlet"))
+    assert template is not None
+    annotations = template["metadata"].get("annotations", {})
+    is_enforced = labels.get("gauntlet.dev/admission") == "enforce"
+    assert is_enforced == (overlay != "overlays/local")
+    assert is_enforced == (annotations.keys() >= {"gauntlet.dev/champion", "gauntlet.dev/blessings"})
+
+
+def test_the_admission_policy_is_bound_to_the_namespaces_that_ask_for_it() -> None:
+    binding = next(m for m in rendered("cluster") if m["kind"] == "ValidatingAdmissionPolicyBinding")
+    policy = next(m for m in rendered("cluster") if m["kind"] == "ValidatingAdmissionPolicy")
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert binding["spec"]["validationActions"] == ["Deny"]
+    selector = binding["spec"]["matchResources"]["namespaceSelector"]
+    assert selector == {"matchLabels": {"gauntlet.dev/admission": "enforce"}}

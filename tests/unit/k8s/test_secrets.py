@@ -4,10 +4,13 @@ import hashlib
 import pytest
 from click.testing import CliRunner
 
+from bentos.artifact import read_public_keys
+from bentos.artifact.signing import read_signing_key
 from bentos.errors import InvalidSetting
+from bentos.revocations import parse_revocations
 from bentos.strict_yaml import load_yaml
 from k8s.commands import secrets
-from k8s.secrets import make_secrets
+from k8s.secrets import TRUST_KEY, TRUST_REVOKED, make_secrets
 from service.http.keys import read_keys
 
 
@@ -30,7 +33,8 @@ def test_nothing_is_the_same_twice():
     (first, keys), (second, other_keys) = (make_secrets("gauntlet", "first") for _ in range(2))
     for one, another in zip(first, second, strict=True):
         assert one["metadata"] == another["metadata"]
-        assert not set(one["data"].values()) & set(another["data"].values())
+        same = {key for key, value in one["data"].items() if another["data"][key] == value}
+        assert same <= {TRUST_REVOKED}  # an empty list is one
     assert not set(keys.values()) & set(other_keys.values())
 
 
@@ -58,3 +62,13 @@ def test_the_command_prints_manifests_and_apart_from_them_the_keys():
 def test_a_name_that_no_key_file_could_hold_is_refused():
     with pytest.raises(InvalidSetting, match="name"):
         make_secrets("gauntlet", "a b")
+
+
+def test_what_the_gate_signs_with_the_secret_is_trusted_by_the_configmap(tmp_path):
+    manifests, _ = make_secrets("gauntlet", "first")
+    (trust,) = [m["data"] for m in manifests if m["kind"] == "ConfigMap"]
+    (tmp_path / "key.pem").write_bytes(content_of(manifests, "gauntlet-blessing-key")["key.pem"])
+    (tmp_path / TRUST_KEY).write_text(trust[TRUST_KEY])
+    key = read_signing_key(tmp_path / "key.pem")
+    assert read_public_keys(tmp_path / TRUST_KEY).knows(key.fingerprint)
+    assert parse_revocations(trust[TRUST_REVOKED].encode(), "configmap") == ()

@@ -94,7 +94,7 @@ def test_what_nobody_reads_is_taken_out_and_the_rest_is_left(tmp_path):
     for name in kept + gone:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("12345678")
-    assert remove_unread(tmp_path, unused=("u",)) == 8 * len(gone)
+    assert remove_unread(tmp_path, ("u",)) == 8 * len(gone)
     assert sorted(files_of(tmp_path)) == sorted(kept)
 
 

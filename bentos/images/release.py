@@ -1,0 +1,76 @@
+"""A release: which images an overlay runs, by digest, and which blessed models the scoring image holds.
+
+It is a kustomize component, which `gauntlet image --push --release FOLDER` writes: nobody copies digests by
+hand, and the API server finds on the Deployment what it asks for (`k8s/cluster`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bentos.artifact import write_beside
+from bentos.errors import BadInput
+from bentos.roles import BentoRoles
+from bentos.strict_yaml import dump_yaml, load_yaml
+
+FILE, MODELS = "kustomization.yaml", "models.yaml"
+_HEAD = b"# Written by `gauntlet image --push --release`: images by digest, and what the scoring image holds.\n"
+
+
+def write_release(folder: Path, *, name: str, repository: str, digest: str, roles: BentoRoles | None) -> Path:
+    """Put an image into a release, and leave the others as they are.
+
+    Args:
+        folder: The component's folder; made where it is not there.
+        name: As the base names the image, such as `gauntlet-scoring`.
+        repository: Where it was pushed.
+        digest: By which it is pulled.
+        roles: The models inside; None for an image without.
+
+    Returns:
+        The file.
+
+    Raises:
+        BadInput: What is there is no release.
+    """
+    path = folder / FILE
+    found = _read(path)
+    images = [image for image in found.get("images", []) if image["name"] != name]
+    images.append({"name": name, "newName": repository, "digest": digest})
+    release = {**found, "images": sorted(images, key=lambda image: str(image["name"]))}
+    folder.mkdir(parents=True, exist_ok=True)
+    if roles is not None:
+        release["patches"] = [{"path": MODELS}]
+        write_beside(folder / MODELS, _HEAD + dump_yaml(_annotated(roles)))
+    write_beside(path, _HEAD + dump_yaml(release))
+    return path
+
+
+def annotations_of(roles: BentoRoles) -> dict[str, str]:
+    """What the pods of a scoring Deployment say of the models they carry."""
+    blessings = [model.blessing for model in roles.models if model.blessing is not None]
+    return {
+        "gauntlet.dev/champion": roles.champion.digest,
+        "gauntlet.dev/challengers": " ".join(model.digest for model in roles.challengers),
+        "gauntlet.dev/blessings": " ".join(blessings),
+    }
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+    found = load_yaml(path.read_bytes())
+    if not isinstance(found, dict) or found.get("kind") != "Component":
+        raise BadInput(f"{path} is no release: its kind must be Component")
+    return found
+
+
+def _annotated(roles: BentoRoles) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "gauntlet"},
+        "spec": {"template": {"metadata": {"annotations": annotations_of(roles)}}},
+    }
