@@ -21,6 +21,7 @@ from bentos.artifact import (
     examine_blessing,
     parse_blessing,
     problems_in,
+    sha256,
 )
 from bentos.blessings import chain_of, check_anchored, data_finding, expected_of, revoke, trusting
 from bentos.errors import ArtifactDamaged, NotBlessed, NotFound, Unavailable
@@ -28,6 +29,7 @@ from bentos.registry import Registry, Version
 from bentos.revocations import Revocation
 from service.prediction_log.upkeep import record
 from service.store import Store, tables
+from validation.gate.defaults import POLICIES
 
 CHAMPION = "champion"
 
@@ -62,7 +64,7 @@ class Shown:
             "attempts": "not counted" if it.attempts is None else f"{it.attempts} on this holdout, this one included",
             "data": it.data,
             "holdout": f"{it.holdout or 'not named'}, {it.n:,} rows",
-            "policy": it.policy,
+            "policy": _named_policy(it.policy),
             "code": it.code,
             "seed": str(it.seed),
             "signed by": it.key or "nobody",
@@ -150,7 +152,7 @@ def blessing_of(registry: Registry, version: Version) -> Blessing:
         try:
             found = registry.fetch_file(version, path, Path(beside))
         except NotFound as e:
-            raise NotBlessed(f"{version} has no {BLESSING}: it never passed a gate; run `gauntlet gate` on it") from e
+            raise NotBlessed(f"{version} has no {BLESSING}: it passed no gate; run `gauntlet gate` on it") from e
         return parse_blessing(found.read_bytes(), f"{path} of {version}")
 
 
@@ -250,6 +252,12 @@ def revoke_and_record(
         is_champion=CHAMPION in version.aliases,
         was_challenger="challenger" in version.aliases,
     )
+
+
+def _named_policy(digest: str) -> str:
+    """A policy's digest, with its name where it is a shipped one."""
+    names = [path.name for path in POLICIES.glob("*.yaml") if sha256(path.read_bytes()) == digest]
+    return f"{digest} ({names[0]})" if names else digest
 
 
 def _policy(blessing: Blessing, name: str, digest: str) -> Finding:

@@ -152,7 +152,7 @@ def read_blessing(folder: Path) -> Blessing:
         content = (folder / BLESSING).read_bytes()
     except FileNotFoundError as e:
         digest = sha256((folder / MANIFEST).read_bytes()) if (folder / MANIFEST).is_file() else str(folder)
-        raise NotBlessed(f"{digest} has no {BLESSING}: it never passed a gate; run `gauntlet gate` on it") from e
+        raise NotBlessed(f"{digest} has no {BLESSING}: it passed no gate; run `gauntlet gate` on it") from e
     return parse_blessing(content, str(folder / BLESSING))
 
 

@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from bentos.errors import InvalidSetting, NotFound, Refused, Unavailable
 
+_TRIES = 3
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -166,6 +168,10 @@ class Buildah:
         """In a working container that is gone afterwards."""
         container = _call("buildah", "from", "--pull=never", reference).strip()
         try:
+            for _ in range(_TRIES - 1):
+                # buildah copies itself into memory to run; on a busy machine it may find that copy in use.
+                with suppress(Refused):
+                    return _call("buildah", "run", "--user=0", container, "--", *command)
             return _call("buildah", "run", "--user=0", container, "--", *command)
         finally:
             _call("buildah", "rm", container)

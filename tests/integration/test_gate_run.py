@@ -227,10 +227,11 @@ def test_a_champion_under_another_contract_is_refused(registry, gate, name):
 
 def test_a_contract_without_the_policys_protected_attribute_is_an_error(registry, gate, name):
     register(registry, GOOD, name=name, contract=msgspec.structs.replace(CONTRACT, protected=()))
-    report = gate()
-    assert report.verdict == "ERROR"
-    assert "the contract protects nothing" in report.reasons[0]
-    assert gate(policy=POLICIES / "no-protected-attributes.yaml").verdict == "PASS"
+    with pytest.raises(InvalidPolicy, match=r"names the protected attribute 'gender'; the contract .* none"):
+        gate()
+    report = gate(policy=POLICIES / "no-protected-attributes.yaml")
+    assert report.verdict == "PASS"
+    assert report.judged_on.attempts == 1  # what cannot be judged by costs no attempt on the holdout
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "contract.json", "reference.json", "training.json", "MANIFEST.json"])

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 import yaml
 
-from bentos.artifact import sha256
+from bentos.artifact import Contract, sha256
 from bentos.errors import InvalidPolicy, NotFound, shown
 from bentos.strict_yaml import load_yaml
 from validation.gate.checks.kinds import KINDS
@@ -81,6 +81,25 @@ def parse_policy(content: bytes, source: str) -> Policy:
     return policy
 
 
+def check_names(policy: Policy, contract: Contract, source: str) -> None:
+    """Whether every feature and attribute that a policy names is the contract's: found before anything is judged.
+
+    Raises:
+        InvalidPolicy: One is not; the message says which there are.
+    """
+    there = {"feature": tuple(feature.name for feature in contract.features), "protected attribute": contract.protected}
+    has = {what: f"the contract {contract.name} has {', '.join(names) or 'none'}" for what, names in there.items()}
+    problems = [
+        f"{rule.kind} names the {what} {shown(name)}; {has[what]}"
+        for rule in policy.rules
+        for what, names in (("feature", rule.features), ("protected attribute", rule.protected))
+        for name in names
+        if name not in there[what]
+    ]
+    if problems:
+        raise InvalidPolicy(f"{source}: {'; '.join(problems)}")
+
+
 def _file_problems(found: object) -> Iterator[str]:
     """What keeps the file from being read as a policy: keys, types, and the bounds of its rules."""
     if not isinstance(found, dict):
@@ -115,7 +134,7 @@ def _struct_problems(found: dict[Any, Any], form: type[msgspec.Struct], place: s
     for name, field in fields.items():
         if name not in found:
             if field.required:
-                yield f"{place} lacks the key {name!r}"
+                yield f"{place} lacks the key {name!r}, {allowed_in(field)}"
             continue
         try:
             msgspec.convert(found[name], field.type)

@@ -34,7 +34,7 @@ from validation.gate.holdout import HOLDOUT, Holdout, read_holdout
 from validation.gate.junit import to_junit
 from validation.gate.metrics import FloatArray
 from validation.gate.page import to_html
-from validation.gate.policy import Policy, load_policy
+from validation.gate.policy import Policy, check_names, load_policy
 from validation.gate.report import (
     EXIT_CODES,
     Answers,
@@ -107,6 +107,7 @@ def run_gate(
         scratch = Path(made)
         progress(f"fetching {candidate}" + (f" and {champion}" if champion else ""))
         judged = _fetch(registry, candidate, scratch / "candidate")
+        check_names(policy, judged.artifact.contract, str(policy_path))
         reigning = _fetch(registry, champion, scratch / "champion") if champion else None
         holdout = read_holdout(registry.fetch_file(candidate, HOLDOUT, scratch / "run"), judged.artifact)
         opponent = reigning.artifact if reigning else None

@@ -153,7 +153,9 @@ def _ending(check: CheckResult) -> str:
     """What stands in a name's brackets, the worst slice, and the number where one looks for it first."""
     words = [check.name.partition("[")[2].removesuffix("]")]
     if FAMILY_OF.get(check.kind) == "slices" and check.parts:
-        words.append(f"(worst: {check.parts[0].name} {number(check.parts[0].value)})")
+        doubtful = int(check.details.get("doubtful", 0))
+        looks = f"; {doubtful} look bad, none beyond chance" if doubtful else ""
+        words.append(f"(worst: {check.parts[0].name} {number(check.parts[0].value)}{looks})")
     if check.kind in _LOOKED_FOR:
         words.append(number(check.value))
     return " ".join(filter(None, words))

@@ -109,6 +109,11 @@ def describe(change: Change) -> str:
         "bootstrap": f"{change.champion} is the first champion",
     }[change.action]
     lines = [f"{change.model}: {done} ({change.who}, {when}, audit row {change.number})"]
+    if change.verdict is not None and change.verdict.provisional and not change.manual:
+        lines.append(
+            f"PROVISIONAL: decided as of {change.verdict.as_of:%Y-%m-%d %H:%M} UTC, before its cohorts could close; "
+            "the audit row says so, and it cannot be replayed from the ledger"
+        )
     if change.aliases == "pending":
         lines.append(f"the registry has not followed yet: {change.note}; the same command again finishes it")
     return "\n".join(lines)

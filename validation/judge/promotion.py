@@ -39,7 +39,8 @@ from validation.judge.audit import Change, read_changes, record, settle
 from validation.judge.blessed import check_blessed
 from validation.judge.lineage import Spending
 from validation.judge.looking import look
-from validation.judge.policy import load_policy
+from validation.judge.policy import OnlinePolicy, load_policy
+from validation.judge.status import keep_verdict
 from validation.judge.trials import close_trial
 from validation.judge.verdict import Verdict, spending_of
 
@@ -138,7 +139,9 @@ def promote(
     check_blessed(registry, version, now=now, trust=trust, champion=verdict.champion)
     after = swap_roles(current, now=now, lead=lead)
     change = _change("promote", current, after, verdict, model=model, who=who, now=now)
-    spent = spending_of(verdict, load_policy(policy_path))
+    policy = load_policy(policy_path)
+    spent = spending_of(verdict, policy)
+    _keep(store, verdict, policy, now=now)
     change = _carry_out(folder, store, change, after, trial=current, spent=spent)
     return _follow(store, registry, change, sleep)
 
@@ -198,6 +201,8 @@ def rollback(
             "(--reason) it is always allowed"
         )
     after = end_trial(current, trial.challenger or "", now=now, lead=lead)
+    if reason is None and verdict is not None:
+        _keep(store, verdict, load_policy(policy_path), now=now)
     change = _change("rollback", trial, after, verdict, model=model, who=who, now=now, reason=reason)
     change = _carry_out(folder, store, change, after, trial=trial)
     return _follow(store, registry, change, sleep)
@@ -334,6 +339,15 @@ def _carry_out(
             settle(store, change, "void", f"the experiment file could not be written: {e}")
             raise Unavailable(f"the experiment file {folder.experiment} cannot be written: {e}") from e
     return change
+
+
+def _keep(store: Store, verdict: Verdict, policy: OnlinePolicy, *, now: datetime) -> None:
+    """A verdict that moves roles is stored as the judge stores its own, so that it can be replayed too.
+
+    A provisional one rests on cohorts that the ledger does not hold yet: its evidence stands in the audit row alone.
+    """
+    if not verdict.provisional:
+        keep_verdict(store, verdict, policy, now=now)
 
 
 def _holds(change: Change, current: Experiment) -> bool:

@@ -200,7 +200,10 @@ def spent(spending: Spending, lineage: Lineage) -> str:
     trial = f"trial {lineage.number} of {lineage.name}, {lineage.promotions} promoted before"
     if spending.is_anchor:
         return f"{trial}: it is better than the anchor, and takes its place with nothing spent"
-    return f"{trial}: it spends {spending.margin:.4f} of the lineage's margin, {max(spending.left, 0):.4f} are left"
+    return (
+        f"{trial}: it spends {spending.margin:.4f} of the lineage's margin, which it may lose at worst, with every "
+        f"missing truth against it; {max(spending.left, 0):.4f} are left"
+    )
 
 
 def _listed(evidence: Evidence) -> str:

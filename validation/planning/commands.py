@@ -116,8 +116,7 @@ def disagreements(
 ) -> None:
     """List the customers whose truth still decides.
 
-    Where both models say the same, the pair is a tie whatever comes true; chasing the truths of the others, about one
-    customer in nine, is enough.
+    Where both models say the same, the pair is a tie whatever comes true; chasing the truths of the others is enough.
     """
     from service.prediction_log.shipper import ship
     from service.scoring.experiment import read_experiment

@@ -19,7 +19,7 @@ def to_html(plan: Plan, *, seed: int = 0) -> bytes:
     figure = _figure(plan, seed)
     yes = "Yes" if plan.can_be_had else "No"
     body = (
-        f'<header><p class="over">Plan of a trial</p><h1>{escape(plan.decision or "No decision")}</h1>'
+        f'<header><p class="over">Plan of a trial</p><h1>How long it takes to decide</h1>'
         f'<p class="verdict {"pass" if plan.can_be_had else "fail"}"><strong>{yes}</strong> {escape(plan.reason)}.</p>'
         f"</header>\n{numbers(HEADING, rows_of(plan))}\n"
         f"{''.join(f'<p>{escape(note)}</p>' for note in notes_of(plan))}\n"
@@ -58,9 +58,9 @@ def _figure(plan: Plan, seed: int) -> Figure:
     ]
     return Figure(
         "days",
-        "How long it takes",
+        "Days by what is true",
         "Left of the margin the right decision is a rollback, right of it a promotion; near it nothing decides.",
         [*traces, horizon, margin, here],
-        layout_of(440, "true difference, challenger minus champion", "days to the decision"),
+        layout_of(440, "true difference", "days to the decision"),
         (("difference", "decision", "50 %", "80 %", "95 %"), rows),
     )

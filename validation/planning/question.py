@@ -106,8 +106,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def dearest(self) -> float:
-        """The largest difference that so many disagreements can make, in the metric's unit."""
-        return self.disagreement * (self.prices.win_positive + self.prices.win_negative - 1)
+        """The largest difference that so many disagreements can make, in the metric's unit.
+
+        Where every one of them is a win. With profit a win on a positive is worth another sum than one on a negative,
+        so it matters too how many of them turn out positive: each model flags half of them.
+        """
+        whole = self.disagreement * (self.prices.win_positive + self.prices.win_negative - 1)
+        if self.false_positive_cost is None or not 0 < self.positive < 1:
+            return whole
+        return whole * min(1.0, 2 * self.positive, 2 * (1 - self.positive))
 
     @property
     def cohorts(self) -> int:

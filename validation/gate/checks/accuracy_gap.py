@@ -34,6 +34,11 @@ class AccuracyGap(JudgedRule, frozen=True, kw_only=True, tag="accuracy_gap"):
         names = ["all"] if self.attributes == "all" else self.attributes
         return [f"accuracy_gap of {name}" for name in names]
 
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """Those whose groups are compared."""
+        return () if self.attributes == "all" else tuple(self.attributes)
+
     def checks(self, evidence: Evidence) -> list[Check]:
         """One an attribute; where all are asked for and none is protected, one that says so."""
         names = (tuple(evidence.groups) or ("all",)) if self.attributes == "all" else self.attributes

@@ -69,6 +69,11 @@ class Direction(Rule, frozen=True, kw_only=True, tag="direction"):
         """Each feature."""
         return [f"direction of {name}" for name in self.expect]
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Those of which something is expected."""
+        return tuple(self.expect)
+
     def checks(self, evidence: Evidence) -> list[Check]:  # noqa: ARG002
         """One a feature."""
         return [DirectionCheck(self, name) for name in self.expect]

@@ -79,6 +79,11 @@ class Fairness(JudgedRule, frozen=True, kw_only=True, tag="fairness"):
         names = ["all"] if self.attributes == "all" else self.attributes
         return [f"fairness in {measure} of {name}" for measure in self.measures for name in names]
 
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """Those whose groups are compared."""
+        return () if self.attributes == "all" else tuple(self.attributes)
+
     def checks(self, evidence: Evidence) -> list[Check]:
         """One a measure and attribute, and one a measure and crossing."""
         names = (tuple(evidence.groups) or ("all",)) if self.attributes == "all" else self.attributes

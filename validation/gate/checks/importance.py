@@ -52,6 +52,11 @@ class Importance(Rule, frozen=True, kw_only=True, tag="importance"):
         """Itself."""
         return ["importance"]
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Those that must lead."""
+        return self.top
+
     def checks(self, evidence: Evidence) -> list[Check]:  # noqa: ARG002
         """One."""
         return [ImportanceCheck(self)]
@@ -70,6 +75,8 @@ class ImportanceCheck:
         unknown = [name for name in self.rule.top if name not in names]
         if unknown:
             raise ValueError(f"top names {', '.join(unknown)}, and the contract has {', '.join(names)}")
+        if self.rule.top and self.rule.first >= len(names):
+            raise ValueError(f"first is {self.rule.first}, and there are {len(names)} features, so it never fails")
         if evidence.truth.all() or not evidence.truth.any():
             raise ValueError("ROC-AUC is undefined on this holdout, so nothing can be lost of it")
         seeds = rng.integers(2**32, size=len(names)).tolist()  # the same shuffles for both models

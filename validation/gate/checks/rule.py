@@ -75,6 +75,16 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
         raise NotImplementedError
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """Features that it names."""
+        return ()
+
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """Protected attributes that it names."""
+        return ()
+
+    @property
     def kind(self) -> str:
         """As a policy writes it."""
         return str(type(self).__struct_config__.tag)

@@ -222,7 +222,7 @@ def _judge(name: str, rule: _SliceRule, looked: list[_Looked], *, bound: float, 
     for one, is_rejected in zip(judged, rejected, strict=True):
         # A slice can only be accused of a number that is on the wrong side.
         status: Status = "FAIL" if is_rejected and one.shortfall > 0 else "PASS"
-        note = "looks bad, within chance" if status == "PASS" and one.shortfall > 0 else ""
+        note = "looks bad; not shown beyond chance" if status == "PASS" and one.shortfall > 0 else ""
         parts.append((one.shortfall, msgspec.structs.replace(one.part, status=status, note=note)))
     parts.sort(key=lambda pair: (pair[1].status != "FAIL", -pair[0], pair[1].name))
     ordered = [part for _, part in parts]
@@ -251,7 +251,10 @@ def _reason(*, judged: int, of: int, rule: _SliceRule, allowed: str, bad: list[P
     if bad:
         what = f"{len(bad)} of {judged} slices must be {allowed} and are significantly not: {_named(bad)}"
     elif doubtful:
-        what = f"all {judged} slices hold; {len(doubtful)} look worse than {allowed}, within chance: {_named(doubtful)}"
+        what = (
+            f"no slice is shown not to be {allowed}, {judged} of them judged together; {len(doubtful)} look as if they "
+            f"were not: {_named(doubtful)}"
+        )
     else:
         what = f"all {judged} slices are {allowed}"
     return f"{what}{left_out}"

@@ -85,7 +85,7 @@ def test_an_open_verdict_is_settled_by_live_customers_who_compared_the_same_two(
 @pytest.mark.parametrize(
     ("given", "wanted", "told"),
     [
-        (None, {}, "never passed a gate"),
+        (None, {}, "it passed no gate"),
         (blessing(OTHER, **CHAINED), {}, f"the blessing is for {OTHER}, not for {CHALLENGER}"),
         (blessing(CHALLENGER, **CHAINED | {"verdict": "INCONCLUSIVE"}), {}, "verdict is INCONCLUSIVE, not PASS"),
         (blessing(CHALLENGER, **CHAINED), {"now": NOW + 30 * DAY}, "expired on 2026-03-31"),

@@ -191,7 +191,7 @@ def test_the_same_seed_gives_the_same_plan():
     ("given", "message"),
     [
         ({"effect": 0.2}, "--effect is 0.2; .* from -0.1 to 0.1"),
-        ({"effect": 0.08, "false_positive_cost": 0.2}, "from -0.06 to 0.06"),
+        ({"effect": 0.08, "false_positive_cost": 0.2}, "from -0.048 to 0.048"),
         ({"margin": 0.5}, "--margin is 0.5"),
         ({"alpha": 0.5}, "--alpha is 0.5"),
         ({"power": 1.0}, "--power is 1"),
@@ -224,7 +224,7 @@ def test_what_cannot_be_planned_is_refused_by_option(given, message):
 def test_the_page_draws_the_plan_beside_others():
     plan = make_plan(question(new_customers=50))
     content = to_html(plan).decode()
-    assert "How long it takes" in content
+    assert "Days by what is true" in content
     assert plan.reason in content
     assert content == to_html(plan).decode()
 
