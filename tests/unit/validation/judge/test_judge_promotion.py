@@ -24,7 +24,10 @@ from bentos.registry import Version
 from service.scoring.experiment import read_experiment, set_split, write_experiment
 from validation.judge import promotion
 from validation.judge.audit import describe, read_changes
+from validation.judge.closing import close_cohorts
+from validation.judge.policy import load_policy
 from validation.judge.promotion import bootstrap_champion, promote, reconcile_aliases, rollback
+from validation.judge.replay import replay
 
 NOW = START + timedelta(hours=12)
 AS_OF = START + 31 * DAY
@@ -156,6 +159,28 @@ def test_the_audit_row_says_who_when_what_on_which_verdict(world, options):
     assert (row.revision_before, row.revision_after) == (2, 3)
     assert (row.verdict.verdict, row.verdict.provisional, row.verdict.as_of) == ("PROMOTE", True, AS_OF)
     assert row.verdict.evidence.wins == 40
+
+
+def test_a_promotion_before_its_cohorts_could_close_is_called_provisional_and_not_stored(world, options):
+    live(world, wins=40, ties=200, losses=10)
+    change = promote(world.folder, **options, as_of=AS_OF)
+    assert f"PROVISIONAL: decided as of {AS_OF:%Y-%m-%d %H:%M} UTC" in describe(change)
+    assert replay(world.store) == []
+
+
+def test_a_verdict_that_moved_roles_is_stored_and_can_be_reached_again(world, options):
+    live(world, wins=40, ties=200, losses=10)
+    close_days(world)
+    change = promote(world.folder, **{**options, "now": AS_OF})
+    assert "PROVISIONAL" not in describe(change)
+    (found,) = replay(world.store)
+    assert (found.stored, found.found, found.agrees) == ("PROMOTE", "PROMOTE", True)
+
+
+def close_days(world):
+    """Ship up to the moment at which the days are due, and close them."""
+    world.ship(AS_OF)
+    close_cohorts(world.store, EXPERIMENT.id, load_policy(world.policy_path), now=AS_OF)
 
 
 @pytest.mark.parametrize(
