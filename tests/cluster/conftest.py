@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cluster_tools import ROOT, Kube, Step, TestCluster, run
+from installing import installation  # noqa: F401
 
 KUBE = pytest.StashKey[Kube]()
 STEPS = pytest.StashKey[list[tuple[str, float]]]()

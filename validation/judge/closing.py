@@ -140,8 +140,11 @@ def _count(
     moment: int,
 ) -> list[Cohort]:
     experiments = experiments_of(store, connection, experiment_id)
-    acted = treated_predictions(experiments, policy, since=since, until=until, moment=moment)
-    treated = set(connection.execute(acted).scalars())
+    treated: set[str] = set()
+    # Where nobody ever acted, every prediction would be looked up in vain: a second for a million of them.
+    if connection.execute(sa.select(tables.treatments.c.prediction_id).limit(1)).first() is not None:
+        acted = treated_predictions(experiments, policy, since=since, until=until, moment=moment)
+        treated.update(connection.execute(acted).scalars())
     query = first_predictions(
         experiments, policy, since=since, until=until, moment=moment, is_postgresql=store.is_postgresql
     )
