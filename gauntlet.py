@@ -10,7 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -143,74 +143,99 @@ def experiment() -> None:
     """
 
 
+def _anywhere(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the experiment is: in a folder, or on the cluster of the current kubeconfig context."""
+    on_cluster = click.option("--on-cluster", is_flag=True, help="Of the cluster that the kubeconfig's context names.")
+    namespace = click.option(
+        "--namespace", default="gauntlet", show_default=True, help="With --on-cluster: where the installation is."
+    )
+    for option in (namespace, on_cluster, in_folder):
+        command = option(command)
+    return command
+
+
 @experiment.command("show")
-@in_folder
-def experiment_show(folder: Folder) -> None:
+@_anywhere
+def experiment_show(folder: Folder, on_cluster: bool, namespace: str) -> None:
     """Print the experiment file as it stands."""
     from service.scoring.experiment import dump_experiment, read_experiment
 
-    click.echo(dump_experiment(read_experiment(folder.experiment)).decode(), nl=False)
+    if on_cluster:
+        from k8s.experiment_map import current_cluster, read_on
+
+        found = read_on(current_cluster(namespace))
+    else:
+        found = read_experiment(folder.experiment)
+    click.echo(dump_experiment(found).decode(), nl=False)
 
 
 @experiment.command("shadow")
 @click.argument("challengers", nargs=-1, metavar="[CHALLENGER]...")
-@in_folder
-def experiment_shadow(challengers: tuple[str, ...], folder: Folder) -> None:
+@_anywhere
+def experiment_shadow(challengers: tuple[str, ...], folder: Folder, on_cluster: bool, namespace: str) -> None:
     """Score challengers in the shadow of live traffic.
 
     It begins a new experiment. A CHALLENGER's answers are logged, not returned; it must be in the Bento that is served.
     Default: models:/churn@challenger. Customers are divided evenly among several.
     """
     from bentos.registry import registry_of
-    from service.scoring.experiment import LEAD, new_salt, start_shadow
+    from service.scoring.experiment import new_salt, start_shadow
 
     versions = [registry_of(folder).resolve(name) for name in challengers or ("models:/churn@challenger",)]
     for version in versions:
-        _check_packed(folder, version)
-        _check_not_revoked(folder, version)
+        if not on_cluster:  # there the pods themselves refuse what they do not carry, and it is told
+            _check_packed(folder, version)
+            _check_not_revoked(folder, version)
     digests = [version.digest for version in versions]
-    _change(folder, lambda old, now: start_shadow(old, *digests, now=now, salt=new_salt(), lead=LEAD))
+    salt = new_salt()
+    where = namespace if on_cluster else None
+    _change(folder, where, lambda old, now, lead: start_shadow(old, *digests, now=now, salt=salt, lead=lead))
 
 
 @experiment.command("split")
 @click.argument("percent", type=Percent())
-@in_folder
-def experiment_split(percent: float, folder: Folder) -> None:
+@_anywhere
+def experiment_split(percent: float, folder: Folder, on_cluster: bool, namespace: str) -> None:
     """Return the challenger's answer to PERCENT of customers, such as 25.
 
     Customers keep their variant; raising the share moves customers to the challenger only.
     """
-    from service.scoring.experiment import LEAD, read_experiment, set_split
+    from service.scoring.experiment import read_experiment, set_split
 
-    _check_may_split(folder, [digest for digest, _ in read_experiment(folder.experiment).challengers])
-    _change(folder, lambda old, now: set_split(old, percent / 100, now=now, lead=LEAD))
+    if not on_cluster:
+        _check_may_split(folder, [digest for digest, _ in read_experiment(folder.experiment).challengers])
+    where = namespace if on_cluster else None
+    _change(folder, where, lambda old, now, lead: set_split(old, percent / 100, now=now, lead=lead))
 
 
 @experiment.command("shares")
 @click.option("--sample", type=Percent(), help="Customers who take part in the trial at all.")
 @click.option("--holdout", type=Percent(), help="Customers who never meet a challenger, in any experiment; 0 ends it.")
 @click.option("--no-treatment", type=Percent(), help="Customers from whom actions are withheld; 0 ends it.")
-@in_folder
-def experiment_shares(folder: Folder, **shares: float | None) -> None:
+@_anywhere
+def experiment_shares(folder: Folder, on_cluster: bool, namespace: str, **shares: float | None) -> None:
     """Set which percentage of customers takes part, is held out, or is not treated.
 
     Each share is drawn by a hash of its own and is sticky. What is not given stays as it is.
     """
-    from service.scoring.experiment import LEAD, set_shares
+    from service.scoring.experiment import set_shares
 
     given = {name: percent / 100 for name, percent in shares.items() if percent is not None}
     if not given:
         raise InvalidSetting("give --sample, --holdout or --no-treatment, each a percentage of customers")
-    _change(folder, lambda old, now: set_shares(old, given, now=now, lead=LEAD))
+    where = namespace if on_cluster else None
+    _change(folder, where, lambda old, now, lead: set_shares(old, given, now=now, lead=lead))
 
 
 @experiment.command("off")
-@in_folder
-def experiment_off(folder: Folder) -> None:
+@_anywhere
+def experiment_off(folder: Folder, on_cluster: bool, namespace: str) -> None:
     """Let the champion answer alone, at once."""
-    from service.scoring.experiment import LEAD, stop
+    from service.scoring.experiment import stop
 
-    _change(folder, lambda old, now: stop(old, now=now, lead=LEAD))
+    where = namespace if on_cluster else None
+    # Nobody waits for the slowest replica here: each lets go as soon as it has read the file.
+    _change(folder, where, lambda old, now, lead: stop(old, now=now, lead=timedelta(0) if on_cluster else lead))
 
 
 @click.command()
@@ -339,15 +364,33 @@ def _blessing_in(folder: Folder, digest: str) -> str | None:
     return next((model.blessing for model in carried if model.digest == digest), None)
 
 
-def _change(folder: Folder, change: Callable[[Experiment, datetime], Experiment]) -> None:
-    """Write the next revision of the experiment file, and say what it says."""
+def _change(folder: Folder, namespace: str | None, change: Callable[..., Experiment]) -> None:
+    """Write the next revision of the experiment, and say what it says.
+
+    Args:
+        folder: Whose file it is.
+        namespace: On the cluster, whose ConfigMap; None: the folder's file.
+        change: From the experiment as it is, now, and how long every replica needs to read it, to the next one.
+    """
     import msgspec
 
-    from service.scoring.experiment import changing, dump_experiment, read_experiment, write_experiment
+    from service.scoring.experiment import LEAD, changing, dump_experiment, read_experiment, write_experiment
 
-    with changing(folder.experiment):
-        after = change(read_experiment(folder.experiment), datetime.now(UTC))
-        write_experiment(folder.experiment, after)
+    if namespace is not None:
+        from k8s.experiment_map import LEAD as CLUSTER_LEAD
+        from k8s.experiment_map import change_on, current_cluster
+
+        changed = change_on(current_cluster(namespace), lambda old, now: change(old, now, CLUSTER_LEAD), told=progress)
+        after = changed.experiment
+        click.echo(
+            f"every one of {len(changed.pods)} pods answers by revision {after.revision}; the same by hand:", err=True
+        )
+        for line in changed.commands:
+            click.echo(f"  {line}", err=True)
+    else:
+        with changing(folder.experiment):
+            after = change(read_experiment(folder.experiment), datetime.now(UTC), LEAD)
+            write_experiment(folder.experiment, after)
     click.echo(dump_experiment(msgspec.structs.replace(after, history=())).decode(), nl=False)
 
 

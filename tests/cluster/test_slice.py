@@ -6,6 +6,7 @@ One installation serves every test; each test that changes the experiment raises
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -96,6 +97,25 @@ def test_a_split_gives_a_customer_the_same_variant_from_both_replicas(installati
     )
     assert first == second
     assert set(first) == {"champion", "challenger"}
+
+
+def test_the_command_changes_the_split_and_waits_for_every_pod(
+    installation: Installation, gauntlet: Callable[..., str], step: Step
+) -> None:
+    """With the current kubeconfig, and no folder of its own; what it prints does the same with kubectl."""
+    before = installation.experiment()
+    said: list[str] = []
+    with step("gauntlet experiment split 25 --on-cluster"):
+        gauntlet("experiment", "split", "25", "--on-cluster", "--namespace", installation.kube.namespace, errors=said)
+    after = installation.experiment()
+    assert (after.split, after.revision) == (0.25, before.revision + 1)
+    assert {installation.ask(f"{url}/v1/experiment").json()["revision"] for url in installation.replicas()} == {
+        after.revision
+    }
+    assert f"all {len(installation.replicas())} pods answer by revision {after.revision}" in said[0]
+    with step("gauntlet experiment off --on-cluster"):
+        gauntlet("experiment", "off", "--on-cluster", "--namespace", installation.kube.namespace)
+    assert installation.experiment().mode == "off"
 
 
 def test_replicas_switch_at_the_instant_and_not_before(installation: Installation) -> None:

@@ -1,0 +1,106 @@
+"""The experiment's ConfigMap changed against an API server that a fake stands in for; the real one: tests/cluster."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bentos.errors import InvalidExperiment, Unavailable
+from k8s.experiment_map import change_on, read_on
+from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split
+
+A, B = ("sha256:" + digit * 64 for digit in "ab")
+FIRST = Experiment(
+    revision=4, effective_from=datetime(2026, 1, 1, tzinfo=UTC), mode="shadow", champion=A, challenger=B, salt="s"
+)
+
+
+class FakeCluster:
+    """A ConfigMap with a version, and pods that follow it a look later."""
+
+    namespace = "shop"
+
+    def __init__(self, *, pods=("p1", "p2"), refuse=(), rivals=0, slow=()):
+        self.content, self.version = dump_experiment(FIRST).decode(), 1
+        self.names, self.refuse, self.rivals, self.slow = list(pods), refuse, rivals, slow
+        self.annotated, self.looks = {}, 0
+
+    def read_map(self):
+        return self.content, str(self.version)
+
+    def write_map(self, content, version):
+        if self.rivals:  # somebody else is quicker
+            self.rivals -= 1
+            self.version += 1
+            old = parse_experiment(self.content.encode())
+            self.content = dump_experiment(set_split(old, 0.05, now=datetime.now(UTC), lead=timedelta(0))).decode()
+        if version != str(self.version):
+            return False
+        self.content, self.version = content, self.version + 1
+        return True
+
+    def pods(self):
+        return list(self.names)
+
+    def annotate(self, pod, value):
+        self.annotated[pod] = value
+
+    def metrics(self, pod):
+        self.looks += 1
+        follows = self.looks > len(self.names) and pod not in (*self.refuse, *self.slow)
+        revision = parse_experiment(self.content.encode()).revision if follows else FIRST.revision
+        valid = 0 if pod in self.refuse else 1
+        return f"gauntlet_experiment_revision {revision}\ngauntlet_experiment_file_valid {valid}\n"
+
+
+def split(old, now):
+    return set_split(old, 0.25, now=now, lead=timedelta(seconds=30))
+
+
+def change(cluster, **options):
+    return change_on(cluster, split, sleep=lambda _: None, **options)
+
+
+def test_the_next_revision_is_written_and_every_pod_waited_for():
+    cluster = FakeCluster()
+    changed = change(cluster)
+    assert (changed.experiment.revision, changed.experiment.split, changed.pods) == (5, 0.25, ("p1", "p2"))
+    assert read_on(cluster) == changed.experiment
+    assert cluster.annotated == {"p1": "5", "p2": "5"}
+    assert cluster.looks > 2
+
+
+def test_it_says_how_kubectl_does_the_same():
+    cluster = FakeCluster()
+    patch, annotate, look = change(cluster).commands
+    assert patch.startswith("kubectl --namespace shop patch configmap gauntlet-experiment --type=merge --patch '")
+    assert "revision: 5" in patch
+    assert annotate.endswith("--overwrite gauntlet.dev/experiment-revision=5")
+    assert "/api/v1/namespaces/shop/pods/p1:3001/proxy/metrics" in look
+
+
+def test_a_change_of_somebody_else_meanwhile_is_built_upon():
+    cluster = FakeCluster(rivals=2)
+    assert change(cluster).experiment.revision == FIRST.revision + 3
+
+
+def test_one_that_never_comes_through_gives_up_and_has_written_nothing():
+    cluster = FakeCluster(rivals=99)
+    with pytest.raises(Unavailable, match="changed by somebody else 5 times"):
+        change(cluster)
+    assert read_on(cluster).split == 0.05
+    assert cluster.annotated == {}
+
+
+def test_a_pod_that_refuses_the_file_is_named_with_where_to_look():
+    with pytest.raises(InvalidExperiment, match=r"p2 cannot follow it .* `kubectl logs p2 -c scoring`"):
+        change(FakeCluster(refuse=("p2",)), seconds=0)
+
+
+def test_a_pod_that_does_not_follow_in_time_is_named_with_where_it_is():
+    with pytest.raises(Unavailable, match=r"after 0 s not every pod answers by it: .*p2 at 4"):
+        change(FakeCluster(slow=("p2",)), seconds=0.0)
+
+
+def test_without_a_ready_pod_nobody_follows():
+    with pytest.raises(Unavailable, match="revision 5 is written, and no scoring pod was ready"):
+        change(FakeCluster(pods=()), seconds=0)
