@@ -174,7 +174,9 @@ def ship(
     elif orphans:
         _ship_orphans(folder, spools)
     else:
-        run_shipper(folder.spool, store_of(folder), once=once, metrics_port=metrics_port, metrics_host=metrics_host)
+        # In a pod it is started before scoring, which must not wait for a store that is away.
+        store = store_of(folder, asks=once)
+        run_shipper(folder.spool, store, once=once, metrics_port=metrics_port, metrics_host=metrics_host)
 
 
 @click.group()

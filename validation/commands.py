@@ -263,7 +263,7 @@ def judge(host: str, port: int, policy: Path | None, folder: Folder) -> None:
 
     log_to_stderr("judge")
 
-    run_judge(folder, store=store_of(folder), policy_path=rules_of(policy, folder), host=host, port=port)
+    run_judge(folder, store=store_of(folder, asks=False), policy_path=rules_of(policy, folder), host=host, port=port)
 
 
 @click.command("outcomes")

@@ -120,7 +120,11 @@ class Store:
         Raises:
             Unavailable: The store does not answer.
         """
-        if not self.is_postgresql or self.schema < _FIRST_PARTITIONED:
+        if not self.is_postgresql:
+            return
+        with self._translated():
+            self._look()
+        if self.schema < _FIRST_PARTITIONED:
             return
         wanted = self._months.missing(months | months_ahead(now))
         if not wanted:
@@ -207,13 +211,15 @@ _DURABLE = (
 )
 
 
-def open_store(url: str, *, migrate: bool = True) -> Store:
+def open_store(url: str, *, migrate: bool = True, asks: bool = True) -> Store:
     """Open the store at an SQLAlchemy URL and bring its tables up to date.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
         migrate: Whether this process may make and change tables. Without it a store that is one schema behind is used
             as it is.
+        asks: Whether it must answer now. Without it the first transaction finds out: for processes that go on while a
+            store is away, and must begin while it is.
 
     Raises:
         InvalidSetting: The URL is none of these.
@@ -221,6 +227,8 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
         Refused: Its schema is further away than this Gauntlet can bridge.
     """
     store = Store(_engine(url), may_migrate=migrate)
+    if not asks:
+        return store
     try:
         with store.reading():
             return store
@@ -229,8 +237,12 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
         raise
 
 
-def store_of(folder: Folder) -> Store:
+def store_of(folder: Folder, *, asks: bool = True) -> Store:
     """The store that `GAUNTLET_STORE_URL` names; without it SQLite in the folder, which is made if needed.
+
+    Args:
+        folder: The installation.
+        asks: As `open_store`.
 
     Raises:
         InvalidSetting: As `open_store`.
@@ -238,7 +250,7 @@ def store_of(folder: Folder) -> Store:
         Refused: As `open_store`.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
-    return open_store(os.environ.get("GAUNTLET_STORE_URL") or folder.store_url)
+    return open_store(os.environ.get("GAUNTLET_STORE_URL") or folder.store_url, asks=asks)
 
 
 def _engine(url: str) -> Engine:

@@ -7,11 +7,13 @@ import threading
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shipping_toys import NOW, ids, outcome, prediction, rows, spooled, treatment
 
 from bentos.errors import Unavailable
+from service import commands
 from service.prediction_log import chunks, shipper
 from service.prediction_log.lines import encode_line
 from service.prediction_log.segments import segments_of
@@ -249,6 +251,33 @@ def test_a_shipper_outlives_a_store_that_is_away(tmp_path, store, caplog):
     assert [record.message for record in caplog.records] == ["ship_failed"] * 3
     pauses = [record.next_try_seconds for record in caplog.records]
     assert pauses == [0.002, 0.004, 0.008]
+
+
+def test_a_shipper_begins_while_the_store_is_away(tmp_path):
+    """In a pod it is started before scoring, which must not wait for a store."""
+    folder, place = spooled(tmp_path / "spool", prediction(1)), tmp_path / "later"
+    store = open_store(f"sqlite:///{place}/store.db", asks=False)
+
+    class ComesBack:
+        waits = 0
+
+        def wait(self, seconds: float) -> bool:
+            self.waits += 1
+            if self.waits == 3:
+                place.mkdir()
+            return self.waits > 4
+
+    assert run_shipper(folder, store, stop=ComesBack(), interval_seconds=0.001) == Shipped(predictions=1)
+
+
+@pytest.mark.parametrize(("arguments", "asks"), [([], False), (["--once"], True)])
+def test_the_command_asks_a_store_at_once_only_where_it_must_answer(tmp_path, monkeypatch, arguments, asks):
+    begun = []
+    monkeypatch.setattr("service.prediction_log.shipper.run_shipper", lambda *_, **__: begun.append(1))
+    monkeypatch.setenv("GAUNTLET_STORE_URL", "postgresql://gauntlet@127.0.0.1:9/gauntlet")
+    done = CliRunner().invoke(commands.ship, [*arguments, "--folder", str(tmp_path)])
+    assert bool(begun) == (not asks)
+    assert isinstance(done.exception, Unavailable) == asks
 
 
 def test_a_spool_that_cannot_be_read_keeps_no_other_waiting(tmp_path, store):
