@@ -230,6 +230,7 @@ def run(
     data: str,
     resamples: int,
     *,
+    first: int,
     seed: int,
     policies: tuple[str, ...],
     jobs: int,
@@ -241,7 +242,7 @@ def run(
     found: list[Judged] = []
     until = time.monotonic() + 60 * minutes
     with ProcessPoolExecutor(jobs, initializer=_use_one_core) as pool:
-        for done, judged in enumerate(pool.map(judge, range(resamples)), start=1):
+        for done, judged in enumerate(pool.map(judge, range(first, first + resamples)), start=1):
             found += judged
             if done % 10 == 0:
                 told(f"{data}: {done} of {resamples} splits")
@@ -263,6 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked.add_argument("--data", choices=["telco", "synthetic"], action="append", help="repeatable; default: both")
     asked.add_argument("--policy", choices=SHIPPED, action="append", help="repeatable; default: both")
     asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--first", type=int, default=0, help="number of the first split, to go on where a run ended")
     asked.add_argument("--jobs", type=int, default=1, help="processes")
     asked.add_argument(
         "--minutes", type=float, default=math.inf, help="for each data set; then it stops, and says what it has"
@@ -276,6 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = run(
             data,
             options.resamples,
+            first=options.first,
             seed=options.seed,
             policies=tuple(options.policy or SHIPPED),
             jobs=options.jobs,
