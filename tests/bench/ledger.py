@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from service.store import Store, open_store, tables
 from tests.bench.machine import look, progress, say
 from tests.bench.shipping import DAY, START, fill
-from tests.integration.postgresql_toys import running_server
+from tests.integration.postgresql_toys import driver_url, running_server
 from validation.judge.closing import close_cohorts, read_ledger
 from validation.judge.evidence import weigh
 from validation.judge.policy import OnlinePolicy, load_policy
@@ -65,7 +65,7 @@ def measure(
 
 def _count_rows(url: str) -> None:
     """What autovacuum does within a minute or so; a planner that knows of no rows would look each of them up."""
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(driver_url(url), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql("VACUUM ANALYZE")
     engine.dispose()

@@ -1,6 +1,7 @@
 """Millions of rows out of the store, sorted into those that are alike: a look-up and an append a row, and no more.
 
-The drivers are asked directly. SQLite hands its rows over as tuples. PostgreSQL copies them out as text, of which all
+The drivers are asked directly. SQLite hands its rows over as tuples, in which all that is yes, no or unknown is one
+number, as each column costs. PostgreSQL copies them out as text, of which all
 but the id is a key as it stands; what a key says is read once for all of its rows.
 """
 
@@ -35,25 +36,49 @@ def rows_alike(store: Store, connection: Connection, query: sa.Select[Any], kind
     Returns:
         The ids by the other columns' values. Their order is the store's.
     """
-    said = _copied(connection, query) if store.is_postgresql else _fetched(connection, query)
+    said = _copied(connection, query) if store.is_postgresql else _fetched(connection, query, kinds)
     alike: Alike = defaultdict(list)
     for values, ids in said:
         alike[tuple(_typed(value, kind) for value, kind in zip(values, kinds, strict=True))] += ids
     return dict(alike)
 
 
-def _fetched(connection: Connection, query: sa.Select[Any]) -> list[tuple[Sequence[Any], list[str]]]:
+def _fetched(
+    connection: Connection, query: sa.Select[Any], kinds: Sequence[type]
+) -> list[tuple[Sequence[Any], list[str]]]:
     found: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     # Looking customers up goes all over the file: mapped, that costs no call and no copy. The mapping ends with this.
     connection.exec_driver_sql(f"PRAGMA mmap_size={_MAPPED_BYTES}")
     cursor = connection.connection.cursor()
     try:
-        for row in cursor.execute(_text(connection, query)):
+        for row in cursor.execute(_text(connection, _packed(query, kinds))):
             found[row[:-1]].append(row[-1])
     finally:
         cursor.close()
         connection.exec_driver_sql("PRAGMA mmap_size=0")
-    return list(found.items())
+    return [(_unpacked(row, kinds), ids) for row, ids in found.items()]
+
+
+def _packed(query: sa.Select[Any], kinds: Sequence[type]) -> sa.Select[Any]:
+    """The query with every column of truth values packed into one number to base 3, which stands before the id."""
+    *columns, last = query.subquery().c
+    digits = [column for column, kind in zip(columns, kinds, strict=True) if kind is bool]
+    others = [column for column, kind in zip(columns, kinds, strict=True) if kind is not bool]
+    packed = sum((sa.func.coalesce(digit, 2) * 3**place for place, digit in enumerate(digits)), sa.literal(0))
+    return sa.select(*others, packed, last)
+
+
+def _unpacked(row: Sequence[Any], kinds: Sequence[type]) -> list[Any]:
+    *others, packed = row
+    values, rest = iter(others), int(packed)
+    found = []
+    for kind in kinds:
+        if kind is not bool:
+            found.append(next(values))
+            continue
+        rest, digit = divmod(rest, 3)
+        found.append(None if digit == 2 else digit)
+    return found
 
 
 def _copied(connection: Connection, query: sa.Select[Any]) -> list[tuple[Sequence[Any], list[str]]]:
