@@ -14,6 +14,7 @@ A record of version 1 has neither chain nor signature; its id is the SHA-256 of 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -168,12 +169,22 @@ def parse_blessing(content: bytes, source: str) -> Blessing:
     """
     try:
         blessing = msgspec.json.decode(content, type=Blessing)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as e:
+        json.loads(content, object_pairs_hook=_each_key_once)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as e:
         raise NotBlessed(f"{source}: {e}") from e
     problems = "; ".join(_contradictions(blessing))
     if problems:
         raise NotBlessed(f"{source}: {problems}")
     return blessing
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Of two values under one key readers take either, so that one file could say two things."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is written twice")
+    return found
 
 
 def _contradictions(blessing: Blessing) -> Iterator[str]:

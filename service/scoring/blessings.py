@@ -56,6 +56,8 @@ class _Packed:
     digest: str
     blessing: Blessing | None
     reason: str
+    expected: str | None = None
+    """The blessing's id when it was packed."""
 
 
 class Blessings:
@@ -103,7 +105,7 @@ class Blessings:
         """
         name, label = f"{packed.name} version {packed.version}", f"{packed.name}:{packed.version}"
         try:
-            found = _Packed(name, label, packed.digest, read_blessing(folder), "")
+            found = _Packed(name, label, packed.digest, read_blessing(folder), "", packed.blessing)
         except NotBlessed as e:
             found = _Packed(name, label, packed.digest, None, str(e))
         self._packed[packed.digest] = found
@@ -189,7 +191,9 @@ class Blessings:
     def _problems(self, one: _Packed, scope: Scope, now: datetime) -> list[Finding]:
         if one.blessing is None:
             return [Finding("record", one.reason, holds=False, was_blessed=False)]
-        found = examine_blessing(one.blessing, artifact=one.digest, now=now, scope=scope, trust=self._trust)
+        found = examine_blessing(
+            one.blessing, artifact=one.digest, now=now, scope=scope, trust=self._trust, expected=one.expected
+        )
         return list(problems_in(found))
 
     def _read(self) -> None:

@@ -24,6 +24,7 @@ from bentos.roles import ROLES, BentoRoles, dump_roles, read_roles
 from service.scoring.experiment import first_experiment, start_shadow, write_experiment
 from service.store import store_of, tables
 from validation.blessing import blessing_of, verify
+from validation.gate import run
 from validation.gate.defaults import POLICY
 from validation.gate.run import run_gate
 from validation.judge.blessed import check_blessed
@@ -179,6 +180,36 @@ def test_a_later_fail_revokes_the_blessing_and_takes_the_alias_away(registry, fo
     assert verify(registry, registry.resolve(f"models:/{name}/1"), now=NOW + 4 * DAY, trust=trust(folder)).holds
 
 
+@pytest.mark.parametrize("ends_last", ["PASS", "FAIL"])
+def test_of_two_gates_at_once_that_disagree_nothing_blessed_is_left(
+    registry, folder, gate, name, tmp_path, monkeypatch, ends_last
+):
+    """Whichever ends last: each looks at what the registry says when it ends."""
+    register(registry, GOOD, name=name)
+    strict = tmp_path / "strict.yaml"
+    strict.write_text(STRICT)
+    real, begun = run.run_checks, []
+
+    def meanwhile(*arguments, **options):
+        if not begun:
+            begun.append(1)
+            assert (gate(policy=strict) if ends_last == "PASS" else gate()).verdict != ends_last
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(run, "run_checks", meanwhile)
+    assert (gate() if ends_last == "PASS" else gate(policy=strict)).verdict == ends_last
+    assert registry.find(f"models:/{name}@challenger") is None
+    version = registry.resolve(f"models:/{name}/1")
+    assert not verify(registry, version, now=NOW + DAY, trust=trust(folder)).holds
+
+
+def test_reports_of_two_gates_in_one_second_are_both_kept(registry, folder, gate, name):
+    register(registry, GOOD, name=name)
+    for microsecond in (1, 2):
+        gate(now=NOW.replace(microsecond=microsecond))
+    assert len(list(folder.reports.glob("*.json"))) == 2
+
+
 def test_a_fail_of_a_model_that_was_never_blessed_revokes_nothing(registry, folder, gate, name):
     register(registry, BAD, name=name)
     assert gate().verdict == "FAIL"
@@ -320,7 +351,7 @@ def test_what_was_never_blessed_is_neither_shown_nor_revoked(registry, folder, n
         verb, *rest = arguments
         code, _, err = command("blessing", verb, f"models:/{name}/1", *rest, "--folder", str(folder.path))
         assert code == 2
-        assert "never passed a gate; run `gauntlet gate` on it" in err
+        assert "passed no gate; run `gauntlet gate` on it" in err
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def no_build(monkeypatch):
 @pytest.mark.parametrize(
     ("blessing", "reason"),
     [
-        (None, "never passed a gate"),
+        (None, "passed no gate"),
         ({"days": -1}, "expired"),
         ({"verdict": "INCONCLUSIVE"}, "verdict is INCONCLUSIVE, not PASS"),
         ({"verdict": "INCONCLUSIVE", "scope": "shadow"}, "names no check that live customers could settle"),
@@ -184,7 +184,7 @@ def test_a_champion_that_does_not_reign_needs_a_blessing_too(registry, tmp_path)
 @pytest.mark.usefixtures("no_build")
 def test_a_reigning_champion_that_never_passed_a_gate_is_refused(registry, tmp_path):
     champion = registry.add(0.45, aliases=("champion",), blessing=None)
-    with pytest.raises(NotBlessed, match="never passed a gate"):
+    with pytest.raises(NotBlessed, match="passed no gate"):
         package(registry, champion=champion, challengers=[], folder=Folder(tmp_path), now=NOW)
 
 

@@ -6,19 +6,24 @@ The rules of the gate know nothing of this: they say what was found, and here it
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 
-from bentos.artifact import Artifact, Blessing, SigningKey, blessing_id, read_blessing
+from bentos.artifact import BLESSING, Artifact, Blessing, SigningKey, blessing_id, parse_blessing, read_blessing
 from bentos.blessings import count_attempt, keep_blessing, revoke, revoked_in, seal
-from bentos.errors import NotBlessed
+from bentos.errors import NotBlessed, NotFound
 from bentos.folder import Folder
 from bentos.registry import Registry, Version
 from bentos.revocations import revocations_path
 from validation.gate.defaults import CHALLENGER_ALIAS, CHAMPION_ALIAS
 from validation.gate.report import GateReport
+
+FAILED_TAG = "gate_failed_at"
+"""When a version last failed a gate."""
 
 _WHO = "gate"
 
@@ -95,17 +100,41 @@ def settle(report: GateReport, standing: Standing, registry: Registry, folder: F
         folder: Its list of revocations.
         now: When, with a time zone.
     """
-    version = standing.version
+    # Another gate of it may have ended meanwhile, so what counts is what the registry says now.
+    version = registry.resolve(standing.version.uri)
+    path = revocations_path(folder, os.environ)
     if report.blessing is not None:
         keep_blessing(registry, version, report.blessing)
+        failed = version.tags.get(FAILED_TAG, "")
+        if failed >= _moment(report.judged_at):
+            reason = f"another gate of it failed at {failed}, while this one was judging"
+            revoke(registry, version, report.blessing, path=path, who=_WHO, now=now, reason=reason)
+            return
     if report.verdict == "PASS" and CHAMPION_ALIAS not in version.aliases:
         registry.set_alias(version, CHALLENGER_ALIAS)
-    if report.verdict == "FAIL" and standing.own is not None:
-        if blessing_id(standing.own) in revoked_in(version.tags):
+    if report.verdict == "FAIL":
+        ended = report.judged_at + timedelta(seconds=report.seconds)
+        registry.tag(version, **{FAILED_TAG: _moment(ended)})
+        with tempfile.TemporaryDirectory(prefix="gauntlet-gate-") as made:
+            own = _kept(registry, version, Path(made))
+        if own is None or blessing_id(own) in revoked_in(version.tags):
             return
         reason = f"it fails the policy {report.judged_by.policy}: {report.reasons[0]}"
-        path = revocations_path(folder, os.environ)
-        revoke(registry, version, standing.own, path=path, who=_WHO, now=now, reason=reason)
+        revoke(registry, version, own, path=path, who=_WHO, now=now, reason=reason)
+
+
+def _moment(when: datetime) -> str:
+    """As the registry's tags say it; such texts are in the order of time."""
+    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _kept(registry: Registry, version: Version, made: Path) -> Blessing | None:
+    """The blessing that a version carries now, if it can be read."""
+    try:
+        found = registry.fetch_file(version, f"artifact/{BLESSING}", made)
+        return parse_blessing(found.read_bytes(), BLESSING)
+    except (NotFound, NotBlessed):
+        return None
 
 
 def _blessing_in(artifact: Artifact) -> Blessing | None:

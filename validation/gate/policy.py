@@ -11,10 +11,11 @@ import yaml
 
 from bentos.artifact import Contract, sha256
 from bentos.errors import InvalidPolicy, NotFound, shown
-from bentos.strict_yaml import load_yaml
+from bentos.strict_yaml import load_yaml, read_file
 from validation.gate.checks.kinds import KINDS
 from validation.gate.checks.rule import Rule, Text, WholeNumber, YesOrNo
 
+_LONGEST_NAME = 100
 _MOST_DAYS = 3650
 
 
@@ -49,9 +50,11 @@ def load_policy(path: Path) -> tuple[Policy, str]:
         InvalidPolicy: With everything that is wrong with it.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as e:
         raise NotFound(f"the policy {path} cannot be read ({e.strerror}); give --policy a YAML file") from e
+    except yaml.YAMLError as e:
+        raise InvalidPolicy(f"the policy {path}: {e}") from e
     return parse_policy(content, str(path)), sha256(content)
 
 
@@ -156,10 +159,10 @@ def allowed_in(field: msgspec.structs.FieldInfo) -> str:
 
 def _problems(policy: Policy) -> Iterator[str]:
     """What keeps a policy of well-formed rules from being judged by."""
-    if not policy.name.strip():
-        yield "name is empty"
-    if policy.seed < 0:
-        yield f"seed is {policy.seed}; it must be at least 0"
+    if not policy.name.strip() or len(policy.name) > _LONGEST_NAME or not policy.name.isprintable():
+        yield f"name is {shown(policy.name)}; it must be 1 to {_LONGEST_NAME} letters that can be printed"
+    if not 0 <= policy.seed < 2**63:
+        yield f"seed is {shown(policy.seed)}; it must be at least 0 and below 2^63"
     if not 1 <= policy.valid_days <= _MOST_DAYS:
         yield f"valid_days is {policy.valid_days}; it must be from 1 to {_MOST_DAYS}"
     names = [name for rule in policy.rules for name in rule.asks_for()]

@@ -297,7 +297,7 @@ def _keep(
     """Keep the report with the run, bless and raise a PASS, write the report into the folder, and last draw it."""
     candidate = standing.version
     content = dump_report(report)
-    stem = f"gate-{candidate.name}-{candidate.number}-{report.judged_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    stem = f"gate-{candidate.name}-{candidate.number}-{report.judged_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
     name = f"{stem}.json"
     folder.reports.mkdir(parents=True, exist_ok=True)
     (scratch / name).write_bytes(content)

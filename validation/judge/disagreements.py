@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from bentos.errors import NotFound, shown
 from service.micros import from_micros, to_micros
 from service.store import Store, tables
 from validation.judge.payoffs import prices_of
 from validation.judge.policy import OnlinePolicy
 from validation.judge.selecting import experiments_of, is_first, known_truth
 
+_NAMED = 5
 _COLUMNS = ("prediction_id", "customer_id", "at", "champion_positive", "challenger_positive")
 
 
@@ -105,6 +107,24 @@ def find_disagreements(
     return Awaited(
         experiment=experiment_id, scored=scored, open=is_awaited, told=told, too_late=too_late, customers=customers
     )
+
+
+def check_known(store: Store, experiment_id: str) -> None:
+    """Whether anybody was ever scored in an experiment.
+
+    Raises:
+        NotFound: Nobody was; the message names the last experiments that there are.
+    """
+    p, t = tables.predictions, tables.trials
+    with store.reading() as connection:
+        if connection.execute(sa.select(p.c.prediction_id).where(p.c.experiment == experiment_id).limit(1)).first():
+            return
+        known: list[str] = []
+        if store.has(t):
+            newest = sa.select(t.c.experiment).order_by(t.c.first_seen_at.desc()).limit(_NAMED)
+            known = list(connection.execute(newest).scalars())
+    there = f"the last ones are {', '.join(known)}" if known else "the judge has seen none"
+    raise NotFound(f"nobody was scored in an experiment {shown(experiment_id)}; {there}")
 
 
 def _compared(policy: OnlinePolicy) -> list[sa.ColumnElement[bool]]:

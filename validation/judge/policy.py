@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 import yaml
 
-from bentos.errors import InvalidPolicy, NotFound
-from bentos.strict_yaml import load_yaml
+from bentos.errors import InvalidPolicy, NotFound, shown
+from bentos.strict_yaml import load_yaml, read_file
 
 SCHEMA_VERSION = 1
 
@@ -194,20 +194,26 @@ def load_policy(path: Path) -> OnlinePolicy:
         InvalidPolicy: It cannot be judged by.
     """
     try:
-        return parse_policy(path.read_bytes(), str(path))
-    except (FileNotFoundError, IsADirectoryError) as e:
+        return parse_policy(read_file(path), str(path))
+    except FileNotFoundError as e:
         raise NotFound(f"there is no policy file {path}") from e
+    except yaml.YAMLError as e:
+        raise InvalidPolicy(f"{path}: {e}") from e
+
+
+_LEAST_LEVEL = 1e-6
+_MOST = 1_000_000_000
 
 
 def _contradictions(file: _PolicyFile) -> Iterator[str]:
     if file.schema_version != SCHEMA_VERSION:
         yield f"schema_version is {file.schema_version}; it must be {SCHEMA_VERSION}"
     for key in ("alpha_promote", "alpha_rollback", "alpha_srm"):
-        if not 0 < getattr(file, key) <= 0.5:
-            yield f"{key} is {getattr(file, key):g}; it must be above 0 and at most 0.5"
+        if not _LEAST_LEVEL <= getattr(file, key) <= 0.5:
+            yield f"{key} is {getattr(file, key):g}; it must be at least {_LEAST_LEVEL:g} and at most 0.5"
     for key in ("min_cohorts", "min_matured"):
-        if getattr(file, key) < 1:
-            yield f"{key} is {getattr(file, key)}; it must be at least 1"
+        if not 1 <= getattr(file, key) <= _MOST:
+            yield f"{key} is {shown(getattr(file, key))}; it must be from 1 to {_MOST}"
     yield from _bad_claim(file)
     yield from _bad_cost(file)
     yield from _bad_groups(file.groups)

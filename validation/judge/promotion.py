@@ -40,6 +40,7 @@ from validation.judge.blessed import check_blessed
 from validation.judge.lineage import Spending
 from validation.judge.looking import look
 from validation.judge.policy import OnlinePolicy, load_policy
+from validation.judge.replay import lost_from_ledger
 from validation.judge.status import keep_verdict
 from validation.judge.trials import close_trial
 from validation.judge.verdict import Verdict, spending_of
@@ -109,7 +110,7 @@ def promote(
         The change; its `aliases` are `pending` if the registry did not follow.
 
     Raises:
-        NotAllowedByVerdict: The verdict is another.
+        NotAllowedByVerdict: The verdict is another, or the ledger is not what earlier verdicts rested on.
         NotBlessed: The challenger has no blessing that holds today; one for the shadow alone is enough where the
             verdict settles what it awaits.
         NotFound: The challenger is not in the registry, or there is no experiment file.
@@ -132,6 +133,11 @@ def promote(
     )
     if verdict.verdict != "PROMOTE":
         raise NotAllowedByVerdict(f"no promotion: the verdict is {verdict.verdict}: {'; '.join(verdict.reasons)}")
+    lost = lost_from_ledger(store, current.id)
+    if lost:
+        raise NotAllowedByVerdict(
+            f"no promotion: the ledger is not what it was, {lost[0]}; `gauntlet verdict --replay` compares all"
+        )
     version = registry.find_by_digest(model, verdict.challenger or "")
     if version is None:
         raise NotFound(f"no version of {model} in the registry has the challenger's digest {verdict.challenger}")

@@ -67,22 +67,55 @@ class _Recorded(msgspec.Struct, frozen=True, kw_only=True):
     no_treatment: float
 
 
-def replay(store: Store, *, number: int | None = None, known: Sequence[OnlinePolicy] = ()) -> list[Replayed]:
+def lost_from_ledger(store: Store, experiment_id: str) -> list[str]:
+    """What the ledger lacks, or says otherwise, of what stored verdicts of an experiment rested on.
+
+    A ledger is only added to; one of which something was taken, or in which something was changed, must promote nobody.
+
+    Args:
+        store: Where verdicts and ledger are.
+        experiment_id: Whose.
+
+    Returns:
+        One line a verdict whose counts are not reached again, the oldest first.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    found = []
+    for one in replay(store, experiment=experiment_id):
+        # Counts alone: what is computed of them may be computed otherwise by a later Gauntlet.
+        counts = [text for text in one.differences if text.startswith(("evidence.counts", "evidence:"))]
+        if counts:
+            found.append(f"verdict {one.number} rested on {counts[0].removeprefix('evidence.counts.')}")
+    return found
+
+
+def replay(
+    store: Store, *, number: int | None = None, experiment: str | None = None, known: Sequence[OnlinePolicy] = ()
+) -> list[Replayed]:
     """Reach stored verdicts again.
 
     Args:
         store: Where verdicts, ledger and policies are.
         number: Which verdict; None for all.
+        experiment: Those of this experiment alone; None for all.
         known: Policies beside those that the store has kept.
 
     Raises:
         NotFound: There is no such verdict.
         Unavailable: The store does not answer.
     """
+    if number is not None and not 0 < number < 2**63:
+        raise NotFound(f"there is no verdict {number}; verdicts are numbered from 1")
     table = tables.verdicts
     query = sa.select(table).order_by(table.c.number)
+    if number is not None:
+        query = query.where(table.c.number == number)
+    if experiment is not None:
+        query = query.where(table.c.experiment == experiment)
     with store.reading() as connection:
-        rows = connection.execute(query if number is None else query.where(table.c.number == number)).all()
+        rows = connection.execute(query).all()
     if number is not None and not rows:
         raise NotFound(f"there is no verdict {number} in the store; `gauntlet verdict --replay` lists all")
     policies = {policy.digest: policy for policy in known} | read_policies(store)
@@ -98,7 +131,14 @@ def replay(store: Store, *, number: int | None = None, known: Sequence[OnlinePol
 
 
 def _replay(row: Any, ledger: Sequence[tuple[Cohort, int]], policies: Mapping[str, OnlinePolicy]) -> Replayed:
-    stored = msgspec.json.decode(row.content, type=Verdict)
+    try:
+        stored = msgspec.json.decode(row.content, type=Verdict)
+    except msgspec.MsgspecError as e:
+        why = (f"it cannot be read: {e}",)
+        return Replayed(
+            number=row.number, at=from_micros(row.at), experiment=row.experiment, stored=row.verdict, found=None,
+            differences=why, inexact=(),
+        )  # fmt: skip
     policy = policies.get(stored.policy_digest)
     again = None if policy is None else _judge_again(stored, policy, _known_then(stored, ledger, row.at))
     differences: tuple[str, ...] = (f"its policy {stored.policy_digest} was not kept",)

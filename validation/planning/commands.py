@@ -87,6 +87,8 @@ def plan(policy: Path | None, folder: Folder, html: Path | None, as_json: bool, 
             groups=tuple(_group(text) for text in given["groups"]),
         )
     )
+    if html is not None and not html.parent.is_dir():
+        raise InvalidSetting(f"--html is {str(html)!r}; its folder {html.parent} is not there")
     found = make_plan(question)
     print_result(found, as_json, render)
     if html is not None:
@@ -99,7 +101,11 @@ def plan(policy: Path | None, folder: Folder, html: Path | None, as_json: bool, 
 @click.option("--experiment", "experiment_id", metavar="ID", help="Default: the one of the experiment file.")
 @click.option("--challenger", metavar="DIGEST", help="Which one, where several are on trial.")
 @click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many to name; --csv names all."
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=20,
+    show_default=True,
+    help="How many to name; --csv: all.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print all of them as CSV.")
 @online_policy
@@ -121,15 +127,18 @@ def disagreements(
     from service.prediction_log.shipper import ship
     from service.scoring.experiment import read_experiment
     from service.store import store_of
-    from validation.judge.disagreements import find_disagreements, render
+    from validation.judge.disagreements import check_known, find_disagreements, render
     from validation.judge.policy import load_policy
 
     if as_csv and as_json:
         raise InvalidSetting("--csv and --json are two forms of one list; give one of them")
     store, now = store_of(folder), datetime.now(UTC)
+    named = experiment_id
     if experiment_id is None:
         experiment_id = read_experiment(folder.experiment).focused(challenger).id
     ship(folder.spool, store, now=now)
+    if named is not None:
+        check_known(store, named)
     rules = load_policy(rules_of(policy, folder))
     found = find_disagreements(store, experiment_id, rules, now=now, limit=None if as_csv else limit)
     if not as_csv:

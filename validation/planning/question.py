@@ -14,6 +14,7 @@ from validation.judge.payoffs import Prices, prices_of
 from validation.statistics import e_lond_level
 
 MOST_DAYS = 3650
+MOST_CUSTOMERS = 10**12
 
 
 class GroupAsked(msgspec.Struct, frozen=True):
@@ -185,8 +186,11 @@ def _metric_problems(q: Question) -> Iterator[str]:
 
 
 def _customer_problems(q: Question) -> Iterator[str]:
-    if q.customers < 0 or not 0 <= q.new_customers < math.inf or q.customers + q.new_customers == 0:
-        yield "--customers and --new-customers-per-day must be at least 0, and one of them above 0"
+    for name, value in (("--customers", q.customers), ("--new-customers-per-day", q.new_customers)):
+        if not 0 <= value <= MOST_CUSTOMERS:
+            yield f"{name} is {value:g}; it must be from 0 to {MOST_CUSTOMERS:g}"
+    if q.customers == 0 and q.new_customers == 0:
+        yield "--customers and --new-customers-per-day are 0; one of them must be above 0"
 
 
 def _day_problems(q: Question) -> Iterator[str]:
@@ -199,6 +203,9 @@ def _day_problems(q: Question) -> Iterator[str]:
 
 
 def _group_problems(q: Question) -> Iterator[str]:
+    names = [group.name for group in q.groups]
+    for name in sorted({name for name in names if not name.strip() or names.count(name) > 1}):
+        yield f"--group {name!r} must have a name, and one of its own"
     for group in q.groups:
         if not 0 < group.share < 1 or not 0 < group.margin < 0.5:
             yield f"--group {group.name} must have a share above 0 and below 1, and a margin above 0 and below 0.5"

@@ -212,3 +212,10 @@ def test_a_record_that_contradicts_itself_is_not_added(folder: Path) -> None:
 def test_the_same_blessing_has_one_id_and_another_has_another() -> None:
     assert blessing_id(blessing()) == blessing_id(blessing()) != blessing_id(blessing(n=1401))
     assert dump_blessing(blessing()) == dump_blessing(blessing())
+
+
+def test_a_key_that_is_written_twice_is_refused_as_readers_take_either():
+    content = dump_blessing(blessing())
+    doubled = content.rstrip()[:-1] + b', "verdict": "PASS"}'
+    with pytest.raises(NotBlessed, match="the key 'verdict' is written twice"):
+        parse_blessing(doubled, "blessing.json")

@@ -7,11 +7,12 @@ import os
 from contextlib import contextmanager
 from datetime import timedelta
 
+import msgspec
 import pytest
 from serving_app import Served
 from serving_toys import FEATURES, NOW, NOW_MICROS, artifact_of, bless, make_bento
 
-from bentos.artifact import SigningKey, blessing_id, make_keys
+from bentos.artifact import SigningKey, blessing_id, dump_blessing, make_keys, read_blessing
 from bentos.artifact.signing import read_signing_key
 from bentos.errors import InvalidSetting, NotBlessed
 from bentos.folder import Folder
@@ -62,12 +63,11 @@ class Place:
         )
         add_revocation(path or self.folder.revocations, revocation)
 
-    def pack_scope(self, i, scope):
+    def pack(self, i, **changes):
         """As packing writes it."""
         path = self.bento / "src" / ROLES
-        roles = read_roles(path)
-        models = list(roles.models)
-        models[i] = type(models[i])(name="toy", version=models[i].version, digest=models[i].digest, scope=scope)
+        models = list(read_roles(path).models)
+        models[i] = msgspec.structs.replace(models[i], **changes)
         path.write_bytes(dump_roles(BentoRoles(gauntlet="1", champion=models[0], challengers=tuple(models[1:]))))
 
 
@@ -113,7 +113,7 @@ def test_where_blessings_are_not_asked_for_their_lack_is_told_and_hinders_nobody
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (None, "toy version 1 must not be served: .* has no blessing.json: it never passed a gate"),
+        (None, "toy version 1 must not be served: .* has no blessing.json: it passed no gate"),
         ({"verdict": "FAIL"}, "toy version 1 must not be served: the blessing's verdict is FAIL, not PASS"),
     ],
 )
@@ -128,6 +128,18 @@ def test_a_champion_with_a_blessing_of_other_bytes_does_not_start_in_production(
     (artifact_of(place.bento, place.digests[0]) / "blessing.json").write_bytes(theirs.read_bytes())
     told = f"the blessing is for {place.digests[1]}, not for {place.digests[0]}"
     with pytest.raises(NotBlessed, match=told), place.served(production=True):
+        pass
+
+
+def test_a_blessing_that_was_changed_after_packing_does_not_count_even_where_nobody_signs(tmp_path):
+    place = Place(tmp_path, [{}, {}])
+    place.pack(0, blessing=place.ids[0])
+    with place.served(production=True) as served:
+        assert holds(served)["toy:1"] == ("champion", 1.0)
+    folder = artifact_of(place.bento, place.digests[0])
+    changed = msgspec.structs.replace(read_blessing(folder), seed=99)
+    (folder / "blessing.json").write_bytes(dump_blessing(changed))
+    with pytest.raises(NotBlessed, match="was changed after it was given"), place.served(production=True):
         pass
 
 
@@ -322,6 +334,6 @@ def test_a_server_that_starts_with_such_a_split_is_not_ready_and_says_why(tmp_pa
 
 def test_the_scope_that_was_packed_counts_even_where_the_record_says_more(tmp_path):
     place = Place(tmp_path, [{}, {}], mode="split")
-    place.pack_scope(1, "shadow")
+    place.pack(1, scope="shadow")
     with place.served() as served:
         assert "blessed for the shadow only" in served.application.not_ready()

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from bentos.artifact import Binned, Categorical, Contract, Reference, Value, categories_of
-from validation.gate.checks.rule import Check, Number, Rule
+from validation.gate.checks.rule import LEAST_LEVEL, Check, Number, Rule
 from validation.gate.evidence import Evidence
 from validation.gate.report import CheckResult, Part, Status
 from validation.statistics import psi, psi_limit
@@ -40,8 +40,8 @@ class _DriftRule(Rule, frozen=True, kw_only=True):
         """What keeps it from being judged by."""
         if not 0 < self.psi_at_most <= 1:
             yield f"psi_at_most is {self.psi_at_most:g}; it must be above 0 and at most 1, or it never fails"
-        if not 0 < self.level <= 0.1:
-            yield f"level is {self.level:g}; it must be above 0 and at most 0.1"
+        if not LEAST_LEVEL <= self.level <= 0.1:
+            yield f"level is {self.level:g}; it must be at least {LEAST_LEVEL:g}, or it never fails, and at most 0.1"
 
     def asks_for(self) -> list[str]:
         """Itself."""

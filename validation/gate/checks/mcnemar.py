@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from validation.gate.checks.rule import Check, Number, Rule
+from validation.gate.checks.rule import LEAST_LEVEL, Check, Number, Rule
 from validation.gate.evidence import Evidence
 from validation.gate.intervals import CONFIDENCE
 from validation.gate.report import CheckResult
@@ -28,8 +28,8 @@ class McNemar(Rule, frozen=True, kw_only=True, tag="mcnemar"):
 
     def problems(self) -> Iterator[str]:
         """What keeps it from being judged by."""
-        if not 0 < self.alpha <= 0.5:
-            yield f"alpha is {self.alpha:g}; it must be above 0, or it never fails, and at most 0.5"
+        if not LEAST_LEVEL <= self.alpha <= 0.5:
+            yield f"alpha is {self.alpha:g}; it must be at least {LEAST_LEVEL:g}, or it never fails, and at most 0.5"
 
     def asks_for(self) -> list[str]:
         """Itself."""

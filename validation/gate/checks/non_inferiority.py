@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from bentos.errors import shown
-from validation.gate.checks.rule import Check, JudgedRule, Limit, Number, Text, hold
+from validation.gate.checks.rule import LEAST_LEVEL, Check, JudgedRule, Limit, Number, Text, hold
 from validation.gate.evidence import Evidence, Subject
 from validation.gate.intervals import Measured, measure_mean
 from validation.gate.metrics import FloatArray, costs_of
@@ -43,8 +43,8 @@ class NonInferiority(JudgedRule, frozen=True, kw_only=True, tag="non_inferiority
             yield f"metric is {shown(self.metric)}; it must be one of {', '.join(METRICS)}"
         if not 0 <= self.margin < 0.5:
             yield f"margin is {self.margin:g}; it must be at least 0 and below 0.5, or it hardly ever fails"
-        if not 0 < self.alpha < 0.5:
-            yield f"alpha is {self.alpha:g}; it must be above 0 and below 0.5"
+        if not LEAST_LEVEL <= self.alpha < 0.5:
+            yield f"alpha is {self.alpha:g}; it must be at least {LEAST_LEVEL:g}, or it never fails, and below 0.5"
 
     def asks_for(self) -> list[str]:
         """Itself, for the metric."""

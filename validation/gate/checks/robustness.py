@@ -302,9 +302,14 @@ def _measure_drop(effects: list[_Effect], rng: np.random.Generator) -> Measured:
     return dataclasses.replace(measure_mean(lost.mean(axis=0), rng), details=details)
 
 
+_LEAST_SIZE = 0.001
+"""A smaller share or shift changes nothing in a holdout of thousands."""
+
+
 def _size_problems(key: str, sizes: tuple[float, ...], most: float) -> Iterator[str]:
     if not sizes:
         yield f"{key} is empty, so it never fails; name at least one"
     for size in sizes:
-        if not 0 < size <= most:
-            yield f"{key} holds {size:g}; each must be above 0, or it never fails, and at most {most:g}"
+        if not _LEAST_SIZE <= size <= most:
+            least = f"at least {_LEAST_SIZE:g}, or it never fails"
+            yield f"{key} holds {size:g}; each must be {least}, and at most {most:g}"

@@ -38,6 +38,9 @@ OnInconclusiveKey = Annotated[OnInconclusive, Meta(description="block, shadow or
 Relation = Literal["at least", "above", "at most", "below"]
 """How a number must stand to its bound."""
 
+LEAST_LEVEL = 1e-6
+"""The smallest level of a test: below it there is no evidence that rows in their thousands could give."""
+
 _POWER = 0.8
 
 

@@ -17,7 +17,7 @@ from scipy.stats import binom, norm
 from statsmodels.stats.multitest import multipletests
 
 from bentos.errors import shown
-from validation.gate.checks.rule import Check, Number, Rule, Text, WholeNumber, or_none
+from validation.gate.checks.rule import LEAST_LEVEL, Check, Number, Rule, Text, WholeNumber, or_none
 from validation.gate.evidence import Evidence, Subject
 from validation.gate.groups import RowGroup, pairs_of, slices_of
 from validation.gate.intervals import CONFIDENCE, SHARES
@@ -46,8 +46,11 @@ class _SliceRule(Rule, frozen=True, kw_only=True):
 
     def slice_problems(self) -> Iterator[str]:
         """What is wrong with these."""
-        if not 0 < self.false_discovery_rate <= 0.5:
-            yield f"false_discovery_rate is {self.false_discovery_rate:g}; it must be above 0 and at most 0.5"
+        if not LEAST_LEVEL <= self.false_discovery_rate <= 0.5:
+            yield (
+                f"false_discovery_rate is {self.false_discovery_rate:g}; it must be at least {LEAST_LEVEL:g}, or it "
+                "never fails, and at most 0.5"
+            )
         if not 10 <= self.min_rows <= 1_000_000:
             yield f"min_rows is {self.min_rows}; it must be from 10 to 1000000"
         if self.depth not in (1, 2):

@@ -57,11 +57,11 @@ def test_a_rule_that_can_fail_is_taken(kind, given):
         (
             "flips",
             {**SHARES, "shares": [1.5]},
-            "shares holds 1.5; each must be above 0, or it never fails, and at most 1",
+            "shares holds 1.5; each must be at least 0.001, or it never fails, and at most 1",
         ),
         ("unseen", {**SHARES, "draws": 5}, "draws is 5; it must be from 20 to 1000"),
         ("missing", {**SHARES, "accuracy_drop_below": 1}, "accuracy_drop_below is 1; it must be above 0 and below 1"),
-        ("shift", {**DROP, "deviations": [-1]}, "deviations holds -1; each must be above 0"),
+        ("shift", {**DROP, "deviations": [-1]}, "deviations holds -1; each must be at least 0.001"),
         (
             "shift",
             {**DROP, "deviations": [1], "judge_by": "interval", "on_inconclusive": "shadow"},
@@ -94,7 +94,11 @@ def test_a_rule_that_can_fail_is_taken(kind, given):
         ("direction", {"expect": {"tenure": "falling"}, "against_at_most": 0.5}, "against_at_most is 0.5"),
         ("schema", {"missing_rise_at_most": 1}, "missing_rise_at_most is 1; it must be above 0 and below 1"),
         ("drift_from_champion", {"psi_at_most": 2}, "psi_at_most is 2; it must be above 0 and at most 1"),
-        ("drift_from_training", {"level": 0.5}, "level is 0.5; it must be above 0 and at most 0.1"),
+        (
+            "drift_from_training",
+            {"level": 0.5},
+            "level is 0.5; it must be at least 1e-06, or it never fails, and at most 0.1",
+        ),
         ("leakage", {**LEAKAGE, "roc_auc_at_most": 1}, "roc_auc_at_most is 1; it must be above 0.5 and below 1"),
         ("leakage", {**LEAKAGE, "feature_roc_auc_at_most": 0.5}, "feature_roc_auc_at_most is 0.5"),
         (

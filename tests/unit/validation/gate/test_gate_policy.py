@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from bentos.strict_yaml import dump_yaml
 from validation.gate.checks import KINDS
 from validation.gate.defaults import POLICIES
 from validation.gate.policy import Policy, allowed_in, load_policy, parse_policy
+from validation.judge.policy import load_policy as load_online_policy
 
 ACCURACY = {"kind": "performance", "metric": "accuracy", "at_least": 0.75, "judge_by": "point"}
 LOSS = {"kind": "performance", "metric": "ece", "at_most": 0.05, "judge_by": "point"}
@@ -79,10 +81,10 @@ def test_all_protected_attributes_can_be_asked_for():
         (policy({**GAP, "attributes": []}), "attributes is empty, so it never fails"),
         (policy({**GAP, "attributes": "gender"}), "attributes is 'gender'; it must be a list of names, or all"),
         (policy({**NOISE, "deviations": []}), "deviations is empty, so it never fails"),
-        (policy({**NOISE, "deviations": [0]}), "deviations holds 0; each must be above 0, or it never fails"),
+        (policy({**NOISE, "deviations": [0]}), "deviations holds 0; each must be at least 0.001, or it never fails"),
         (policy({**NOISE, "accuracy_drop_below": 1}), "accuracy_drop_below is 1; .* or it never fails"),
         (policy({**NOISE, "draws": 19}), "draws is 19; it must be from 20 to 1000"),
-        (policy({**MCNEMAR, "alpha": 0}), "alpha is 0; it must be above 0, or it never fails"),
+        (policy({**MCNEMAR, "alpha": 0}), "alpha is 0; it must be at least 1e-06, or it never fails"),
         (policy(ACCURACY, ACCURACY), "accuracy is asked for twice"),
         (policy(NOISE, {**NOISE, "accuracy_drop_below": 0.2}), "noise of 0.1 deviations is asked for twice"),
         (policy(GAP, {**GAP, "attributes": "all"}), "stands beside another accuracy_gap"),
@@ -94,7 +96,7 @@ def test_all_protected_attributes_can_be_asked_for():
         (policy(ACCURACY, valid_days=0), "valid_days is 0; it must be from 1 to 3650"),
         (policy(ACCURACY, boostrap=True), "unknown key 'boostrap'; allowed are name, description, seed"),
         (policy(ACCURACY, bootstrap="yes"), "bootstrap is 'yes'; it must be true or false"),
-        (policy(ACCURACY, name=" "), "name is empty"),
+        (policy(ACCURACY, name=" "), "name is ' '; it must be 1 to 100 letters"),
         ([ACCURACY], "a policy is a mapping with the keys name, description"),
         (None, "a policy is a mapping"),
     ],
@@ -164,3 +166,10 @@ def test_a_slip_in_one_rule_does_not_hide_a_bound_that_never_fails_in_another():
         parse(policy({**ACCURACY, "judge_by": "eye"}, {**MCNEMAR, "alpha": 0}, sede=1))
     for part in ("'sede'", "judge_by is 'eye'", "alpha is 0"):
         assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("load", [load_policy, load_online_policy], ids=["gate", "online"])
+def test_a_pipe_is_no_policy_and_nobody_waits_for_it(tmp_path, load):
+    os.mkfifo(tmp_path / "policy.yaml")
+    with pytest.raises(InvalidPolicy, match="it is no file that can be read"):
+        load(tmp_path / "policy.yaml")

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from judging import DAY, EXPERIMENT, START, policy, prediction, treatment, truth
 
 import gauntlet
+from bentos.errors import NotFound
 from validation.judge.closing import close_cohorts
-from validation.judge.disagreements import find_disagreements, render
+from validation.judge.disagreements import check_known, find_disagreements, render
 
 PROFIT = policy(metric="profit", false_positive_cost=0.2)
 
@@ -34,6 +35,14 @@ def test_only_those_on_whom_the_models_disagree_and_of_whom_nothing_is_known_are
     assert one.prediction_id == open_one.prediction_id
     assert one.due == START + 31 * DAY
     assert (one.champion_positive, one.challenger_positive) == (False, True)
+
+
+def test_an_experiment_that_nobody_knows_is_no_empty_list(world):
+    world.log(prediction("a"))
+    world.ship(START)
+    check_known(world.store, EXPERIMENT.id)
+    with pytest.raises(NotFound, match="nobody was scored in an experiment 'typo'; the judge has seen none"):
+        check_known(world.store, "typo")
 
 
 def test_a_later_prediction_of_the_same_customer_is_not_asked_for(world):

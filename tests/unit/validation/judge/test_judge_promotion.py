@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from judging import CHALLENGER, CHAMPION, DAY, EXPERIMENT, POLICY_TEXT, START, prediction, truth
 
 from bentos.artifact import Blessing, dump_blessing
@@ -26,8 +27,9 @@ from validation.judge import promotion
 from validation.judge.audit import describe, read_changes
 from validation.judge.closing import close_cohorts
 from validation.judge.policy import load_policy
+from validation.judge.process import step
 from validation.judge.promotion import bootstrap_champion, promote, reconcile_aliases, rollback
-from validation.judge.replay import replay
+from validation.judge.replay import lost_from_ledger, replay
 
 NOW = START + timedelta(hours=12)
 AS_OF = START + 31 * DAY
@@ -175,6 +177,21 @@ def test_a_verdict_that_moved_roles_is_stored_and_can_be_reached_again(world, op
     assert "PROVISIONAL" not in describe(change)
     (found,) = replay(world.store)
     assert (found.stored, found.found, found.agrees) == ("PROMOTE", "PROMOTE", True)
+
+
+@pytest.mark.parametrize("change", ["delete from cohorts", "update cohorts set losses_positive = 0, ties = ties + 10"])
+def test_a_ledger_that_lost_what_verdicts_rested_on_promotes_nobody(world, registry, options, change):
+    live(world, wins=15, ties=60, losses=10)
+    close_days(world)
+    step(world.folder, world.store, load_policy(world.policy_path), now=AS_OF)
+    with world.store.writing() as connection:
+        connection.execute(sa.text(change))
+    live(world, wins=40, ties=200, losses=0)
+    with pytest.raises(NotAllowedByVerdict):
+        promote(world.folder, **{**options, "now": AS_OF})
+    (lost,) = lost_from_ledger(world.store, EXPERIMENT.id)
+    assert lost.startswith("verdict 1 rested on ")
+    assert registry.aliases["champion"] == CHAMPION
 
 
 def close_days(world):

@@ -157,6 +157,17 @@ def test_a_ledger_that_was_changed_does_not_agree_and_the_field_is_named(lived):
     assert "evidence" in said
 
 
+def test_a_verdict_that_cannot_be_read_is_told_beside_the_others(lived):
+    with lived.store.writing() as connection:
+        v = tables.verdicts
+        connection.execute(sa.update(v).where(v.c.number == 2).values(content="{"))
+    found = {one.number: one for one in replay(lived.store)}
+    assert found[2].differences[0].startswith("it cannot be read: ")
+    assert found[1].agrees
+    with pytest.raises(NotFound, match="numbered from 1"):
+        replay(lived.store, number=10**30)
+
+
 def test_last_bits_are_told_and_are_no_difference(lived, monkeypatch):
     really = replaying.judge
 

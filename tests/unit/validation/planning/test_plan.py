@@ -198,7 +198,7 @@ def test_the_same_seed_gives_the_same_plan():
         ({"coverage": 0.0}, "--coverage is 0"),
         ({"disagreement": 1.5}, "--disagreement is 1.5"),
         ({"false_positive_cost": 0.0}, "--cost-ratio is 0"),
-        ({"new_customers": 0}, "one of them above 0"),
+        ({"new_customers": 0}, "one of them must be above 0"),
         ({"window_days": -1}, "--window is -1 days"),
         ({"horizon_days": 0}, "--horizon is 0 days"),
         ({"spread_days": 0.5}, "--spread is 0.5 days"),
