@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -186,3 +186,12 @@ def _parse_csv(content: bytes, path: Path) -> pd.DataFrame:
 def _digest(frame: pd.DataFrame) -> str:
     content = frame.to_csv(index=False, lineterminator="\n", float_format="%.17g").encode()
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def count_seen(training: pd.DataFrame, holdout: pd.DataFrame, columns: Sequence[str]) -> int:
+    """How many held-out rows stand among those trained on, equal in every one of these columns.
+
+    Some do by chance where features are few or coarse; many mean that rows were doubled under other ids.
+    """
+    known = set(training[list(columns)].astype(str).itertuples(index=False, name=None))
+    return sum(row in known for row in holdout[list(columns)].astype(str).itertuples(index=False, name=None))

@@ -26,7 +26,7 @@ from bentos.pipeline import dump_estimator
 from bentos.registry import ARTIFACT_PATH, Registry, Version
 from bentos.strict_yaml import load_yaml
 from training.conversion import check_parity, to_onnx
-from training.data import Data, encode, read_data, split, truth
+from training.data import Data, count_seen, encode, read_data, split, truth
 from training.edge_rows import edge_rows, thresholds_of
 from training.estimators import Parameter, Recipe, fit, recipe_of
 from training.holdout import SHARE
@@ -86,6 +86,7 @@ class Trained:
         parity: Largest difference of probability between `model.onnx` and scikit-learn.
         rows: Rows it was fitted on.
         holdout_rows: Rows kept for the gate.
+        holdout_seen: How many of them stand among the rows it was fitted on, the same in every feature and in truth.
         data: Digest of the data.
         source: Where the data came from, for people.
         is_synthetic: Whether the data was generated.
@@ -101,6 +102,7 @@ class Trained:
     parity: float
     rows: int
     holdout_rows: int
+    holdout_seen: int
     data: str
     source: str
     is_synthetic: bool
@@ -146,11 +148,13 @@ def train_on(
         request.estimator, request.parameters, contract=contract, without=request.without, seed=request.seed
     )
     training, holdout = split(contract, data, folds=request.folds)
+    seen = count_seen(training, holdout, [*(feature.name for feature in contract.features), contract.target])
     tags = _tags(data, recipe)
     short = recipe.path.rpartition(".")[2]
     experiment = request.experiment or contract.name
     with open_run(registry, experiment=experiment, name=f"{contract.name} {short}", tags=tags) as run:
         made = _make(_Parts(use_case, data, request, recipe, training, holdout), run, progress)
+        run.log(parameters={}, metrics={"holdout_seen_share": seen / len(holdout)}, tags={})
     progress("registering")
     version = registry.register(contract.name, run=run.id, digest=made.digest, tags=tags)
     registry.set_alias(version, CANDIDATE)
@@ -164,6 +168,7 @@ def train_on(
         parity=made.parity,
         rows=len(training),
         holdout_rows=len(holdout),
+        holdout_seen=seen,
         data=data.digest,
         source=data.source,
         is_synthetic=data.is_synthetic,

@@ -10,7 +10,7 @@ import pytest
 
 from bentos.errors import PROBLEMS_SHOWN, InvalidContract, InvalidData, InvalidSetting, NotFound, Problem
 from bentos.folder import Folder
-from training.data import Data, encode, read_data, split, truth
+from training.data import Data, count_seen, encode, read_data, split, truth
 from training.generator import generate_customers
 from training.use_case import Bundled, Generator, UseCase
 
@@ -273,3 +273,15 @@ def test_the_real_data_is_valid_as_it_is(telco: Data, telco_file: Path) -> None:
     assert int((telco.frame["Churn"] == "Yes").sum()) == 1869
     sha256 = "16320c9c1ec72448db59aa0a26a0b95401046bef5d02fd3aeb906448e3055e91"
     assert hashlib.sha256(telco_file.read_bytes()).hexdigest() == sha256
+
+
+def test_held_out_rows_that_were_trained_on_under_other_ids_are_counted(
+    telco_use_case: UseCase, synthetic: Data
+) -> None:
+    contract = telco_use_case.contract
+    training, holdout = split(contract, synthetic, folds=5)
+    columns = [*(feature.name for feature in contract.features), contract.target]
+    before = count_seen(training, holdout, columns)
+    assert before < 0.05 * len(holdout)
+    again = holdout.iloc[:7].assign(**{contract.id: [f"again-{i}" for i in range(7)]})
+    assert count_seen(pd.concat([training, again]), holdout, columns) >= before + 7 - 1
