@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from bentos.artifact import Trust, public_keys_of, write_beside
+from bentos.artifact import Trust, policies_of, public_keys_of, write_beside
 from bentos.errors import BadInput
 from bentos.folder import Folder
 
@@ -135,4 +135,5 @@ def trust_of(folder: Folder, environment: Mapping[str, str]) -> Trust:
         BadInput: The revocations cannot be read.
     """
     found = read_revocations(revocations_path(folder, environment), must_exist=bool(environment.get(SETTING)))
-    return Trust(keys=public_keys_of(environment), revoked=told_by_id(found))
+    keys, policies = public_keys_of(environment), policies_of(environment)
+    return Trust(keys=keys, revoked=told_by_id(found), policies=policies)

@@ -250,6 +250,7 @@ def _blessings(settings: Settings, now: datetime) -> Blessings:
         is_asked_for=settings.asks_for_blessings,
         started=now,
         keys=None if path is None else read_public_keys(path),
+        policies=frozenset(settings.gate_policies.split()) or None,
         revocations=settings.revocations_path,
         must_exist=settings.revocations_file is not None,
     )

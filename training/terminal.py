@@ -5,7 +5,7 @@ from __future__ import annotations
 from training.train import Trained
 
 MANY_SEEN = 0.05
-"""Share of held-out rows seen in training from which people are warned; of Telco's 0.6 % are, as some customers are alike."""
+"""Share of held-out rows seen in training from which people are warned; of Telco's 0.6 % are, as some are alike."""
 
 _SAID = ("roc_auc", "accuracy", "f1_positive", "f1_weighted", "brier")
 

@@ -31,7 +31,7 @@ from bentos.artifact.contract import (
     parse_contract,
 )
 from bentos.artifact.encoding import Encoder, Value, categories_of, category_of, floats_of, is_allowed
-from bentos.artifact.holding import Finding, Trust, check_blessing, examine_blessing, problems_in
+from bentos.artifact.holding import Finding, Trust, check_blessing, examine_blessing, policies_of, problems_in
 from bentos.artifact.loading import Artifact, load_artifact
 from bentos.artifact.manifest import BLESSING, FILES, MANIFEST, sha256, verify, write_beside, write_files
 from bentos.artifact.reference import Binned, Reference, TrainingRecord, dump_json
@@ -91,6 +91,7 @@ __all__ = [
     "new_keys",
     "parse_blessing",
     "parse_contract",
+    "policies_of",
     "problems_in",
     "public_keys_of",
     "read_blessing",

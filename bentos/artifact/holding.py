@@ -6,6 +6,7 @@ A challenger needs every test. A reigning champion starts in spite of those that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +14,10 @@ from types import MappingProxyType
 
 from bentos.artifact.blessing import Blessing, Scope, blessing_id
 from bentos.artifact.signing import PUBLIC_KEY_SETTING, PublicKeys
-from bentos.errors import NotBlessed
+from bentos.errors import InvalidSetting, NotBlessed, shown
+
+POLICIES_SETTING = "GAUNTLET_GATE_POLICIES"
+"""Digests of the policies by which a pass counts, with spaces between."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,12 @@ class Trust:
     Attributes:
         keys: Whose signatures count; None where nobody needs to have signed.
         revoked: By id of a blessing, who took it back, when and why, to be read after "was revoked".
+        policies: Digests of the policies by which a pass counts; None: by any.
     """
 
     keys: PublicKeys | None = None
     revoked: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    policies: frozenset[str] | None = None
 
     def knowing(self, revoked: Mapping[str, str]) -> Trust:
         """The same, with further revocations."""
@@ -83,6 +89,7 @@ def examine_blessing(
         _verdict(blessing),
         _signature(blessing, trust.keys),
         _revocation(blessing, trust.revoked),
+        *(() if trust.policies is None else (_policy(blessing, trust.policies),)),
         _expiry(blessing, now),
         _scope(blessing, scope),
     )
@@ -110,6 +117,32 @@ def check_blessing(
     findings = examine_blessing(blessing, artifact=artifact, now=now, scope=scope, trust=trust, expected=expected)
     for finding in problems_in(findings):
         raise NotBlessed(finding.says)
+
+
+def policies_of(environment: Mapping[str, str]) -> frozenset[str] | None:
+    """The policies by which a pass counts, as the environment names them; None where it names none.
+
+    Raises:
+        InvalidSetting: What it names is no digest.
+    """
+    named = environment.get(POLICIES_SETTING, "").split()
+    wrong = [one for one in named if not re.fullmatch(r"sha256:[0-9a-f]{64}", one)]
+    if wrong:
+        raise InvalidSetting(
+            f"{POLICIES_SETTING} holds {shown(wrong[0])}; it must hold digests of policy files, sha256:..., with "
+            "spaces between"
+        )
+    return frozenset(named) or None
+
+
+def _policy(blessing: Blessing, policies: frozenset[str]) -> Finding:
+    if blessing.policy not in policies:
+        allowed = ", ".join(sorted(policies))
+        says = (
+            f"the blessing of {blessing.artifact} is by the policy {blessing.policy}; only a pass by {allowed} counts"
+        )
+        return Finding("policy", says, holds=False)
+    return Finding("policy", f"it is by {blessing.policy}, a policy that counts")
 
 
 def _bytes(blessing: Blessing, artifact: str) -> Finding:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -69,6 +69,7 @@ class Blessings:
         is_asked_for: bool,
         started: datetime,
         keys: PublicKeys | None = None,
+        policies: frozenset[str] | None = None,
         revocations: Path | None = None,
         must_exist: bool = False,
     ) -> None:
@@ -78,6 +79,7 @@ class Blessings:
             is_asked_for: Whether a model without a blessing that holds must not serve.
             started: When blessings have to hold, with a time zone.
             keys: Whose signatures count; None where nobody needs to have signed.
+            policies: Digests of the policies by which a pass counts; None: by any.
             revocations: The installation's list; None where there is none.
             must_exist: Whether that list was named, so that its absence is no empty list.
         """
@@ -85,7 +87,7 @@ class Blessings:
         self._started = started
         self._revocations = revocations
         self._must_exist = must_exist
-        self._trust = Trust(keys=keys)
+        self._trust = Trust(keys=keys, policies=policies)
         self._packed: dict[str, _Packed] = {}
         self._lasting: dict[tuple[str, Scope], bool] = {}
         self._stamp: Stamp | None = None
@@ -208,5 +210,5 @@ class Blessings:
             self._unreadable = str(e)
             return
         self._unreadable, self._was_read = None, True
-        self._trust = Trust(keys=self._trust.keys, revoked=found)
+        self._trust = replace(self._trust, revoked=found)
         self._lasting.clear()

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from bentos.artifact import Trust, public_keys_of
+from bentos.artifact import Trust, policies_of, public_keys_of
 from bentos.errors import (
     GauntletError,
     InvalidExperiment,
@@ -235,7 +235,7 @@ def bootstrap_champion(
     reigning = registry.find(f"models:/{version.name}@{CHAMPION}")
     if reigning is not None:
         raise NotAllowedByVerdict(f"{reigning} is champion already; only a challenger's verdict of PROMOTE replaces it")
-    known = trust or Trust(keys=public_keys_of(os.environ))
+    known = trust or Trust(keys=public_keys_of(os.environ), policies=policies_of(os.environ))
     check_blessed(registry, version, now=now, trust=known, champion=None)
     change = Change(
         number=0,

@@ -19,8 +19,9 @@ from bentos.artifact import (
     make_keys,
     problems_in,
 )
+from bentos.artifact.holding import POLICIES_SETTING, policies_of
 from bentos.artifact.signing import read_public_keys, read_signing_key
-from bentos.errors import NotBlessed
+from bentos.errors import InvalidSetting, NotBlessed
 
 REIGNS, NEVER = True, False
 
@@ -146,3 +147,18 @@ def test_without_a_key_a_signature_is_not_looked_at_and_that_is_said(key):
 def test_an_open_verdict_holds_for_the_shadow():
     given = blessing(verdict="INCONCLUSIVE", scope="shadow", awaits=["mcnemar"])
     assert not list(problems_in(examine(given, scope="shadow")))
+
+
+def test_a_pass_by_another_policy_than_those_that_count_is_named():
+    allowed = frozenset({"sha256:" + "e" * 64})
+    found = {one.test: one for one in examine(blessing(), trust=Trust(policies=allowed))}
+    assert not found["policy"].holds
+    assert found["policy"].was_blessed
+    assert "only a pass by sha256:eeee" in found["policy"].says
+
+
+@pytest.mark.parametrize(("named", "read"), [("", None), ("  ", None), ("sha256:" + "a" * 64, {"sha256:" + "a" * 64})])
+def test_the_policies_that_count_are_named_by_digest(named, read):
+    assert policies_of({POLICIES_SETTING: named}) == (read and frozenset(read))
+    with pytest.raises(InvalidSetting, match=r"GAUNTLET_GATE_POLICIES holds 'production.yaml'; it must hold digests"):
+        policies_of({POLICIES_SETTING: f"{named} production.yaml"})

@@ -131,6 +131,20 @@ def test_a_champion_with_a_blessing_of_other_bytes_does_not_start_in_production(
         pass
 
 
+def test_a_pass_by_a_policy_that_does_not_count_leaves_a_challenger_out_and_a_champion_with_an_alert(tmp_path, caplog):
+    place = Place(tmp_path, [{}, {"policy": "sha256:" + "f" * 64}])
+    own = read_blessing(artifact_of(place.bento, place.digests[0])).policy
+    for counts, left in ((f"{own} sha256:{'f' * 64}", ["toy:2"]), (own, [])):
+        with place.served(production=True, gate_policies=counts) as served:
+            assert challengers(served) == left
+    with place.served(production=True, gate_policies="sha256:" + "e" * 64) as served:
+        assert holds(served) == {"toy:1": ("champion", 0.0), "toy:2": ("challenger", 0.0)}
+        assert served.post("/v1/score", {"customer_id": "a", "features": FEATURES}).status_code == 200
+    assert "only a pass by sha256:eee" in " ".join(
+        str(record.reason) for record in caplog.records if hasattr(record, "reason")
+    )
+
+
 def test_a_blessing_that_was_changed_after_packing_does_not_count_even_where_nobody_signs(tmp_path):
     place = Place(tmp_path, [{}, {}])
     place.pack(0, blessing=place.ids[0])
