@@ -7,7 +7,7 @@ Whoever plans an experiment simulates with the prices that its verdict counts by
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -119,13 +119,23 @@ def customers_needed(payoffs: Payoffs, margin: float, alpha: float) -> int | Non
         parts = {payoff: customers * number // seen for payoff, number in mirrored.items() if payoff != 0.5}
         return log_e_for({0.5: customers - sum(parts.values()), **parts}, margin) >= threshold
 
+    return least_customers(is_enough, most=_MOST_CUSTOMERS)
+
+
+def least_customers(is_enough: Callable[[int], bool], *, most: int) -> int | None:
+    """The smallest number that is enough, to half a per cent, as those who ask estimate; None where `most` is not.
+
+    Args:
+        is_enough: Stays true from some number on.
+        most: Where to give up.
+    """
     high = 1
     while not is_enough(high):
         high *= 2
-        if high > _MOST_CUSTOMERS:
+        if high > most:
             return None
     low = high // 2
-    while high - low > max(1, high // 200):  # half a per cent: it is an estimate
+    while high - low > max(1, high // 200):
         middle = (low + high) // 2
         low, high = (low, middle) if is_enough(middle) else (middle, high)
     return high

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from validation.judge.payoffs import log_e_against, log_e_for
+from validation.judge.payoffs import least_customers, log_e_against, log_e_for
 from validation.planning.question import Question, chances_of
 from validation.planning.simulating import play
 
@@ -83,13 +83,4 @@ def expected_customers(question: Question) -> int | None:
         payoffs[0.5] = payoffs.get(0.5, 0) + customers - sum(payoffs.values())
         return (log_e_for if is_better else log_e_against)(payoffs, question.margin) >= threshold
 
-    high = 1
-    while not is_enough(high):
-        high *= 2
-        if high > _MOST_CUSTOMERS:
-            return None
-    low = high // 2
-    while high - low > max(1, high // 200):  # half a per cent: it is an average
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
+    return least_customers(is_enough, most=_MOST_CUSTOMERS)
