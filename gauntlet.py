@@ -382,9 +382,7 @@ def _change(folder: Folder, namespace: str | None, change: Callable[..., Experim
 
         changed = change_on(current_cluster(namespace), lambda old, now: change(old, now, CLUSTER_LEAD), told=progress)
         after = changed.experiment
-        click.echo(
-            f"every one of {len(changed.pods)} pods answers by revision {after.revision}; the same by hand:", err=True
-        )
+        click.echo(f"all {len(changed.pods)} pods answer by revision {after.revision}; the same by hand:", err=True)
         for line in changed.commands:
             click.echo(f"  {line}", err=True)
     else:
