@@ -274,6 +274,7 @@ def test_a_shipper_begins_while_the_store_is_away(tmp_path):
 def test_the_command_asks_a_store_at_once_only_where_it_must_answer(tmp_path, monkeypatch, arguments, asks):
     begun = []
     monkeypatch.setattr("service.prediction_log.shipper.run_shipper", lambda *_, **__: begun.append(1))
+    monkeypatch.setattr("service.logs.log_to_stderr", lambda *_: None)  # it would stay so for the tests that follow
     monkeypatch.setenv("GAUNTLET_STORE_URL", "postgresql://gauntlet@127.0.0.1:9/gauntlet")
     done = CliRunner().invoke(commands.ship, [*arguments, "--folder", str(tmp_path)])
     assert bool(begun) == (not asks)
