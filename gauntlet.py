@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -46,6 +47,7 @@ DEMO_HOME = "gauntlet-demo"
 
 GATE_ERROR = 3
 BAD_INPUT = 2
+OURS = ("bentos", "grafana", "k8s", "service", "training", "validation")
 INTERNAL_ERROR = 70
 
 
@@ -144,23 +146,27 @@ def experiment() -> None:
 
 
 def _anywhere(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the experiment is: in a folder, or on the cluster of the current kubeconfig context."""
+    """Where the experiment is: in a folder, or in a namespace of the cluster that the kubeconfig's context names."""
+
+    @wraps(command)
+    def run(*, on_cluster: bool, namespace: str, **options: Any) -> Any:
+        return command(**options, namespace=namespace if on_cluster else None)
+
     on_cluster = click.option("--on-cluster", is_flag=True, help="Of the cluster that the kubeconfig's context names.")
     namespace = click.option(
         "--namespace", default="gauntlet", show_default=True, help="With --on-cluster: where the installation is."
     )
-    for option in (namespace, on_cluster, in_folder):
-        command = option(command)
-    return command
+    found: Callable[..., Any] = in_folder(on_cluster(namespace(run)))
+    return found
 
 
 @experiment.command("show")
 @_anywhere
-def experiment_show(folder: Folder, on_cluster: bool, namespace: str) -> None:
+def experiment_show(folder: Folder, namespace: str | None) -> None:
     """Print the experiment file as it stands."""
     from service.scoring.experiment import dump_experiment, read_experiment
 
-    if on_cluster:
+    if namespace is not None:
         from k8s.experiment_map import current_cluster, read_on
 
         found = read_on(current_cluster(namespace))
@@ -172,7 +178,7 @@ def experiment_show(folder: Folder, on_cluster: bool, namespace: str) -> None:
 @experiment.command("shadow")
 @click.argument("challengers", nargs=-1, metavar="[CHALLENGER]...")
 @_anywhere
-def experiment_shadow(challengers: tuple[str, ...], folder: Folder, on_cluster: bool, namespace: str) -> None:
+def experiment_shadow(challengers: tuple[str, ...], folder: Folder, namespace: str | None) -> None:
     """Score challengers in the shadow of live traffic.
 
     It begins a new experiment. A CHALLENGER's answers are logged, not returned; it must be in the Bento that is served.
@@ -183,29 +189,27 @@ def experiment_shadow(challengers: tuple[str, ...], folder: Folder, on_cluster: 
 
     versions = [registry_of(folder).resolve(name) for name in challengers or ("models:/churn@challenger",)]
     for version in versions:
-        if not on_cluster:  # there the pods themselves refuse what they do not carry, and it is told
+        if namespace is None:  # on a cluster the pods themselves refuse what they do not carry, and it is told
             _check_packed(folder, version)
             _check_not_revoked(folder, version)
     digests = [version.digest for version in versions]
     salt = new_salt()
-    where = namespace if on_cluster else None
-    _change(folder, where, lambda old, now, lead: start_shadow(old, *digests, now=now, salt=salt, lead=lead))
+    _change(folder, namespace, lambda old, now, lead: start_shadow(old, *digests, now=now, salt=salt, lead=lead))
 
 
 @experiment.command("split")
 @click.argument("percent", type=Percent())
 @_anywhere
-def experiment_split(percent: float, folder: Folder, on_cluster: bool, namespace: str) -> None:
+def experiment_split(percent: float, folder: Folder, namespace: str | None) -> None:
     """Return the challenger's answer to PERCENT of customers, such as 25.
 
     Customers keep their variant; raising the share moves customers to the challenger only.
     """
     from service.scoring.experiment import read_experiment, set_split
 
-    if not on_cluster:
+    if namespace is None:
         _check_may_split(folder, [digest for digest, _ in read_experiment(folder.experiment).challengers])
-    where = namespace if on_cluster else None
-    _change(folder, where, lambda old, now, lead: set_split(old, percent / 100, now=now, lead=lead))
+    _change(folder, namespace, lambda old, now, lead: set_split(old, percent / 100, now=now, lead=lead))
 
 
 @experiment.command("shares")
@@ -213,7 +217,7 @@ def experiment_split(percent: float, folder: Folder, on_cluster: bool, namespace
 @click.option("--holdout", type=Percent(), help="Customers who never meet a challenger, in any experiment; 0 ends it.")
 @click.option("--no-treatment", type=Percent(), help="Customers from whom actions are withheld; 0 ends it.")
 @_anywhere
-def experiment_shares(folder: Folder, on_cluster: bool, namespace: str, **shares: float | None) -> None:
+def experiment_shares(folder: Folder, namespace: str | None, **shares: float | None) -> None:
     """Set which percentage of customers takes part, is held out, or is not treated.
 
     Each share is drawn by a hash of its own and is sticky. What is not given stays as it is.
@@ -223,19 +227,19 @@ def experiment_shares(folder: Folder, on_cluster: bool, namespace: str, **shares
     given = {name: percent / 100 for name, percent in shares.items() if percent is not None}
     if not given:
         raise InvalidSetting("give --sample, --holdout or --no-treatment, each a percentage of customers")
-    where = namespace if on_cluster else None
-    _change(folder, where, lambda old, now, lead: set_shares(old, given, now=now, lead=lead))
+    _change(folder, namespace, lambda old, now, lead: set_shares(old, given, now=now, lead=lead))
 
 
 @experiment.command("off")
 @_anywhere
-def experiment_off(folder: Folder, on_cluster: bool, namespace: str) -> None:
+def experiment_off(folder: Folder, namespace: str | None) -> None:
     """Let the champion answer alone, at once."""
     from service.scoring.experiment import stop
 
-    where = namespace if on_cluster else None
     # Nobody waits for the slowest replica here: each lets go as soon as it has read the file.
-    _change(folder, where, lambda old, now, lead: stop(old, now=now, lead=timedelta(0) if on_cluster else lead))
+    _change(
+        folder, namespace, lambda old, now, lead: stop(old, now=now, lead=lead if namespace is None else timedelta(0))
+    )
 
 
 @click.command()
@@ -409,6 +413,15 @@ def main() -> NoReturn:
         sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except ModuleNotFoundError as e:
+        if e.name is None or e.name.partition(".")[0] in OURS:
+            raise
+        click.echo(
+            f"gauntlet: {e.name} is not installed here, as its group of packages was left out; run it with all of "
+            "them: uv run --all-groups gauntlet ...",
+            err=True,
+        )
+        sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
     except Exception as e:
         if os.environ.get("GAUNTLET_DEBUG"):
             raise

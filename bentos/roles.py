@@ -62,6 +62,15 @@ class BentoRoles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return (self.champion, *self.challengers)
 
 
+def told_of(roles: BentoRoles) -> dict[str, str]:
+    """Which models a Bento carries, as labels and annotations say it: digests and blessings with spaces between."""
+    return {
+        "champion": roles.champion.digest,
+        "challengers": " ".join(model.digest for model in roles.challengers),
+        "blessings": " ".join(model.blessing for model in roles.models if model.blessing is not None),
+    }
+
+
 def short(digest: str) -> str:
     """The first twelve hexadecimal digits of a digest, for tags and labels that have no room for more."""
     return digest.removeprefix("sha256:")[:12]

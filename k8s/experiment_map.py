@@ -10,10 +10,13 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+
+import yaml
 
 from bentos.errors import InvalidExperiment, NotFound, Unavailable
 from service import metric_names
@@ -28,7 +31,8 @@ LEAD = timedelta(seconds=30)
 """From writing the ConfigMap to its taking effect: every annotated pod has the file by then."""
 
 _TRIES = 5
-_CONFLICT = 409
+_SECONDS = 15
+_NOT_FOUND, _CONFLICT = 404, 409
 
 
 class Cluster(Protocol):
@@ -123,7 +127,7 @@ def _wait(cluster: Cluster, revision: int, seconds: float, sleep: Callable[[floa
     while True:
         pods = cluster.pods()
         said = {pod: _numbers(cluster.metrics(pod)) for pod in pods}
-        behind = {pod: own for pod, own in said.items() if own.get(metric_names.EXPERIMENT_REVISION) != revision}
+        behind = {pod: own for pod, own in said.items() if own.get(metric_names.EXPERIMENT_REVISION, -1) < revision}
         if pods and not behind:
             return tuple(pods)
         if time.monotonic() > deadline:
@@ -169,16 +173,10 @@ class LiveCluster:
 
     def read_map(self) -> tuple[str, str]:
         """As the API server has it."""
-        from kubernetes.client import ApiException
-
-        try:
-            found = self.api.read_namespaced_config_map(CONFIGMAP, self.namespace)
-        except ApiException as e:
-            if e.status == 404:
-                raise NotFound(
-                    f"{self.namespace} has no ConfigMap {CONFIGMAP}; make it: kubectl create -k k8s/experiment"
-                ) from e
-            raise _away(e) from e
+        with _asking() as answer:
+            found = self.api.read_namespaced_config_map(CONFIGMAP, self.namespace, _request_timeout=_SECONDS)
+        if answer.status == _NOT_FOUND:
+            raise NotFound(f"{self.namespace} has no ConfigMap {CONFIGMAP}; make it: kubectl create -k k8s/experiment")
         content = (found.data or {}).get(KEY)
         if content is None:
             raise NotFound(f"ConfigMap {CONFIGMAP} in {self.namespace} has no {KEY}")
@@ -186,56 +184,69 @@ class LiveCluster:
 
     def write_map(self, content: str, version: str) -> bool:
         """A patch that names the version, which the API server refuses where it is another by now."""
-        from kubernetes.client import ApiException
-
         patch = {"metadata": {"resourceVersion": version}, "data": {KEY: content}}
-        try:
-            self.api.patch_namespaced_config_map(CONFIGMAP, self.namespace, patch)
-        except ApiException as e:
-            if e.status == _CONFLICT:
-                return False
-            raise _away(e) from e
-        return True
+        with _asking() as answer:
+            self.api.patch_namespaced_config_map(CONFIGMAP, self.namespace, patch, _request_timeout=_SECONDS)
+        if answer.status == _NOT_FOUND:
+            raise NotFound(f"ConfigMap {CONFIGMAP} in {self.namespace} was deleted meanwhile")
+        return answer.status != _CONFLICT
 
     def pods(self) -> list[str]:
         """Ready ones that are not being deleted."""
-        from kubernetes.client import ApiException
-
-        try:
-            found = self.api.list_namespaced_pod(self.namespace, label_selector=SCORING).items
-        except ApiException as e:
-            raise _away(e) from e
+        with _asking():
+            found = self.api.list_namespaced_pod(self.namespace, label_selector=SCORING, _request_timeout=_SECONDS)
         return sorted(
             pod.metadata.name
-            for pod in found
+            for pod in found.items
             if pod.metadata.deletion_timestamp is None
             and any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
         )
 
     def annotate(self, pod: str, value: str) -> None:
         """One that is gone by now needs no file."""
-        from kubernetes.client import ApiException
-
-        try:
-            self.api.patch_namespaced_pod(pod, self.namespace, {"metadata": {"annotations": {ANNOTATION: value}}})
-        except ApiException as e:
-            if e.status != 404:
-                raise _away(e) from e
+        patch = {"metadata": {"annotations": {ANNOTATION: value}}}
+        with _asking():
+            self.api.patch_namespaced_pod(pod, self.namespace, patch, _request_timeout=_SECONDS)
 
     def metrics(self, pod: str) -> str:
         """Through the API server, as nothing else leads to the admin port; nothing where the pod does not answer."""
-        from kubernetes.client import ApiException
-
         try:
-            return str(
-                self.api.connect_get_namespaced_pod_proxy_with_path(f"{pod}:{ADMIN_PORT}", self.namespace, "metrics")
-            )
-        except ApiException:
+            with _asking():
+                found = self.api.connect_get_namespaced_pod_proxy_with_path(
+                    f"{pod}:{ADMIN_PORT}", self.namespace, "metrics", _request_timeout=_SECONDS
+                )
+                return str(found)
+        except Unavailable:
             return ""
+        return ""
 
 
-def _away(error: Any) -> Unavailable:
-    return Unavailable(f"the API server answered {error.status}: {error.reason}")
+@dataclass
+class _Answer:
+    """The status of what the API server refused; 200 where it did not."""
+
+    status: int = 200
+
+
+@contextmanager
+def _asking() -> Iterator[_Answer]:
+    """Ask the API server; a thing that is not there or was changed meanwhile is an answer, all else is an error.
+
+    Raises:
+        Unavailable: It does not answer, or does not allow it.
+    """
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    answer = _Answer()
+    try:
+        yield answer
+    except ApiException as e:
+        answer.status = e.status
+        if e.status not in (_NOT_FOUND, _CONFLICT):
+            raise Unavailable(f"the API server answered {e.status}: {e.reason}") from e
+    except HTTPError as e:
+        raise Unavailable(f"the API server does not answer: {type(e).__name__}") from e
 
 
 def current_cluster(namespace: str) -> LiveCluster:
@@ -248,6 +259,7 @@ def current_cluster(namespace: str) -> LiveCluster:
 
     try:
         config.load_config()  # type: ignore[no-untyped-call]
-    except config.ConfigException as e:
-        raise Unavailable(f"no cluster: {e}; KUBECONFIG names the file that leads to one") from e
+    except (config.ConfigException, yaml.YAMLError, OSError) as e:
+        why = " ".join(str(e).split())
+        raise Unavailable(f"no cluster: {why}; KUBECONFIG names the file that leads to one") from e
     return LiveCluster(namespace, client.CoreV1Api())

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from bentos.artifact import read_public_keys
+from bentos.artifact import policies_of, read_public_keys
+from bentos.artifact.holding import POLICIES_SETTING
 from bentos.errors import InvalidSetting
 from service.http.admin_port import AdminPort
 from service.http.application import AsgiScope, HttpApplication, Receive, Send, send_response
@@ -250,7 +251,7 @@ def _blessings(settings: Settings, now: datetime) -> Blessings:
         is_asked_for=settings.asks_for_blessings,
         started=now,
         keys=None if path is None else read_public_keys(path),
-        policies=frozenset(settings.gate_policies.split()) or None,
+        policies=policies_of({POLICIES_SETTING: settings.gate_policies}),
         revocations=settings.revocations_path,
         must_exist=settings.revocations_file is not None,
     )

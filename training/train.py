@@ -153,8 +153,7 @@ def train_on(
     short = recipe.path.rpartition(".")[2]
     experiment = request.experiment or contract.name
     with open_run(registry, experiment=experiment, name=f"{contract.name} {short}", tags=tags) as run:
-        made = _make(_Parts(use_case, data, request, recipe, training, holdout), run, progress)
-        run.log(parameters={}, metrics={"holdout_seen_share": seen / len(holdout)}, tags={})
+        made = _make(_Parts(use_case, data, request, recipe, training, holdout, seen), run, progress)
     progress("registering")
     version = registry.register(contract.name, run=run.id, digest=made.digest, tags=tags)
     registry.set_alias(version, CANDIDATE)
@@ -203,6 +202,7 @@ class _Parts:
     recipe: Recipe
     training: pd.DataFrame
     holdout: pd.DataFrame
+    holdout_seen: int
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,9 @@ def _make(parts: _Parts, run: Run, progress: Progress) -> _Made:
     label = " (synthetic data)" if parts.data.is_synthetic else ""
     title = f"{recipe.path.rpartition('.')[2]}, {parts.request.folds} folds{label}"
     plots = draw(contract, labels, validated.probabilities, title=title)
-    return _Made(_track(run, record, validated, files, holdout=holdout, plots=plots), validated, parity)
+    return _Made(
+        _track(run, record, validated, files, holdout=holdout, plots=plots, seen=parts.holdout_seen), validated, parity
+    )
 
 
 def _track(
@@ -248,6 +250,7 @@ def _track(
     *,
     holdout: bytes,
     plots: dict[str, bytes],
+    seen: int,
 ) -> str:
     """Keep everything with the run; gives the artifact digest."""
     with tempfile.TemporaryDirectory(prefix="gauntlet-train-") as name:
@@ -268,7 +271,12 @@ def _track(
                 "data": record.data,
                 **record.parameters,
             },
-            metrics={**means, **deviations, "onnx_difference": record.parity},
+            metrics={
+                **means,
+                **deviations,
+                "onnx_difference": record.parity,
+                "holdout_seen_share": seen / record.holdout_rows,
+            },
             tags={"digest": digest},
         )
         run.log_folder(folder)

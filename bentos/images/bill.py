@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
 
 from bentos.roles import BentoRoles, PackedModel
 
@@ -47,10 +51,6 @@ def make_bill(
         roles: The models inside.
         epoch: Seconds since 1970 that it is dated with.
     """
-    from cyclonedx.model.bom import Bom, BomMetaData
-    from cyclonedx.model.component import Component, ComponentType
-    from cyclonedx.output.json import JsonV1Dot6
-
     name, _, tag = image.rpartition(":")
     whole = Component(
         type=ComponentType.CONTAINER, name=name, version=tag, bom_ref=image_id, hashes=[_hash(image_id)]
@@ -69,10 +69,7 @@ def make_bill(
     return f"{JsonV1Dot6(bom).output_as_string(indent=1)}\n".encode()
 
 
-def _package(package: Installed) -> Any:
-    from cyclonedx.model.component import Component, ComponentType
-    from packageurl import PackageURL
-
+def _package(package: Installed) -> Component:
     namespace, name = (None, package.name.lower()) if package.kind == "pypi" else ("debian", package.name)
     url = PackageURL(type=package.kind, namespace=namespace, name=name, version=package.version)
     return Component(
@@ -80,10 +77,7 @@ def _package(package: Installed) -> Any:
     )  # fmt: skip
 
 
-def _model(model: PackedModel) -> Any:
-    from cyclonedx.model import Property
-    from cyclonedx.model.component import Component, ComponentType
-
+def _model(model: PackedModel) -> Component:
     blessing = [Property(name="gauntlet:blessing", value=model.blessing)] if model.blessing is not None else []
     return Component(
         type=ComponentType.MACHINE_LEARNING_MODEL,
@@ -95,9 +89,7 @@ def _model(model: PackedModel) -> Any:
     )
 
 
-def _hash(digest: str) -> Any:
-    from cyclonedx.model import HashAlgorithm, HashType
-
+def _hash(digest: str) -> HashType:
     return HashType(alg=HashAlgorithm.SHA_256, content=digest.removeprefix("sha256:"))
 
 

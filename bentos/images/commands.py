@@ -9,17 +9,18 @@ import click
 
 from bentos.command_line import as_json_option, in_folder, print_result, progress
 from bentos.folder import Folder
+from bentos.images import BASE, KINDS
 
 if TYPE_CHECKING:
     from bentos.images.making import Image
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("kind", type=click.Choice(["scoring", "jobs"]))
+@click.argument("kind", type=click.Choice(KINDS))
 @click.option("--tag", "reference", metavar="NAME:TAG", help="Default: gauntlet-KIND:local.")
 @click.option("--engine", "engine_name", metavar="NAME", help="docker, podman, nerdctl or buildah. Default: the first "
               "that can build here.")  # fmt: skip
-@click.option("--base", default="python:3.11-slim", show_default=True, metavar="IMAGE",
+@click.option("--base", default=BASE, show_default=True, metavar="IMAGE",
               help="What to build on; name it by digest to build the same again.")  # fmt: skip
 @click.option("--archive", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write it as a docker archive too, which a node without registry can load.")  # fmt: skip

@@ -14,7 +14,7 @@ from bentos.artifact import sha256
 from bentos.errors import NotFound
 from bentos.folder import Folder
 from bentos.packing import CHECKOUT
-from bentos.roles import ARTIFACT, ROLES, BentoRoles, find_artifact, read_roles
+from bentos.roles import ARTIFACT, ROLES, BentoRoles, find_artifact, read_roles, told_of
 
 HERE = Path(__file__).parent
 SLIMMING = HERE / "slimming.py"
@@ -86,12 +86,8 @@ def lay_out_scoring(target: Path, folder: Folder, epoch: int) -> Context:
         (place.parent / "latest").unlink(missing_ok=True)
     _redate(target / "bento.yaml", target / "bento.yaml", epoch, version=_digest_of(target / "src")[:12])
     _copy(SLIMMING, target / SLIMMING.name)
-    labels = {
-        "gauntlet.champion": roles.champion.digest,
-        "gauntlet.challengers": " ".join(model.digest for model in roles.challengers),
-        "gauntlet.blessings": " ".join(model.blessing for model in roles.models if model.blessing is not None),
-    }
-    return Context(target, HERE / "scoring.Dockerfile", {key: value for key, value in labels.items() if value}, roles)
+    labels = {f"gauntlet.{name}": text for name, text in told_of(roles).items() if text}
+    return Context(target, HERE / "scoring.Dockerfile", labels, roles)
 
 
 def _redate(source: Path, target: Path, epoch: int, **changes: str) -> None:

@@ -87,7 +87,7 @@ class DockerLike:
 
     def digest_of_base(self, reference: str) -> str:
         """From its repository digests; a base that was loaded from a file has none but its own."""
-        if not self._knows(reference):
+        if _problem_of(self.name, "image", "inspect", reference) is not None:
             _call(self.name, "pull", reference)
         said = _call(self.name, "image", "inspect", reference)
         (image,) = json.loads(said)
@@ -124,10 +124,6 @@ class DockerLike:
         repository = reference.rpartition(":")[0]
         named = [one for one in image.get("RepoDigests") or () if one.startswith(f"{repository}@")]
         return _first_digest(named, f"{self.name} push {reference}")
-
-    def _knows(self, reference: str) -> bool:
-        asked = subprocess.run([self.name, "image", "inspect", reference], capture_output=True, check=False)  # noqa: S603
-        return asked.returncode == 0
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ from bentos.images.engines import Engine, Wanted
 from bentos.images.release import write_release
 from bentos.packing import CHECKOUT, read_version
 
-BASE = "python:3.11-slim"
-KINDS = ("scoring", "jobs")
 INSTALLED = "/app/installed.json"
 LICENSE = "Apache-2.0"
 
@@ -58,7 +56,7 @@ class Order:
     """What is to be made.
 
     Attributes:
-        kind: One of `KINDS`.
+        kind: One of `bentos.images.KINDS`.
         reference: `NAME:TAG`.
         base: The image to build on, by tag or digest.
         bill: Where the bill of materials is written.
@@ -94,24 +92,13 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
     """
     _check(order)
     epoch, revision = _when_and_what(CHECKOUT)
+    progress(f"base {order.base}")
+    base_digest = engine.digest_of_base(order.base)
     with tempfile.TemporaryDirectory(prefix="gauntlet-image-") as place:
         context = _context(order.kind, Path(place), folder, epoch)
-        progress(f"base {order.base}")
-        base_digest = engine.digest_of_base(order.base)
-        base = f"{order.base.partition('@')[0]}@{base_digest}"
         labels = {**_labels(order, revision, base_digest), **context.labels}
         progress(f"{order.reference} by {engine.name}")
-        image_id = engine.build(
-            Wanted(
-                context=context.folder,
-                dockerfile=context.dockerfile,
-                reference=order.reference,
-                arguments={"BASE": order.base},
-                labels=labels,
-                epoch=epoch,
-                further=order.further,
-            )
-        )
+        image_id = engine.build(_wanted(order, context, labels, epoch))
     progress("what it holds")
     packages = list(read_installed(engine.run(order.reference, "cat", INSTALLED).encode()))
     size = int(engine.run(order.reference, "du", "--summarize", "--one-file-system", "--block-size=1", "/").split()[0])
@@ -125,30 +112,50 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
         epoch=epoch,
     )
     write_beside(order.bill, bill)
-    if order.archive is not None:
-        order.archive.parent.mkdir(parents=True, exist_ok=True)
-        engine.save(order.reference, order.archive)
-    digest = engine.push(order.reference) if order.is_pushed else None
-    if digest is not None and order.release is not None:
-        write_release(
-            order.release,
-            name=f"gauntlet-{order.kind}",
-            repository=order.reference.rpartition(":")[0],
-            digest=digest,
-            roles=context.roles,
-        )
     return Image(
         reference=order.reference,
         id=image_id,
-        base=base,
+        base=f"{order.base.partition('@')[0]}@{base_digest}",
         engine=engine.name,
         unpacked_mb=round(size / 1e6, 1),
         packages=len(packages),
         labels=labels,
         bill=str(order.bill),
-        archive=None if order.archive is None else str(order.archive),
-        digest=digest,
+        archive=_archived(order, engine),
+        digest=_pushed(order, engine, context),
     )
+
+
+def _wanted(order: Order, context: Context, labels: dict[str, str], epoch: int) -> Wanted:
+    return Wanted(
+        context=context.folder,
+        dockerfile=context.dockerfile,
+        reference=order.reference,
+        arguments={"BASE": order.base},
+        labels=labels,
+        epoch=epoch,
+        further=order.further,
+    )
+
+
+def _archived(order: Order, engine: Engine) -> str | None:
+    if order.archive is None:
+        return None
+    order.archive.parent.mkdir(parents=True, exist_ok=True)
+    engine.save(order.reference, order.archive)
+    return str(order.archive)
+
+
+def _pushed(order: Order, engine: Engine, context: Context) -> str | None:
+    """The digest that the registry gave, which the release then names."""
+    if not order.is_pushed:
+        return None
+    digest = engine.push(order.reference)
+    if order.release is not None:
+        repository = order.reference.rpartition(":")[0]
+        name = f"gauntlet-{order.kind}"
+        write_release(order.release, name=name, repository=repository, digest=digest, roles=context.roles)
+    return digest
 
 
 def _check(order: Order) -> None:

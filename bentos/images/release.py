@@ -12,7 +12,7 @@ from typing import Any
 
 from bentos.artifact import write_beside
 from bentos.errors import BadInput
-from bentos.roles import BentoRoles
+from bentos.roles import BentoRoles, told_of
 from bentos.strict_yaml import dump_yaml, load_yaml
 
 FILE, MODELS = "kustomization.yaml", "models.yaml"
@@ -48,16 +48,6 @@ def write_release(folder: Path, *, name: str, repository: str, digest: str, role
     return path
 
 
-def annotations_of(roles: BentoRoles) -> dict[str, str]:
-    """What the pods of a scoring Deployment say of the models they carry."""
-    blessings = [model.blessing for model in roles.models if model.blessing is not None]
-    return {
-        "gauntlet.dev/champion": roles.champion.digest,
-        "gauntlet.dev/challengers": " ".join(model.digest for model in roles.challengers),
-        "gauntlet.dev/blessings": " ".join(blessings),
-    }
-
-
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
@@ -68,9 +58,11 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _annotated(roles: BentoRoles) -> dict[str, Any]:
+    """The scoring Deployment's pods say which models they carry."""
+    annotations = {f"gauntlet.dev/{name}": text for name, text in told_of(roles).items()}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "gauntlet"},
-        "spec": {"template": {"metadata": {"annotations": annotations_of(roles)}}},
+        "spec": {"template": {"metadata": {"annotations": annotations}}},
     }

@@ -15,7 +15,7 @@ import msgspec
 
 from bentos.artifact import BLESSING, Artifact, Blessing, SigningKey, blessing_id, parse_blessing, read_blessing
 from bentos.blessings import count_attempt, keep_blessing, revoke, revoked_in, seal
-from bentos.errors import NotBlessed, NotFound
+from bentos.errors import NotBlessed, NotFound, Refused
 from bentos.folder import Folder
 from bentos.registry import Registry, Version
 from bentos.revocations import revocations_path
@@ -35,14 +35,12 @@ class Standing:
     Attributes:
         version: Who is judged.
         attempts: Gate runs on its holdout by models of its name, this one included.
-        own: The blessing that it carries from an earlier run; None where it has none that can be read.
         previous: The blessing of the champion that it is compared with, or its own where it reigns itself.
         is_renewal: Whether it is the reigning champion, judged anew.
     """
 
     version: Version
     attempts: int
-    own: Blessing | None
     previous: Blessing | None
     is_renewal: bool
 
@@ -59,10 +57,10 @@ def standing_of(
         champion: That of the model it is compared with; None for a first model, or for the champion itself.
         holdout: Digest of the holdout's file.
     """
-    own = _blessing_in(candidate)
     is_renewal = champion is None and CHAMPION_ALIAS in version.aliases
-    previous = _blessing_in(champion) if champion is not None else own if is_renewal else None
-    return Standing(version, count_attempt(registry, version, holdout), own, previous, is_renewal)
+    compared = champion or (candidate if is_renewal else None)
+    previous = None if compared is None else _blessing_in(compared)
+    return Standing(version, count_attempt(registry, version, holdout), previous, is_renewal)
 
 
 def sealed(report: GateReport, standing: Standing, key: SigningKey | None) -> GateReport:
@@ -99,6 +97,9 @@ def settle(report: GateReport, standing: Standing, registry: Registry, folder: F
         registry: Where the version is.
         folder: Its list of revocations.
         now: When, with a time zone.
+
+    Raises:
+        Refused: Another gate of the model failed while this one was judging; what this one blessed is taken back.
     """
     # Another gate of it may have ended meanwhile, so what counts is what the registry says now.
     version = registry.resolve(standing.version.uri)
@@ -109,7 +110,7 @@ def settle(report: GateReport, standing: Standing, registry: Registry, folder: F
         if failed >= _moment(report.judged_at):
             reason = f"another gate of it failed at {failed}, while this one was judging"
             revoke(registry, version, report.blessing, path=path, who=_WHO, now=now, reason=reason)
-            return
+            raise Refused(f"{version} is not blessed: {reason}")
     if report.verdict == "PASS" and CHAMPION_ALIAS not in version.aliases:
         registry.set_alias(version, CHALLENGER_ALIAS)
     if report.verdict == "FAIL":

@@ -1,8 +1,8 @@
 """Millions of rows out of the store, sorted into those that are alike: a look-up and an append a row, and no more.
 
 The drivers are asked directly. SQLite hands its rows over as tuples, in which all that is yes, no or unknown is one
-number, as each column costs. PostgreSQL copies them out as text, of which all
-but the id is a key as it stands; what a key says is read once for all of its rows.
+number, as each column costs. PostgreSQL copies them out as text, of which all but the id is a key as it stands. What a
+key says is read once for all of its rows.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def plan(policy: Path | None, folder: Folder, html: Path | None, as_json: bool, 
     """Say how many matured customers, and how many days, a decision will take.
 
     The verdict's own rules are played over 2,000 trials, with a look after every cohort. Exit code: 0 where the
-    promotion can be had, 1 where not.
+    decision can be had, 1 where not.
     """
     from bentos.artifact import write_beside
     from validation.judge.policy import load_policy

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kubernetes.client import ApiException
 
-from bentos.errors import InvalidExperiment, Unavailable
-from k8s.experiment_map import change_on, read_on
+from bentos.errors import InvalidExperiment, NotFound, Unavailable
+from k8s.experiment_map import LiveCluster, change_on, current_cluster, read_on
 from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split
 
 A, B = ("sha256:" + digit * 64 for digit in "ab")
@@ -104,3 +105,62 @@ def test_a_pod_that_does_not_follow_in_time_is_named_with_where_it_is():
 def test_without_a_ready_pod_nobody_follows():
     with pytest.raises(Unavailable, match="revision 5 is written, and no scoring pod was ready"):
         change(FakeCluster(pods=()), seconds=0)
+
+
+def test_a_later_revision_of_somebody_else_is_followed_too():
+    cluster = FakeCluster()
+    cluster.metrics = lambda pod: "gauntlet_experiment_revision 9\n"
+    assert change(cluster, seconds=0).pods == ("p1", "p2")
+
+
+@pytest.fixture
+def kubeconfig(tmp_path, monkeypatch):
+    """A kubeconfig of this content."""
+
+    def write(content):
+        (tmp_path / "config").write_text(content)
+        # The client looks at the variable when it is imported, and never again.
+        for module in ("kubernetes.config", "kubernetes.config.kube_config"):
+            monkeypatch.setattr(f"{module}.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+
+    return write
+
+
+NOBODY = """
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: u, user: {}}]
+"""
+
+
+def test_an_api_server_that_does_not_answer_is_an_error_in_one_sentence(kubeconfig):
+    kubeconfig(NOBODY)
+    with pytest.raises(Unavailable, match="the API server does not answer: "):
+        read_on(current_cluster("gauntlet"))
+    assert current_cluster("gauntlet").metrics("p1") == ""
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "apiVersion: v1\nkind: Config\ncurrent-context: none\n"])
+def test_a_kubeconfig_that_leads_nowhere_is_told(kubeconfig, content):
+    kubeconfig(content)
+    with pytest.raises(Unavailable, match=r"no cluster: .*KUBECONFIG names the file"):
+        current_cluster("gauntlet")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (404, NotFound, "shop has no ConfigMap gauntlet-experiment; make it: kubectl create -k k8s/experiment"),
+        (403, Unavailable, "the API server answered 403: no"),
+    ],
+)
+def test_what_the_api_server_refuses_is_told(status, error, message):
+    class Api:
+        def read_namespaced_config_map(self, *_, **__):
+            raise ApiException(status=status, reason="no")
+
+    with pytest.raises(error, match=message):
+        LiveCluster("shop", Api()).read_map()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -374,3 +375,21 @@ def test_the_admission_policy_is_bound_to_the_namespaces_that_ask_for_it() -> No
     assert binding["spec"]["validationActions"] == ["Deny"]
     selector = binding["spec"]["matchResources"]["namespaceSelector"]
     assert selector == {"matchLabels": {"gauntlet.dev/admission": "enforce"}}
+
+
+def test_the_gate_announces_a_pass_where_its_component_is_taken(tmp_path: Path) -> None:
+    component = os.path.relpath(K8S / "components" / "on-pass", tmp_path)
+    base = os.path.relpath(K8S / "overlays" / "local", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [base], "components": [component]}))
+    done = subprocess.run([str(KUBECTL), "kustomize", str(tmp_path)], capture_output=True, text=True, check=True)
+    crons = {m["metadata"]["name"]: m for m in yaml.safe_load_all(done.stdout) if m["kind"] == "CronJob"}
+    told = {}
+    for name in ("train", "gate"):
+        template = pod_template(crons[name])
+        assert template is not None
+        (container,) = template["spec"]["containers"]
+        told[name] = {variable["name"] for variable in container["env"]} & {"GAUNTLET_ON_PASS_URL"}
+        assert {mount["name"] for mount in container["volumeMounts"]} == {
+            v["name"] for v in template["spec"]["volumes"]
+        }
+    assert told == {"train": set(), "gate": {"GAUNTLET_ON_PASS_URL"}}

@@ -10,6 +10,7 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+import gauntlet
 from bentos.errors import InvalidSetting, NotFound
 from bentos.folder import Folder
 from bentos.images.bill import Installed, make_bill
@@ -158,3 +159,17 @@ def test_a_name_without_tag_is_refused_before_anything_is_built(reference, tmp_p
     order = Order("jobs", reference, "python:3", tmp_path / "bill.json")
     with pytest.raises(InvalidSetting, match="must be NAME:TAG"):
         make_image(order, None, Folder(tmp_path), progress=lambda _: None)
+
+
+def test_where_the_group_of_packages_was_left_out_it_is_told_before_anything_is_built(monkeypatch, capsys):
+    for module in ("bentos.images.bill", "bentos.images.making"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    for module in [name for name in sys.modules if name.partition(".")[0] == "cyclonedx"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "cyclonedx", None)
+    monkeypatch.setattr(sys, "argv", ["gauntlet", "image", "jobs"])
+    with pytest.raises(SystemExit) as ended:
+        gauntlet.main()
+    assert ended.value.code == 2
+    assert "cyclonedx" in (said := capsys.readouterr().err)
+    assert "run it with all of them: uv run --all-groups gauntlet" in said
