@@ -205,6 +205,7 @@ def test_of_two_gates_at_once_that_disagree_nothing_blessed_is_left(
     assert registry.find(f"models:/{name}@challenger") is None
     version = registry.resolve(f"models:/{name}/1")
     assert not verify(registry, version, now=NOW + DAY, trust=trust(folder)).holds
+    assert version.tags["gate_verdict"] == "FAIL"
 
 
 def test_reports_of_two_gates_in_one_second_are_both_kept(registry, folder, gate, name):

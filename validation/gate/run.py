@@ -302,13 +302,13 @@ def _keep(
     folder.reports.mkdir(parents=True, exist_ok=True)
     (scratch / name).write_bytes(content)
     registry.attach(candidate, scratch / name)
+    settle(report, standing, registry, folder, now=report.judged_at)
     registry.tag(
         candidate,
         gate_verdict=report.verdict,
         gate_policy=f"{report.judged_by.policy} {report.judged_by.policy_digest}",
         gate_reason=report.reasons[0][:_TAG_LENGTH],
     )
-    settle(report, standing, registry, folder, now=report.judged_at)
     write_beside(folder.reports / name, content)
     page, lost = folder.reports / f"{stem}.html", []
     for path, draw in ((page, to_html), (page.with_suffix(".xml"), to_junit)):
