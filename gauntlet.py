@@ -36,6 +36,7 @@ from k8s import commands as control
 from service import commands as data_plane
 from training import commands as training
 from validation import commands as judgement
+from validation.gate import commands as gating
 from validation.planning import commands as planning
 
 if TYPE_CHECKING:
@@ -282,7 +283,7 @@ def demo(folder: Folder, **options: Any) -> None:
 for command in (
     demo,
     training.train,
-    judgement.gate,
+    gating.gate,
     judgement.blessing,
     package,
     data_plane.serve,

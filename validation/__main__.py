@@ -11,7 +11,7 @@ import click
 from bentos.command_line import explain
 from bentos.errors import GauntletError
 from bentos.last_words import leave
-from validation.commands import gate_options, run_and_print_gate
+from validation.gate.commands import gate_options, run_and_print_gate
 
 ERROR = 3
 """Also for a wrong flag: click's own 2 would read as INCONCLUSIVE."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -17,14 +16,11 @@ from bentos.command_line import (
     moment_of,
     online_policy,
     print_result,
-    progress,
     rules_of,
-    suggest,
     who,
 )
-from bentos.errors import InvalidSetting, Refused, Unavailable
+from bentos.errors import InvalidSetting, Refused
 from bentos.folder import Folder
-from validation.gate.defaults import POLICIES, POLICY
 
 _AS_OF = click.option(
     "--as-of",
@@ -33,112 +29,6 @@ _AS_OF = click.option(
 )
 
 _CHALLENGER = click.option("--challenger", metavar="MODEL", help="Which one, where several are on trial.")
-
-
-def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What the gate can be told beside its candidate, by either of its command lines."""
-    against = click.option(
-        "--against", metavar="MODEL", help="The champion to compare with. Default: the alias champion, if there is one."
-    )
-    policy = click.option(
-        "--policy",
-        type=click.Path(path_type=Path),
-        default=POLICY,
-        show_default=f"validation/policies/{POLICY.name}",
-        metavar="FILE",
-        help=f"The YAML file with the rules; more lie in validation/{POLICIES.name}.",
-    )
-    html = click.option(
-        "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report's page here too."
-    )
-    junit = click.option(
-        "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML for CI here too."
-    )
-    verbose = click.option(
-        "-v", "--verbose", is_flag=True, help="Show every check that passed, however many there are."
-    )
-    for option in (as_json_option, in_folder, verbose, junit, html, policy, against):
-        command = option(command)
-    return command
-
-
-def run_and_print_gate(
-    candidate: str,
-    *,
-    against: str | None,
-    policy: Path,
-    html: Path | None,
-    junit: Path | None,
-    verbose: bool,
-    folder: Folder,
-    as_json: bool,
-    progress: Callable[[str], None],
-) -> int:
-    """Judge a candidate and print its report: the table, or byte for byte the JSON that is kept.
-
-    Returns:
-        The exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR.
-
-    Raises:
-        GauntletError: The gate could not judge, or a copy of its report cannot be written.
-    """
-    from rich.console import Console
-
-    from bentos.last_words import leave
-    from bentos.registry import registry_of
-    from validation.announcing import announce_pass, check_setting
-    from validation.gate.report import dump_report
-    from validation.gate.run import run_gate, write_copies
-    from validation.gate.terminal import next_commands, render
-    from validation.gate.wording import last_words_of
-
-    check_setting()
-    report = run_gate(
-        candidate,
-        against=against,
-        policy_path=policy,
-        registry=registry_of(folder),
-        folder=folder,
-        now=datetime.now(UTC),
-        progress=progress,
-    )
-    if as_json:
-        click.echo(dump_report(report), nl=False)
-    else:
-        # Where nobody looks (a file, a pipe, a Job's log) rich would take 80 columns, and the table needs more.
-        console = Console(width=None if sys.stdout.isatty() else 110)
-        console.print(render(report, verbose=verbose), highlight=False, soft_wrap=False)
-    if as_json and isinstance(report.lost, str):  # the table says it itself
-        click.echo(f"gate: could not be drawn or kept: {report.lost}; the verdict stands", err=True)
-    leave(last_words_of(report))
-    suggest(folder, *next_commands(report))
-    try:
-        told = announce_pass(report)
-    except Unavailable as e:
-        leave(f"{last_words_of(report)}; ERROR: {e}")
-        click.echo(f"gate: ERROR: {e}; the verdict stands", err=True)
-    else:
-        if told is not None:
-            progress(f"{told} was told of the PASS")
-    write_copies(report, html=html, junit=junit)
-    return report.exit_code
-
-
-@click.command()
-@click.argument("candidate", default="models:/churn@candidate")
-@gate_options
-def gate(candidate: str, **options: Any) -> None:
-    """Judge a candidate on its untouched holdout.
-
-    Performance, slices, fairness, robustness and the comparison with the champion, by the rules of a policy.
-
-    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest, such as models:/churn/latest. A PASS is
-    blessed and becomes challenger; INCONCLUSIVE is blessed for the shadow where the policy leaves it to live customers.
-
-    Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (a check that cannot be computed, or anything that kept the gate
-    from judging: wrong arguments, no tracking server, a damaged artifact, no holdout).
-    """
-    sys.exit(run_and_print_gate(candidate, progress=progress, **options))
 
 
 @click.command()
