@@ -17,6 +17,7 @@ import click
 
 from bentos.errors import PROBLEMS_SHOWN, InvalidSetting, WithProblems
 from bentos.folder import Folder
+from bentos.last_words import SETTING as LAST_WORDS
 
 HOME = "gauntlet-home"
 POLICIES = Path(__file__).parent.parent / "validation" / "policies"
@@ -47,6 +48,8 @@ in_folder = folder_option(HOME)
 online_policy = click.option(
     "--policy",
     type=click.Path(path_type=Path),
+    envvar="GAUNTLET_POLICY_FILE",
+    show_envvar=True,
     metavar="FILE",
     help="The rules of the verdict. Default: DIR/policy.yaml if it is there, else validation/policies/online.yaml.",
 )
@@ -128,7 +131,9 @@ def print_result(result: Any, as_json: bool, render: Callable[[Any], Any]) -> No
 
 
 def suggest(folder: Folder, *commands: str) -> None:
-    """What to type next, where people read it."""
+    """What to type next, where people read it: not in a Job, which leaves last words instead."""
+    if os.environ.get(LAST_WORDS):
+        return
     where = "" if str(folder.path) == HOME else f" --folder {folder.path}"
     for command in commands:
         click.echo(f"  next: gauntlet {command}{where}", err=True)

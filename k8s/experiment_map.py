@@ -1,7 +1,8 @@
 """The experiment on a cluster: its ConfigMap changed as the file is on one machine, and every pod waited for.
 
 What is done here can be done with kubectl alone, and `Changed.commands` says how. The file is written with the version
-that was read, so that of two changes at once one is tried again on top of the other.
+that was read: of two changes at once by `change_on` one is tried again on top of the other, and a promotion, which
+rests on what it read, gives up.
 """
 
 from __future__ import annotations
@@ -14,25 +15,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-import yaml
-
-from bentos.errors import InvalidExperiment, NotFound, Unavailable
+from bentos.errors import InvalidExperiment, Unavailable
+from k8s.live import ADMIN_PORT, ANNOTATION, CONFIGMAP, KEY, SCORING
 from service import metric_names
 from service.scoring.experiment import Experiment, dump_experiment, parse_experiment
-
-CONFIGMAP, KEY = "gauntlet-experiment", "experiment.yaml"
-SCORING = "app.kubernetes.io/name=gauntlet,app.kubernetes.io/component=scoring"
-ANNOTATION = "gauntlet.dev/experiment-revision"
-ADMIN_PORT = 3001
 
 LEAD = timedelta(seconds=30)
 """From writing the ConfigMap to its taking effect: every annotated pod has the file by then."""
 
 _TRIES = 5
-_SECONDS = 15
-_NOT_FOUND, _CONFLICT = 404, 409
+_PATIENCE_SECONDS = 180.0
 
 
 class Cluster(Protocol):
@@ -86,7 +80,7 @@ def change_on(
     cluster: Cluster,
     change: Callable[[Experiment, datetime], Experiment],
     *,
-    seconds: float = 180.0,
+    seconds: float = _PATIENCE_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     told: Callable[[str], object] = lambda _: None,
 ) -> Changed:
@@ -106,8 +100,7 @@ def change_on(
             the message says which. The file is written then: nothing is taken back.
     """
     after = _write(cluster, change)
-    for pod in cluster.pods():
-        cluster.annotate(pod, str(after.revision))
+    _annotate(cluster, after.revision)
     told(f"revision {after.revision} is written; waiting until every pod answers by it")
     pods = _wait(cluster, after.revision, seconds, sleep)
     return Changed(after, pods, _commands(cluster.namespace, after, pods))
@@ -120,6 +113,11 @@ def _write(cluster: Cluster, change: Callable[[Experiment, datetime], Experiment
         if cluster.write_map(dump_experiment(after).decode(), version):
             return after
     raise Unavailable(f"ConfigMap {CONFIGMAP} was changed by somebody else {_TRIES} times meanwhile; try again")
+
+
+def _annotate(cluster: Cluster, revision: int) -> None:
+    for pod in cluster.pods():
+        cluster.annotate(pod, str(revision))
 
 
 def _wait(cluster: Cluster, revision: int, seconds: float, sleep: Callable[[float], None]) -> tuple[str, ...]:
@@ -165,101 +163,53 @@ def _commands(namespace: str, after: Experiment, pods: tuple[str, ...]) -> tuple
 
 
 @dataclass
-class LiveCluster:
-    """The cluster of the current kubeconfig context."""
+class ExperimentMap:
+    """The ConfigMap as a place of the experiment (`service.scoring.places`): what a promotion reads and writes.
 
-    namespace: str
-    api: Any
+    Attributes:
+        cluster: The installation.
+    """
 
-    def read_map(self) -> tuple[str, str]:
+    cluster: Cluster
+    _version: str = ""
+
+    @property
+    def lead(self) -> timedelta:
+        """What annotated pods need."""
+        return LEAD
+
+    def read(self) -> Experiment:
         """As the API server has it."""
-        with _asking() as answer:
-            found = self.api.read_namespaced_config_map(CONFIGMAP, self.namespace, _request_timeout=_SECONDS)
-        if answer.status == _NOT_FOUND:
-            raise NotFound(f"{self.namespace} has no ConfigMap {CONFIGMAP}; make it: kubectl create -k k8s/experiment")
-        content = (found.data or {}).get(KEY)
-        if content is None:
-            raise NotFound(f"ConfigMap {CONFIGMAP} in {self.namespace} has no {KEY}")
-        return content, found.metadata.resource_version
+        content, self._version = self.cluster.read_map()
+        return parse_experiment(content.encode())
 
-    def write_map(self, content: str, version: str) -> bool:
-        """A patch that names the version, which the API server refuses where it is another by now."""
-        patch = {"metadata": {"resourceVersion": version}, "data": {KEY: content}}
-        with _asking() as answer:
-            self.api.patch_namespaced_config_map(CONFIGMAP, self.namespace, patch, _request_timeout=_SECONDS)
-        if answer.status == _NOT_FOUND:
-            raise NotFound(f"ConfigMap {CONFIGMAP} in {self.namespace} was deleted meanwhile")
-        return answer.status != _CONFLICT
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody can be kept out; `write` notices who came between."""
+        yield
 
-    def pods(self) -> list[str]:
-        """Ready ones that are not being deleted."""
-        with _asking():
-            found = self.api.list_namespaced_pod(self.namespace, label_selector=SCORING, _request_timeout=_SECONDS)
-        return sorted(
-            pod.metadata.name
-            for pod in found.items
-            if pod.metadata.deletion_timestamp is None
-            and any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
-        )
+    def write(self, after: Experiment) -> None:
+        """In place of what was read last.
 
-    def annotate(self, pod: str, value: str) -> None:
-        """One that is gone by now needs no file."""
-        patch = {"metadata": {"annotations": {ANNOTATION: value}}}
-        with _asking():
-            self.api.patch_namespaced_pod(pod, self.namespace, patch, _request_timeout=_SECONDS)
-
-    def metrics(self, pod: str) -> str:
-        """Through the API server, as nothing else leads to the admin port; nothing where the pod does not answer."""
+        An API server whose answer was lost is asked what stands there now: the change may have been made.
+        """
+        content = dump_experiment(after).decode()
         try:
-            with _asking():
-                found = self.api.connect_get_namespaced_pod_proxy_with_path(
-                    f"{pod}:{ADMIN_PORT}", self.namespace, "metrics", _request_timeout=_SECONDS
-                )
-                return str(found)
+            is_written = self.cluster.write_map(content, self._version)
         except Unavailable:
-            return ""
-        return ""
+            if self.read() != after:
+                raise
+            is_written = True
+        if not is_written:
+            raise Unavailable(f"ConfigMap {CONFIGMAP} was changed by somebody else meanwhile; try again")
 
+    def wait(self, revision: int, seconds: float = _PATIENCE_SECONDS) -> str:
+        """Note the revision on the pods, wait until every ready one answers by it, and say so.
 
-@dataclass
-class _Answer:
-    """The status of what the API server refused; 200 where it did not."""
-
-    status: int = 200
-
-
-@contextmanager
-def _asking() -> Iterator[_Answer]:
-    """Ask the API server; a thing that is not there or was changed meanwhile is an answer, all else is an error.
-
-    Raises:
-        Unavailable: It does not answer, or does not allow it.
-    """
-    from kubernetes.client import ApiException
-    from urllib3.exceptions import HTTPError
-
-    answer = _Answer()
-    try:
-        yield answer
-    except ApiException as e:
-        answer.status = e.status
-        if e.status not in (_NOT_FOUND, _CONFLICT):
-            raise Unavailable(f"the API server answered {e.status}: {e.reason}") from e
-    except HTTPError as e:
-        raise Unavailable(f"the API server does not answer: {type(e).__name__}") from e
-
-
-def current_cluster(namespace: str) -> LiveCluster:
-    """The cluster of the current kubeconfig context, or of the pod that this runs in.
-
-    Raises:
-        Unavailable: There is no kubeconfig, or it names no cluster.
-    """
-    from kubernetes import client, config
-
-    try:
-        config.load_config()  # type: ignore[no-untyped-call]
-    except (config.ConfigException, yaml.YAMLError, OSError) as e:
-        why = " ".join(str(e).split())
-        raise Unavailable(f"no cluster: {why}; KUBECONFIG names the file that leads to one") from e
-    return LiveCluster(namespace, client.CoreV1Api())
+        Raises:
+            InvalidExperiment: A pod refuses the file.
+            Unavailable: A pod did not follow in time.
+        """
+        _annotate(self.cluster, revision)
+        pods = _wait(self.cluster, revision, seconds, time.sleep)
+        return f"all {len(pods)} pods answer by revision {revision}"

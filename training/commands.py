@@ -15,11 +15,25 @@ USE_CASES = Path(__file__).parent / "use_cases"
 
 @click.command()
 @click.option(
-    "--data", metavar="FILE", help="A .csv or .parquet file, or `telco` for the public file. Default: synthetic."
+    "--data",
+    envvar="GAUNTLET_DATA",
+    show_envvar=True,
+    metavar="FILE|URL",
+    help="A .csv or .parquet file, its https:// URL, a database such as postgresql://USER@HOST/NAME with --query, or "
+    "`telco` for the public file. Default: synthetic.",
+)
+@click.option(
+    "--query",
+    envvar="GAUNTLET_DATA_QUERY",
+    show_envvar=True,
+    metavar="SQL",
+    help="Which rows of a database; its password stands in the file that GAUNTLET_DATA_PASSWORD_FILE names.",
 )
 @click.option(
     "--use-case",
     type=click.Path(path_type=Path),
+    envvar="GAUNTLET_USE_CASE_FILE",
+    show_envvar=True,
     default=USE_CASES / "telco_churn.yaml",
     show_default="training/use_cases/telco_churn.yaml",
     metavar="FILE",
@@ -55,6 +69,7 @@ def train(folder: Folder, use_case: Path, parameters: tuple[str, ...], as_json: 
     request = TrainRequest(
         use_case=use_case,
         data=options["data"],
+        query=options["query"],
         estimator=options["estimator"],
         parameters=read_parameters(parameters, options["parameters_file"]),
         without=options["without"],

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from bentos.artifact import Contract, Encoder
 from bentos.errors import InvalidContract, InvalidData, InvalidSetting, NotFound, Problem
 from bentos.folder import Folder
-from training.download import fetch
+from training.download import fetch, get
 from training.generator import generate_customers
 from training.holdout import is_holdout
+from training.sources import is_database, is_elsewhere, query_database, told_of
 from training.use_case import Bundled, Generator, UseCase
 from training.validation import validate
 
@@ -46,28 +47,44 @@ class Data:
     source: str
 
 
-def read_data(use_case: UseCase, source: str | None, *, folder: Folder, seed: int = 0, rows: int = 7000) -> Data:
+def read_data(
+    use_case: UseCase,
+    source: str | None,
+    *,
+    folder: Folder,
+    seed: int = 0,
+    rows: int = 7000,
+    query: str | None = None,
+) -> Data:
     """Read and validate data.
 
     Args:
         use_case: What the columns are.
-        source: A .csv or .parquet file, the name of one of the use case's downloads, or None for its own source.
+        source: A .csv or .parquet file, its URL, a database's URL, the name of one of the use case's downloads, or None
+            for its own source.
         folder: Where downloads are kept.
         seed: Of generated rows.
         rows: How many rows to generate.
+        query: SQL, where the source is a database.
 
     Raises:
         InvalidData: With everything in the data that the use case does not allow.
         NotFound: There is no such file.
         InvalidSetting: The file is of another kind, or the use case has no source of its own.
-        Unavailable: A download failed.
+        Unavailable: A download failed, or the database did not answer.
     """
+    if query is not None and not (source and is_elsewhere(source) and is_database(source)):
+        raise InvalidSetting(
+            "--query goes with a database; --data must name it, such as postgresql://USER@HOST/DATABASE"
+        )
     if source is None:
         return _read_own_source(use_case, seed=seed, rows=rows)
     if source in use_case.downloads:
         download = use_case.downloads[source]
         path = fetch(download, folder.data / f"{source}{Path(urlsplit(download.url).path).suffix}")
         return data_of(use_case.contract, _read_file(path), source=f"{source} ({download.url})")
+    if is_elsewhere(source):
+        return data_of(use_case.contract, _read_elsewhere(source, query), source=told_of(source))
     path = Path(source)
     if not path.is_file():
         names = ", ".join(sorted(use_case.downloads))
@@ -151,22 +168,32 @@ def _load_bundled(contract: Contract, name: str) -> pd.DataFrame:
     return frame
 
 
+def _read_elsewhere(source: str, query: str | None) -> pd.DataFrame:
+    if is_database(source):
+        return query_database(source, query)
+    return _parse(told_of(source), lambda: get(source))
+
+
 def _read_file(path: Path) -> pd.DataFrame:
+    return _parse(str(path), path.read_bytes)
+
+
+def _parse(name: str, read: Callable[[], bytes]) -> pd.DataFrame:
     """A file as it is: every CSV value as text, every Parquet value as its type."""
-    kind = path.suffix.lower()
+    kind = Path(name).suffix.lower()
     if kind not in (".csv", ".parquet"):
-        raise InvalidSetting(f"{path} is neither .csv nor .parquet; rename it or convert it")
-    content = path.read_bytes()
+        raise InvalidSetting(f"{name} is neither .csv nor .parquet; rename it or convert it")
+    content = read()
     if not content.strip():
-        raise InvalidData(str(path), [Problem("file", "empty", "a header and rows")])
+        raise InvalidData(name, [Problem("file", "empty", "a header and rows")])
     try:
-        return _parse_csv(content, path) if kind == ".csv" else pd.read_parquet(io.BytesIO(content))
+        return _parse_csv(content, name) if kind == ".csv" else pd.read_parquet(io.BytesIO(content))
     except (ValueError, OSError, csv.Error) as e:  # pyarrow's errors are one of the first two
         problem = Problem("file", f"unreadable ({' '.join(str(e).split())[:120]})", f"a {kind} file")
-        raise InvalidData(str(path), [problem]) from e
+        raise InvalidData(name, [problem]) from e
 
 
-def _parse_csv(content: bytes, path: Path) -> pd.DataFrame:
+def _parse_csv(content: bytes, name: str) -> pd.DataFrame:
     """Every value as text; blank lines are passed over, as spreadsheets leave them at the end."""
     text = content.decode("utf-8-sig")
     if "\0" in text:
@@ -178,7 +205,7 @@ def _parse_csv(content: bytes, path: Path) -> pd.DataFrame:
         if len(row) != len(header)
     ]
     if problems:
-        raise InvalidData(str(path), problems)
+        raise InvalidData(name, problems)
     frame = pd.DataFrame(rows, columns=range(len(header)), dtype=object)
     return frame.set_axis(header, axis="columns")
 

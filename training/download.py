@@ -24,7 +24,7 @@ def fetch(download: Download, path: Path) -> Path:
     """
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == download.sha256:
         return path
-    content = _get(download.url)
+    content = get(download.url)
     found = hashlib.sha256(content).hexdigest()
     if found != download.sha256:
         raise Unavailable(f"{download.url} gave other bytes than expected: sha256 {found}, not {download.sha256}")
@@ -32,10 +32,20 @@ def fetch(download: Download, path: Path) -> Path:
     return path
 
 
-def _get(url: str) -> bytes:
+def get(url: str) -> bytes:
+    """What lies at an http(s) URL, of which the caller has checked that it is one.
+
+    Raises:
+        Unavailable: It cannot be fetched, or is larger than a gibibyte. The message holds no query, which may sign.
+    """
+    told = url.partition("?")[0]
     try:
-        # The scheme was checked to be http(s) when the use case was read.
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            return bytes(answer.read(_LARGEST_BYTES))
+            content = bytes(answer.read(_LARGEST_BYTES + 1))
     except (urllib.error.URLError, HTTPException, OSError) as e:
-        raise Unavailable(f"{url} cannot be fetched ({e}); fetch it yourself and name the file") from e
+        if isinstance(e, urllib.error.HTTPError):
+            e.close()
+        raise Unavailable(f"{told} cannot be fetched ({e}); fetch it yourself and name the file") from e
+    if len(content) > _LARGEST_BYTES:
+        raise Unavailable(f"{told} is larger than 1 GiB; fetch it yourself and name the file")
+    return content

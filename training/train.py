@@ -51,7 +51,9 @@ class TrainRequest:
 
     Attributes:
         use_case: The use case file.
-        data: A data file, the name of a download of the use case, or None for its own source.
+        data: A data file, a URL of one or of a database, the name of a download of the use case, or None for its own
+            source.
+        query: SQL, where the data lies in a database.
         estimator: A name in `training.estimators.KNOWN`, or an import path.
         parameters: Of the estimator, over its defaults.
         without: Features that the model must not read.
@@ -63,6 +65,7 @@ class TrainRequest:
 
     use_case: Path
     data: str | None = None
+    query: str | None = None
     estimator: str = "random_forest"
     parameters: Mapping[str, Parameter] = field(default_factory=lambda: MappingProxyType({}))
     without: Sequence[str] = ()
@@ -122,7 +125,7 @@ def train(
     _check_request(request)
     use_case = load_use_case(request.use_case)
     progress("reading data")
-    data = read_data(use_case, request.data, folder=folder, seed=request.seed, rows=request.rows)
+    data = read_data(use_case, request.data, folder=folder, seed=request.seed, rows=request.rows, query=request.query)
     return train_on(data, use_case, request, registry=registry, progress=progress)
 
 

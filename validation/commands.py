@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -19,8 +20,13 @@ from bentos.command_line import (
     rules_of,
     who,
 )
-from bentos.errors import InvalidSetting, Refused
+from bentos.errors import InvalidSetting, NotFound, Refused
 from bentos.folder import Folder
+
+if TYPE_CHECKING:
+    from service.scoring.places import ExperimentPlace
+    from service.store import Store
+    from validation.judge.audit import Change
 
 _AS_OF = click.option(
     "--as-of",
@@ -66,13 +72,15 @@ def verdict(
                 "--replay goes with neither --as-of nor --challenger; it names a stored verdict or all"
             )
         _replay(replay, rules_of(policy, folder), folder, as_json)
+    place = _place_of(folder)
     found = look(
         folder,
         store=store_of(folder),
         policy_path=rules_of(policy, folder),
         as_of=moment_of(as_of),
         now=datetime.now(UTC),
-        challenger=_digest_of(challenger, folder),
+        challenger=_digest_of(challenger, folder, place),
+        place=place,
     )
     click.echo(to_json(found).decode() if as_json else render(found, color=sys.stdout.isatty()))
 
@@ -109,12 +117,16 @@ def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path 
         now = datetime.now(UTC)
         click.echo(describe(bootstrap_champion(registry, version, store=store, who=who(), now=now, trust=trust)))
         return
-    options = _change_options(folder, as_of, policy)
-    click.echo(describe(run(folder, store=store, registry=registry, challenger=_digest_of(model, folder), **options)))
+    _change(run, folder, store=store, registry=registry, challenger=model, as_of=as_of, policy=policy)
 
 
 @click.command()
-@click.option("--reason", help="Roll back without waiting for the verdict; always allowed, and recorded.")
+@click.option(
+    "--reason",
+    envvar="GAUNTLET_REASON",
+    show_envvar=True,
+    help="Roll back without waiting for the verdict; always allowed, and recorded.",
+)
 @_CHALLENGER
 @_AS_OF
 @online_policy
@@ -128,13 +140,12 @@ def rollback(
     """
     from bentos.registry import registry_of
     from service.store import store_of
-    from validation.judge.audit import describe
     from validation.judge.promotion import rollback as run
 
     registry, store = registry_of(folder), store_of(folder)
-    options = _change_options(folder, as_of, policy)
-    digest = _digest_of(challenger, folder)
-    click.echo(describe(run(folder, store=store, registry=registry, reason=reason, challenger=digest, **options)))
+    _change(
+        run, folder, store=store, registry=registry, challenger=challenger, as_of=as_of, policy=policy, reason=reason
+    )
 
 
 @click.command()
@@ -296,28 +307,58 @@ def _replay(which: str, policy_path: Path, folder: Folder, as_json: bool) -> NoR
     sys.exit(0 if all(one.agrees for one in found) else 1)
 
 
-def _digest_of(model: str | None, folder: Folder) -> str | None:
+def _place_of(folder: Folder) -> ExperimentPlace:
+    """Where the experiment stands: the command line knows of clusters, and this plane does not."""
+    from service.scoring.places import ExperimentFile
+
+    elsewhere = click.get_current_context().find_root().obj
+    found: ExperimentPlace | None = None if elsewhere is None else elsewhere()
+    return found or ExperimentFile(folder.experiment)
+
+
+def _digest_of(model: str | None, folder: Folder, place: ExperimentPlace) -> str | None:
     """The digest of a model that is on trial; None where none is named."""
     from bentos.registry import registry_of
-    from service.scoring.experiment import read_experiment
 
     if model is None:
         return None
     version = registry_of(folder).resolve(model)
-    if version.digest not in [digest for digest, _ in read_experiment(folder.experiment).challengers]:
+    if version.digest not in [digest for digest, _ in place.read().challengers]:
         raise Refused(f"{version} is not on trial; leave it out to mean the challenger that is")
     return version.digest
 
 
-def _change_options(folder: Folder, as_of: str | None, policy: Path | None) -> dict[str, Any]:
-    from bentos.roles import ROLES, read_roles
-    from service.scoring.experiment import LEAD
+def _change(
+    act: Callable[..., Change],
+    folder: Folder,
+    *,
+    store: Store,
+    challenger: str | None,
+    as_of: str | None,
+    policy: Path | None,
+    **options: Any,
+) -> None:
+    """Change roles, say what was done, and wait until whoever serves by them follows."""
+    from validation.judge.audit import describe
+    from validation.judge.trials import UNNAMED, name_of_lineage
 
-    return {
-        "model": read_roles(folder.bento / "src" / ROLES).champion.name,
-        "policy_path": rules_of(policy, folder),
-        "who": who(),
-        "now": datetime.now(UTC),
-        "lead": LEAD,
-        "as_of": moment_of(as_of),
-    }
+    place = _place_of(folder)
+    model = name_of_lineage(folder, store)
+    if model == UNNAMED:
+        raise NotFound("nothing is served yet: make a first champion by `gauntlet promote --bootstrap`, and pack it")
+    change = act(
+        folder,
+        store=store,
+        model=model,
+        policy_path=rules_of(policy, folder),
+        who=who(),
+        now=datetime.now(UTC),
+        lead=place.lead,
+        as_of=moment_of(as_of),
+        challenger=_digest_of(challenger, folder, place),
+        place=place,
+        **options,
+    )
+    click.echo(describe(change))
+    if change.revision_after is not None and (said := place.wait(change.revision_after)):
+        click.echo(said)

@@ -25,6 +25,8 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--policy",
         type=click.Path(path_type=Path),
         default=POLICY,
+        envvar="GAUNTLET_GATE_POLICY_FILE",
+        show_envvar=True,
         show_default=f"validation/policies/{POLICY.name}",
         metavar="FILE",
         help=f"The YAML file with the rules; more lie in validation/{POLICIES.name}.",

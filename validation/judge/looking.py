@@ -10,7 +10,8 @@ import msgspec
 from bentos.errors import InvalidSetting
 from bentos.folder import Folder
 from service.prediction_log.shipper import ship
-from service.scoring.experiment import Experiment, read_experiment
+from service.scoring.experiment import Experiment
+from service.scoring.places import ExperimentFile, ExperimentPlace
 from service.store import Store
 from validation.judge.audit import describe, read_changes
 from validation.judge.closing import provisional_cohorts, read_ledger
@@ -30,6 +31,7 @@ def look(
     now: datetime,
     challenger: str | None = None,
     lineage: str | None = None,
+    place: ExperimentPlace | None = None,
 ) -> Verdict:
     """Judge the current experiment of an installation.
 
@@ -44,6 +46,7 @@ def look(
         now: The moment, with a time zone.
         challenger: Digest of the one whose trial is looked at, where several are on trial.
         lineage: Registered name of the models; None for the packed champion's.
+        place: Where the experiment stands; None: in the installation's file.
 
     Raises:
         NotFound: There is no experiment file or no policy.
@@ -54,7 +57,8 @@ def look(
     """
     if as_of is not None and as_of < now:
         raise InvalidSetting(f"as-of is {as_of.isoformat()}; it must be now or later ({now.isoformat()})")
-    policy, experiment = load_policy(policy_path), read_experiment(folder.experiment).focused(challenger)
+    place = place or ExperimentFile(folder.experiment)
+    policy, experiment = load_policy(policy_path), place.read().focused(challenger)
     ship(folder.spool, store, now=now)
     name = lineage or name_of_lineage(folder, store)
     return judge_experiment(store, experiment, policy, lineage=name, now=now, as_of=as_of)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from bentos.artifact import Trust, policies_of, public_keys_of
 from bentos.errors import (
@@ -23,18 +22,13 @@ from bentos.errors import (
     Unavailable,
 )
 from bentos.folder import Folder
-from bentos.registry import STATUS_TAG, Version
+from bentos.registry import Version
 from bentos.revocations import trust_of
 from service.micros import to_micros
-from service.scoring.experiment import (
-    Experiment,
-    changing,
-    end_trial,
-    read_experiment,
-    swap_roles,
-    write_experiment,
-)
+from service.scoring.experiment import Experiment, end_trial, swap_roles
+from service.scoring.places import ExperimentFile, ExperimentPlace
 from service.store import Store
+from validation.judge.aliases import CHALLENGER, CHAMPION, RegistryPort, follow
 from validation.judge.audit import Change, read_changes, record, settle
 from validation.judge.blessed import check_blessed
 from validation.judge.lineage import Spending
@@ -44,37 +38,6 @@ from validation.judge.replay import lost_from_ledger
 from validation.judge.status import keep_verdict
 from validation.judge.trials import close_trial
 from validation.judge.verdict import Verdict, spending_of
-
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-_ARCHIVED = "archived"
-_ATTEMPTS = 3
-_FIRST_PAUSE_SECONDS = 0.2
-
-
-class RegistryPort(Protocol):
-    """What is asked of a model registry; `bentos.registry.Registry` is one."""
-
-    def find(self, uri: str) -> Version | None:
-        """A version by `models:/NAME@ALIAS`."""
-
-    def find_by_digest(self, name: str, digest: str) -> Version | None:
-        """A version by its artifact's digest."""
-
-    def fetch(self, version: Version, folder: Path) -> object:
-        """Copy its artifact into a folder that is not there yet, verified."""
-
-    def fetch_file(self, version: Version, path: str, folder: Path) -> Path:
-        """Copy one file of the run that made a version into a folder."""
-
-    def set_alias(self, version: Version, alias: str) -> None:
-        """Let an alias point at it."""
-
-    def drop_alias(self, name: str, alias: str) -> None:
-        """Let an alias point at nothing."""
-
-    def tag(self, version: Version, **tags: str) -> None:
-        """Say something of it."""
 
 
 def promote(
@@ -89,6 +52,7 @@ def promote(
     lead: timedelta,
     as_of: datetime | None = None,
     challenger: str | None = None,
+    place: ExperimentPlace | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Change:
     """Make the challenger champion, if the verdict is PROMOTE. Asked again, it finishes what the registry had refused.
@@ -104,6 +68,7 @@ def promote(
         lead: How long from now the new roles begin to hold, so that every replica has read them.
         as_of: Judge from this later moment; the audit row then says provisional.
         challenger: Digest of the one that is meant, where several are on trial.
+        place: Where the experiment stands; None: in the installation's file.
         sleep: Waits between attempts at the registry.
 
     Returns:
@@ -116,8 +81,9 @@ def promote(
         NotFound: The challenger is not in the registry, or there is no experiment file.
         Unavailable: Store or registry do not answer; nothing was changed.
     """
-    current = read_experiment(folder.experiment)
-    for finished in reconcile_aliases(folder, store=store, registry=registry, model=model, sleep=sleep):
+    place = place or ExperimentFile(folder.experiment)
+    current = place.read()
+    for finished in reconcile_aliases(place, store=store, registry=registry, model=model, sleep=sleep):
         if finished.action == "promote" and finished.revision_after == current.revision:
             return finished
     _require_challenger(current, "promote")
@@ -130,6 +96,7 @@ def promote(
         now=now,
         challenger=current.challenger,
         lineage=model,
+        place=place,
     )
     if verdict.verdict != "PROMOTE":
         raise NotAllowedByVerdict(f"no promotion: the verdict is {verdict.verdict}: {'; '.join(verdict.reasons)}")
@@ -148,8 +115,8 @@ def promote(
     policy = load_policy(policy_path)
     spent = spending_of(verdict, policy)
     _keep(store, verdict, policy, now=now)
-    change = _carry_out(folder, store, change, after, trial=current, spent=spent)
-    return _follow(store, registry, change, sleep)
+    change = _carry_out(place, store, change, after, trial=current, spent=spent)
+    return follow(store, registry, change, sleep)
 
 
 def rollback(
@@ -165,6 +132,7 @@ def rollback(
     reason: str | None = None,
     as_of: datetime | None = None,
     challenger: str | None = None,
+    place: ExperimentPlace | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Change:
     """End the challenger's trial: on a verdict of ROLLBACK, or at any time for a person's reason.
@@ -178,9 +146,10 @@ def rollback(
         InvalidSetting: The reason is empty.
         Unavailable: The store does not answer; `gauntlet experiment off` stops a challenger without it.
     """
-    current = read_experiment(folder.experiment)
+    place = place or ExperimentFile(folder.experiment)
+    current = place.read()
     if current.challenger is None:
-        for finished in reconcile_aliases(folder, store=store, registry=registry, model=model, sleep=sleep):
+        for finished in reconcile_aliases(place, store=store, registry=registry, model=model, sleep=sleep):
             if finished.action == "rollback" and finished.revision_after == current.revision:
                 return finished
     _require_challenger(current, "roll back")
@@ -196,6 +165,7 @@ def rollback(
             now=now,
             challenger=trial.challenger,
             lineage=model,
+            place=place,
         )
     except (GauntletError, OSError):
         if reason is None:
@@ -210,8 +180,8 @@ def rollback(
     if reason is None and verdict is not None:
         _keep(store, verdict, load_policy(policy_path), now=now)
     change = _change("rollback", trial, after, verdict, model=model, who=who, now=now, reason=reason)
-    change = _carry_out(folder, store, change, after, trial=trial)
-    return _follow(store, registry, change, sleep)
+    change = _carry_out(place, store, change, after, trial=trial)
+    return follow(store, registry, change, sleep)
 
 
 def bootstrap_champion(
@@ -255,7 +225,7 @@ def bootstrap_champion(
 
 
 def reconcile_aliases(
-    folder: Folder,
+    place: ExperimentPlace,
     *,
     store: Store,
     registry: RegistryPort,
@@ -273,11 +243,11 @@ def reconcile_aliases(
     pending = [change for change in read_changes(store, pending_only=True) if change.model == model]
     if not pending:
         return []
-    current = read_experiment(folder.experiment)
+    current = place.read()
     settled = []
     for change in pending:
         if _holds(change, current):
-            settled.append(_follow(store, registry, change, sleep))
+            settled.append(follow(store, registry, change, sleep))
         else:
             settled.append(settle(store, change, "void", "the experiment file says otherwise"))
     return settled
@@ -316,13 +286,19 @@ def _change(
 
 
 def _carry_out(
-    folder: Folder, store: Store, change: Change, after: Experiment, *, trial: Experiment, spent: Spending | None = None
+    place: ExperimentPlace,
+    store: Store,
+    change: Change,
+    after: Experiment,
+    *,
+    trial: Experiment,
+    spent: Spending | None = None,
 ) -> Change:
     """The audit row with the trial's end, then the file; a row whose file could not be written is void."""
-    with changing(folder.experiment):
+    with place.held():
         with store.writing() as connection:
             store.lock(connection, "roles")
-            found = read_experiment(folder.experiment).revision
+            found = place.read().revision
             if found != change.revision_before:
                 raise Unavailable(
                     f"the experiment file went from revision {change.revision_before} to {found} meanwhile; try again"
@@ -340,10 +316,10 @@ def _carry_out(
                 anchor=trial.challenger if spent and spent.is_anchor else None,
             )
         try:
-            write_experiment(folder.experiment, after)
-        except OSError as e:
-            settle(store, change, "void", f"the experiment file could not be written: {e}")
-            raise Unavailable(f"the experiment file {folder.experiment} cannot be written: {e}") from e
+            place.write(after)
+        except Unavailable as e:
+            settle(store, change, "void", str(e))
+            raise
     return change
 
 
@@ -363,44 +339,3 @@ def _holds(change: Change, current: Experiment) -> bool:
     if change.action == "promote":
         return current.champion == change.challenger
     return current.champion == change.champion and current.challenger != change.challenger
-
-
-def _follow(store: Store, registry: RegistryPort, change: Change, sleep: Callable[[float], None]) -> Change:
-    """Move the aliases, a few times over; the audit row says how it ended."""
-    problem: GauntletError | None = None
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
-        try:
-            _move_aliases(registry, change)
-        except Unavailable as e:
-            problem = e
-        except GauntletError as e:
-            problem = e
-            break
-        else:
-            return settle(store, change, "moved")
-    return settle(store, change, "pending", str(problem))
-
-
-def _move_aliases(registry: RegistryPort, change: Change) -> None:
-    """What a change means in the registry. Doing it twice is doing it once."""
-    loser = change.champion if change.action == "promote" else change.challenger
-    if change.action == "promote":
-        winner = registry.find_by_digest(change.model, change.challenger or "")
-        if winner is None:
-            raise NotFound(f"no version of {change.model} in the registry has the digest {change.challenger}")
-        registry.set_alias(winner, CHAMPION)
-        _drop_challenger(registry, winner)
-        if winner.tags.get(STATUS_TAG) == _ARCHIVED:
-            registry.tag(winner, **{STATUS_TAG: CHAMPION})
-    lost = registry.find_by_digest(change.model, loser or "")
-    if lost is not None:
-        _drop_challenger(registry, lost)
-        registry.tag(lost, **{STATUS_TAG: _ARCHIVED})
-
-
-def _drop_challenger(registry: RegistryPort, version: Version) -> None:
-    """Another model may be challenger by now, and stays it."""
-    if CHALLENGER in version.aliases:
-        registry.drop_alias(version.name, CHALLENGER)

@@ -28,7 +28,8 @@ _LOG = logging.getLogger("gauntlet.judge")
 def name_of_lineage(folder: Folder, store: Store) -> str:
     """The registered name of what an installation serves: its packed champion's.
 
-    A judge that runs without the Bento goes on with the lineage that is in the store.
+    Who runs without the Bento, as on a cluster, goes by the store: the model whose roles were changed last, which for a
+    new installation is the first champion, or else the lineage of the last trial.
 
     Raises:
         Unavailable: The store does not answer.
@@ -37,12 +38,16 @@ def name_of_lineage(folder: Folder, store: Store) -> str:
         return read_roles(folder.bento / "src" / ROLES).champion.name
     except NotFound:
         pass
-    if not store.has(tables.trials):
-        return UNNAMED
-    t = tables.trials.c
-    with store.reading() as connection:
-        newest = sa.select(t.lineage).order_by(t.first_seen_at.desc(), t.number.desc()).limit(1)
-        return connection.execute(newest).scalar() or UNNAMED
+    a, t = tables.audit.c, tables.trials.c
+    changed = sa.select(a.subject).where(a.action != "spool_lost").order_by(a.number.desc()).limit(1)
+    tried = sa.select(t.lineage).order_by(t.first_seen_at.desc(), t.number.desc()).limit(1)
+    for table, newest in ((tables.audit, changed), (tables.trials, tried)):
+        if store.has(table):
+            with store.reading() as connection:
+                found = connection.execute(newest).scalar()
+            if found:
+                return str(found)
+    return UNNAMED
 
 
 def register_trials(store: Store, experiment: Experiment, *, lineage: str, now: datetime) -> None:

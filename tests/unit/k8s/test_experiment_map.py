@@ -6,7 +6,8 @@ import pytest
 from kubernetes.client import ApiException
 
 from bentos.errors import InvalidExperiment, NotFound, Unavailable
-from k8s.experiment_map import LiveCluster, change_on, current_cluster, read_on
+from k8s.experiment_map import ExperimentMap, change_on, read_on
+from k8s.live import LiveCluster, current_cluster
 from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split
 
 A, B = ("sha256:" + digit * 64 for digit in "ab")
@@ -164,3 +165,50 @@ def test_what_the_api_server_refuses_is_told(status, error, message):
 
     with pytest.raises(error, match=message):
         LiveCluster("shop", Api()).read_map()
+
+
+def test_as_a_place_it_is_written_over_what_was_read():
+    cluster = FakeCluster()
+    place = ExperimentMap(cluster)
+    after = split(place.read(), datetime.now(UTC))
+    place.write(after)
+    assert place.read() == after
+    assert place.wait(after.revision, seconds=5) == "all 2 pods answer by revision 5"
+    assert cluster.annotated == {"p1": "5", "p2": "5"}
+
+
+def test_as_a_place_it_gives_up_where_somebody_came_between():
+    cluster = FakeCluster()
+    place = ExperimentMap(cluster)
+    after = split(place.read(), datetime.now(UTC))
+    cluster.rivals = 1
+    with pytest.raises(Unavailable, match="changed by somebody else meanwhile"):
+        place.write(after)
+    assert read_on(cluster).split == 0.05
+
+
+def test_an_answer_that_was_lost_is_asked_for_again():
+    cluster = FakeCluster()
+    place = ExperimentMap(cluster)
+    after = split(place.read(), datetime.now(UTC))
+
+    def lose(content, version, write=cluster.write_map):
+        write(content, version)
+        raise Unavailable("the API server does not answer: ReadTimeoutError")
+
+    cluster.write_map = lose
+    place.write(after)
+    assert read_on(cluster) == after
+
+
+def test_one_that_was_never_made_is_not_taken_for_done():
+    cluster = FakeCluster()
+    place = ExperimentMap(cluster)
+    after = split(place.read(), datetime.now(UTC))
+
+    def refuse(content, version):
+        raise Unavailable("the API server answered 403: no")
+
+    cluster.write_map = refuse
+    with pytest.raises(Unavailable, match="403"):
+        place.write(after)

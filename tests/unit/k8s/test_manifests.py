@@ -85,6 +85,8 @@ def test_an_overlay_holds_the_names_that_others_rely_on(overlay: str) -> None:
         "Ingress/gauntlet",
         "CronJob/train",
         "CronJob/gate",
+        "CronJob/promote",
+        "CronJob/rollback",
     } <= there
 
 
@@ -182,7 +184,7 @@ def test_no_container_may_do_more_than_it_must(overlay: str) -> None:
         assert security["capabilities"] == {"drop": ["ALL"]}, named(manifest)
 
 
-def test_every_pod_is_a_numbered_user_without_a_token(overlay: str) -> None:
+def test_every_pod_is_a_numbered_user_and_has_a_token_only_where_rights_go_with_it(overlay: str) -> None:
     accounts = {m["metadata"]["name"]: m for m in rendered(overlay) if m["kind"] == "ServiceAccount"}
     for manifest, template in pods(overlay):
         spec = template["spec"]
@@ -190,8 +192,22 @@ def test_every_pod_is_a_numbered_user_without_a_token(overlay: str) -> None:
         assert security["runAsNonRoot"] is True, named(manifest)
         assert security["runAsUser"] > 0, named(manifest)
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}, named(manifest)
-        assert spec["automountServiceAccountToken"] is False, named(manifest)
+        has_rights = spec["serviceAccountName"] in with_rights(overlay)
+        assert spec["automountServiceAccountToken"] is has_rights, named(manifest)
         assert accounts[spec["serviceAccountName"]]["automountServiceAccountToken"] is False, named(manifest)
+
+
+def with_rights(folder: str) -> set[str]:
+    """ServiceAccounts to which a role is bound."""
+    bindings = [m for m in rendered(folder) if m["kind"] in ("RoleBinding", "ClusterRoleBinding")]
+    return {subject["name"] for binding in bindings for subject in binding["subjects"]}
+
+
+def test_rights_are_named_one_by_one_and_reach_no_secret(overlay: str) -> None:
+    for role in (m for m in rendered(overlay) if m["kind"] in ("Role", "ClusterRole")):
+        for rule in role["rules"]:
+            words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            assert not {"*", "secrets", "pods/exec", "pods/proxy", "impersonate", "escalate"} & set(words), named(role)
 
 
 def test_no_pod_gets_service_links(overlay: str) -> None:
@@ -225,7 +241,7 @@ def test_manifests_set_only_settings_that_exist(overlay: str) -> None:
 
 
 def test_jobs_wait_to_be_asked_and_are_not_tried_again(overlay: str) -> None:
-    for name in ("train", "gate"):
+    for name in ("train", "gate", "promote", "rollback"):
         cron = one(overlay, "CronJob", name)["spec"]
         assert cron["suspend"] is True
         assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0

@@ -8,9 +8,9 @@ from judging import CHALLENGER, CHAMPION, EXPERIMENT
 from test_judge_promotion import AS_OF, LEAD, NOW, FakeRegistry, live
 
 from bentos.errors import Unavailable
+from service.scoring import places
 from service.scoring.experiment import read_experiment, start_shadow, write_experiment
 from service.store import tables
-from validation.judge import promotion
 from validation.judge.audit import read_changes
 from validation.judge.policy import load_policy
 from validation.judge.process import step
@@ -77,7 +77,7 @@ def test_a_change_whose_file_was_never_written_has_ended_nothing(world, options,
     def refuse(*_):
         raise OSError("read-only")
 
-    monkeypatch.setattr(promotion, "write_experiment", refuse)
+    monkeypatch.setattr(places, "write_experiment", refuse)
     with pytest.raises(Unavailable):
         promote(world.folder, **options, as_of=AS_OF)
     assert [row.aliases for row in read_changes(world.store)] == ["void"]

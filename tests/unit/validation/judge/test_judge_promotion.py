@@ -22,8 +22,9 @@ from bentos.errors import (
     Unavailable,
 )
 from bentos.registry import Version
+from service.scoring import places
 from service.scoring.experiment import read_experiment, set_split, write_experiment
-from validation.judge import promotion
+from service.scoring.places import ExperimentFile
 from validation.judge.audit import describe, read_changes
 from validation.judge.closing import close_cohorts
 from validation.judge.policy import load_policy
@@ -279,7 +280,8 @@ def test_a_registry_that_fails_after_the_file_leaves_a_pending_row_and_promoting
     assert (again.number, again.aliases) == (change.number, "moved")
     assert registry.aliases == {"champion": CHALLENGER}
     assert [row.aliases for row in read_changes(world.store)] == ["moved"]
-    assert reconcile_aliases(world.folder, store=world.store, registry=registry, model="churn") == []
+    place = ExperimentFile(world.folder.experiment)
+    assert reconcile_aliases(place, store=world.store, registry=registry, model="churn") == []
 
 
 def test_a_registry_that_is_away_for_a_moment_is_asked_again(world, registry, options):
@@ -296,7 +298,7 @@ def test_a_row_whose_file_was_never_written_is_void(world, registry, options, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(promotion, "write_experiment", die)
+        patched.setattr(places, "write_experiment", die)
         with pytest.raises(KeyboardInterrupt):
             promote(world.folder, **options, as_of=AS_OF)
     assert [row.aliases for row in read_changes(world.store)] == ["pending"]
@@ -310,7 +312,7 @@ def test_a_file_that_cannot_be_written_changes_nothing(world, registry, options,
     def refuse(*_):
         raise OSError("read-only")
 
-    monkeypatch.setattr(promotion, "write_experiment", refuse)
+    monkeypatch.setattr(places, "write_experiment", refuse)
     with pytest.raises(Unavailable, match="read-only"):
         promote(world.folder, **options, as_of=AS_OF)
     assert registry.aliases["champion"] == CHAMPION

@@ -1,0 +1,162 @@
+"""Commands run as Jobs, against an API server that a fake stands in for; the real one: tests/cluster."""
+
+import json
+import shlex
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bentos.errors import NotFound, Unavailable
+from k8s import commands
+from k8s.running import run_on
+
+TEMPLATE = {
+    "metadata": {"name": "gate", "uid": "u-1"},
+    "spec": {
+        "suspend": True,
+        "jobTemplate": {
+            "metadata": {"labels": {"app.kubernetes.io/component": "gate"}},
+            "spec": {
+                "template": {
+                    "spec": {
+                        "containers": [
+                            {"name": "gate", "args": ["gate", "$(CANDIDATE)"], "env": [{"name": "A", "value": "1"}]}
+                        ]
+                    }
+                }
+            },
+        },
+    },
+}
+FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 1"}]}
+COMPLETE = {"conditions": [{"type": "Complete", "status": "True"}]}
+
+
+def pod(**state):
+    return {"metadata": {"name": "p1"}, "status": {"phase": "Running", "containerStatuses": [{"state": state}]}}
+
+
+def ended(code, message="FAIL: accuracy"):
+    return pod(terminated={"exitCode": code, "message": message})
+
+
+class FakeJobs:
+    """A Job that is under way for two looks, and then ends."""
+
+    namespace = "shop"
+
+    def __init__(self, *, end=COMPLETE, pods=None):
+        self.end, self.looks, self.made = end, 0, None
+        self.pods = pods or [[], [pod(running={})], [ended(0, "PASS")]]
+
+    def cron_job(self, name):
+        if name != "gate":
+            raise NotFound(f"no {name}")
+        return TEMPLATE
+
+    def create_job(self, job):
+        self.made = job
+
+    def job_status(self, name):
+        assert name == self.made["metadata"]["name"]
+        self.looks += 1
+        return self.end if self.looks > 2 else {}
+
+    def pods_of_job(self, name):
+        return self.pods[min(self.looks, len(self.pods)) - 1]
+
+    def log_of(self, name):
+        return f"log of {name}\n"
+
+
+def run(cluster, *arguments, **options):
+    return run_on(cluster, "gate", list(arguments) or None, sleep=lambda _: None, **options)
+
+
+def test_a_job_is_made_of_the_template_and_its_words_come_home():
+    cluster = FakeJobs()
+    ran = run(cluster)
+    assert (ran.exit_code, ran.output, ran.last_words) == (0, "log of p1\n", "PASS")
+    assert cluster.made["spec"]["template"]["spec"]["containers"][0]["args"] == ["gate", "$(CANDIDATE)"]
+    assert cluster.made["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+    assert cluster.made["metadata"]["labels"] == {"app.kubernetes.io/component": "gate"}
+    assert ran.commands[0] == f"kubectl --namespace shop create job {ran.job} --from=cronjob/gate"
+    assert TEMPLATE["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["env"] == [
+        {"name": "A", "value": "1"}
+    ]
+
+
+def test_the_exit_code_is_the_jobs():
+    ran = run(FakeJobs(end=FAILED, pods=[[ended(1)]]))
+    assert (ran.exit_code, ran.last_words) == (1, "FAIL: accuracy")
+
+
+def test_other_arguments_and_environment_take_the_place_of_the_templates():
+    cluster = FakeJobs()
+    ran = run(cluster, "gate", "models:/churn/2", environment={"A": "2", "B": "it's"})
+    (container,) = cluster.made["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["gate", "models:/churn/2"]
+    assert container["env"] == [{"name": "A", "value": "2"}, {"name": "B", "value": "it's"}]
+    words = shlex.split(ran.commands[0])
+    patch = json.loads(words[words.index("--patch") + 1])
+    assert [step["value"] for step in patch] == [container["args"], container["env"]]
+
+
+def test_a_pod_that_cannot_start_is_not_waited_for_forever():
+    never = pod(waiting={"reason": "ErrImageNeverPull", "message": "no such image"})
+    seconds = iter(range(0, 10_000, 40))
+    cluster = FakeJobs(pods=[[never]])
+    cluster.job_status = lambda _: {}
+    with pytest.raises(Unavailable, match="cannot start: ErrImageNeverPull: no such image; it is left as it is"):
+        run(cluster, clock=lambda: float(next(seconds)))
+
+
+def test_a_job_without_an_exit_code_is_an_error_that_says_why():
+    late = {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}]}
+    with pytest.raises(Unavailable, match="ended without an exit code: DeadlineExceeded: too long"):
+        run(FakeJobs(end=late, pods=[[pod(running={})]]))
+    with pytest.raises(Unavailable, match="ended without an exit code: DeadlineExceeded: too long"):
+        run(FakeJobs(end=late, pods=[[]]))
+
+
+def test_what_is_waited_for_is_told_once():
+    said = []
+    run(FakeJobs(pods=[[], [pod(waiting={"reason": "ContainerCreating"})], [ended(0)]]), told=said.append)
+    assert [line.partition(": ")[2] for line in said[1:]] == ["no pod yet", "ContainerCreating"]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """A command with --on-cluster. Gives the command, and what ran where."""
+    ran = []
+
+    @click.command("gate")
+    @click.argument("candidate", default="models:/churn@candidate")
+    @click.option("--policy")
+    @click.option("--folder")
+    def gate(**options):
+        ran.append(("here", options))
+
+    monkeypatch.setattr(commands, "run_there", lambda *words: ran.append(("there", words)))
+    return commands.on_cluster(gate, "gate"), ran
+
+
+def test_without_the_option_a_command_runs_here(command):
+    gate, ran = command
+    assert CliRunner().invoke(gate, ["models:/x/1", "--folder", "f"]).exit_code == 0
+    assert ran == [("here", {"candidate": "models:/x/1", "policy": None, "folder": "f"})]
+
+
+def test_with_it_the_job_gets_what_was_typed_and_nothing_of_this_machine(command):
+    gate, ran = command
+    typed = ["models:/x/1", "--policy", "p", "--on-cluster", "--namespace", "shop", "--folder=f"]
+    assert CliRunner().invoke(gate, typed).exit_code == 0
+    assert ran == [("there", ("gate", "gate", ["models:/x/1", "--policy", "p"], "shop"))]
+
+
+def test_a_wrong_option_is_told_before_a_job_is_made(command):
+    gate, ran = command
+    done = CliRunner().invoke(gate, ["--on-cluster", "--polcy", "p"])
+    assert (done.exit_code, ran) == (2, [])
+    assert "--polcy" in done.output
