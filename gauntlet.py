@@ -25,7 +25,7 @@ from bentos.command_line import (
     progress,
     suggest,
 )
-from bentos.errors import GauntletError
+from bentos.errors import GauntletError, InvalidSetting
 from bentos.folder import Folder
 from bentos.images import commands as images
 from bentos.last_words import leave
@@ -166,23 +166,51 @@ def score_file(folder: Folder, input_file: Path, model: str | None, shard: str, 
     help="Write every number that is printed.",
 )
 @click.option("--keep-serving", is_flag=True, help="Go on serving at the end, until Ctrl-C.")
+@click.option("--on-cluster", is_flag=True, help="On the cluster that the kubeconfig's context names.")
+@click.option(
+    "--namespace", default="gauntlet", show_default=True, help="With --on-cluster: made for it, and left at the end."
+)
+@click.option(
+    "--load",
+    "loader",
+    metavar="COMMAND",
+    help="With --on-cluster: loads an image's archive, named in place of {} or at the end, into the nodes. Default: as "
+    "kind, k3d and minikube do it, where the context is one of theirs.",
+)
+@click.option("--registry", metavar="HOST/PATH", help="With --on-cluster: push images there instead.")
+@click.option("--engine", metavar="NAME", help="With --on-cluster: builds the images; as for `gauntlet image`.")
+@click.option(
+    "--build-option", "build_options", multiple=True, metavar="OPTION", help="Of its build command; repeatable."
+)
+@click.option(
+    "--ingress",
+    default="http://127.0.0.1",
+    show_default=True,
+    metavar="URL",
+    help="With --on-cluster: where the Ingress controller answers.",
+)
 @folder_option(DEMO_HOME)
-def demo(folder: Folder, **options: Any) -> None:
-    """Walk a model's whole life on this machine.
+def demo(folder: Folder, on_cluster: bool, port: int, keep_serving: bool, **options: Any) -> None:
+    """Walk a model's whole life on this machine, or on a cluster.
 
-    On real parts and in a minute or two: train, gate, package, serve, shadow, split, verdict, promote, roll back.
+    On real parts and in a minute or two: train, gate, package, serve, shadow, split, verdict, promote, roll back. With
+    --on-cluster in some ten minutes: images, manifests, Jobs and the Ingress of a Kubernetes are as real.
     """
-    from service.demo.run import run_demo
+    from service.demo.run import Where, run_cluster_demo, run_demo
 
-    sys.exit(
-        run_demo(
-            folder,
-            use_case=training.USE_CASES / "telco_churn.yaml",
-            gate_policy=POLICIES / "baseline.yaml",
-            online_policy=POLICIES / "demo.yaml",
-            **options,
-        )
-    )
+    told = {
+        name: options.pop(name) for name in ("namespace", "loader", "registry", "engine", "build_options", "ingress")
+    }
+    files: dict[str, Any] = {
+        "use_case": training.USE_CASES / "telco_churn.yaml",
+        "gate_policy": POLICIES / "baseline.yaml",
+        "online_policy": POLICIES / "demo.yaml",
+    }
+    if not on_cluster:
+        sys.exit(run_demo(folder, port=port, keep_serving=keep_serving, **files, **options))
+    if port or keep_serving:
+        raise InvalidSetting("--on-cluster goes with neither --port nor --keep-serving: a cluster goes on serving")
+    sys.exit(run_cluster_demo(folder, Where(**told), **files, **options))
 
 
 for command in (

@@ -22,6 +22,7 @@ from bentos.command_line import (
 )
 from bentos.errors import InvalidSetting, NotFound, Refused
 from bentos.folder import Folder
+from bentos.last_words import leave
 
 if TYPE_CHECKING:
     from service.scoring.places import ExperimentPlace
@@ -95,7 +96,10 @@ def verdict(
 @_AS_OF
 @online_policy
 @in_folder
-def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path | None, folder: Folder) -> None:
+@as_json_option
+def promote(
+    model: str | None, bootstrap: bool, as_of: str | None, policy: Path | None, folder: Folder, as_json: bool
+) -> None:
     """Make the challenger champion, if that is allowed.
 
     The verdict must be PROMOTE and the challenger's blessing must hold. Roles swap in the experiment file; the
@@ -115,9 +119,11 @@ def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path 
     if bootstrap:
         version, trust = registry.resolve(model or "models:/churn@challenger"), trust_of(folder, os.environ)
         now = datetime.now(UTC)
-        click.echo(describe(bootstrap_champion(registry, version, store=store, who=who(), now=now, trust=trust)))
+        change = bootstrap_champion(registry, version, store=store, who=who(), now=now, trust=trust)
+        print_result(change, as_json, describe)
+        leave(describe(change))
         return
-    _change(run, folder, store=store, registry=registry, challenger=model, as_of=as_of, policy=policy)
+    _change(run, folder, store=store, registry=registry, challenger=model, as_of=as_of, policy=policy, as_json=as_json)
 
 
 @click.command()
@@ -131,8 +137,14 @@ def promote(model: str | None, bootstrap: bool, as_of: str | None, policy: Path 
 @_AS_OF
 @online_policy
 @in_folder
+@as_json_option
 def rollback(
-    reason: str | None, challenger: str | None, as_of: str | None, policy: Path | None, folder: Folder
+    reason: str | None,
+    challenger: str | None,
+    as_of: str | None,
+    policy: Path | None,
+    folder: Folder,
+    as_json: bool,
 ) -> None:
     """End the challenger's trial. Where several are on trial, the others go on.
 
@@ -144,7 +156,15 @@ def rollback(
 
     registry, store = registry_of(folder), store_of(folder)
     _change(
-        run, folder, store=store, registry=registry, challenger=challenger, as_of=as_of, policy=policy, reason=reason
+        run,
+        folder,
+        store=store,
+        registry=registry,
+        challenger=challenger,
+        as_of=as_of,
+        policy=policy,
+        as_json=as_json,
+        reason=reason,
     )
 
 
@@ -336,6 +356,7 @@ def _change(
     challenger: str | None,
     as_of: str | None,
     policy: Path | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Change roles, say what was done, and wait until whoever serves by them follows."""
@@ -359,6 +380,7 @@ def _change(
         place=place,
         **options,
     )
-    click.echo(describe(change))
+    print_result(change, as_json, describe)
+    leave(describe(change))
     if change.revision_after is not None and (said := place.wait(change.revision_after)):
-        click.echo(said)
+        click.echo(said, err=as_json)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bentos.artifact import write_beside
 from bentos.packing import Packed
-from service.demo.stage import Prepared
+from service.demo.preparing import Prepared
 from service.demo.traffic import Answer, Answered
 from training.train import Trained
 from validation.gate.report import GateReport

@@ -1,15 +1,18 @@
-"""`gauntlet demo`: a fresh folder, the story told in it, and what to try next."""
+"""`gauntlet demo`: a fresh folder or namespace, the story told in it, and what to try next."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from bentos.folder import Folder
 from service.demo.narrator import Narrator
-from service.demo.stage import Stage, fresh_folder
+from service.demo.preparing import fresh_folder
+from service.demo.stage import Stage
 from service.demo.story import tell
 from service.supervisor import serve
 
@@ -47,11 +50,9 @@ def run_demo(
     Raises:
         GauntletError: A part refused or failed; the message says which and why.
     """
-    console = Console()
-    console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
     replaces_another = folder.path.exists()
     fresh_folder(folder)
-    say = Narrator(console, folder=folder.path, seed=seed)
+    say = Narrator(_console(), folder=folder.path, seed=seed)
     say.opening(gate_policy=gate_policy.stem, policy=online_policy.stem, replaces_another=replaces_another)
     stage = Stage(
         folder,
@@ -72,9 +73,122 @@ def run_demo(
     return serve(folder, port=port or 3000, policy=folder.policy) if keep_serving else 0
 
 
+@dataclass(frozen=True)
+class Where:
+    """The cluster that a demo is played on.
+
+    Attributes:
+        namespace: Of the installation; made, or emptied if an earlier demo made it.
+        loader: A command that loads an image's archive into the nodes.
+        registry: Where images are pushed to instead.
+        engine: What builds images; None: the first that can.
+        build_options: What else its build command is given.
+        ingress: Where the Ingress controller answers.
+    """
+
+    namespace: str
+    loader: str | None
+    registry: str | None
+    engine: str | None
+    build_options: Sequence[str]
+    ingress: str
+
+
+def run_cluster_demo(
+    folder: Folder,
+    where: Where,
+    *,
+    data: str | None,
+    seed: int,
+    use_case: Path,
+    gate_policy: Path,
+    online_policy: Path,
+    json_file: Path | None,
+) -> int:
+    """Play the demo on the cluster of the current kubeconfig context; see `run_demo`."""
+    from bentos.images.engines import find_engine
+    from k8s.delivering import delivery_of
+    from k8s.kubectl import Kubectl
+    from k8s.live import current_cluster
+    from service.demo.cluster_stage import ClusterStage
+    from service.demo.installing import Installing
+
+    kubectl, cluster = Kubectl(where.namespace), current_cluster(where.namespace)
+    delivery = delivery_of(kubectl.context(), loader=where.loader, registry=where.registry)
+    engine = find_engine(where.engine)
+    replaces_another = folder.path.exists()
+    fresh_folder(folder)
+    say = Narrator(_console(), folder=folder.path, seed=seed)
+    say.opening(gate_policy=gate_policy.stem, policy=online_policy.stem, replaces_another=replaces_another)
+    installing = Installing(
+        kubectl,
+        folder=folder,
+        delivery=delivery,
+        engine=engine,
+        build_options=where.build_options,
+        ingress=where.ingress,
+    )
+    stage = ClusterStage(
+        folder,
+        seed=seed,
+        use_case=use_case,
+        gate_policy=gate_policy,
+        online_policy=online_policy,
+        cluster=cluster,
+        installing=installing,
+        step=say.step,
+        progress=say.progress,
+    )
+    try:
+        stage.install()
+        tell(stage, say, source=data)
+        say.record["cluster"] = {
+            "context": installing.context,
+            "namespace": where.namespace,
+            "steps": [{"step": name, "seconds": seconds} for name, seconds in stage.seconds],
+        }
+        record = folder.path / "demo.json"
+        kept = [record] if json_file is None else [record, json_file]
+        say.close(_next_on_cluster(where.namespace, folder, installing.key_file), kept=kept)
+    finally:
+        say.quiet()
+    return 0
+
+
+def _console() -> Console:
+    console = Console()
+    console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
+    return console
+
+
+def _next_on_cluster(namespace: str, folder: Folder, key_file: Path) -> list[tuple[str, str]]:
+    kubectl, there = f"kubectl --namespace {namespace}", f"--on-cluster --namespace {namespace}"
+    gauntlet = _gauntlet("--all-groups")
+    score = (
+        f'curl -s http://gauntlet.localhost/v1/score -H "authorization: Bearer $(cat {key_file})" '
+        f"-H 'content-type: application/json' -d @{folder.customer}"
+    )
+    return [
+        (f"{kubectl} get pods,cronjobs,jobs,ingress", "what runs there"),
+        (score, "score a customer through the Ingress"),
+        (f"{kubectl} create job train-1 --from=cronjob/train", "train a candidate of your own"),
+        (f"{gauntlet} gate {there}", "judge it against the champion, in a Job"),
+        (f"{gauntlet} experiment show {there}", "who is on trial"),
+        (f"{kubectl} port-forward service/gauntlet-mlflow 5000", "see its runs and models at http://127.0.0.1:5000"),
+        (f"kubectl delete namespace {namespace}", "and away with all of it"),
+    ]
+
+
+def _gauntlet(*options: str) -> str:
+    """How somebody at this place calls the command line."""
+    if shutil.which("gauntlet") and not Path(".uv/bin/uv").exists():
+        return "gauntlet"
+    return " ".join((".uv/bin/uv run", *options, "gauntlet"))
+
+
 def _next_commands(folder: Folder) -> list[tuple[str, str]]:
     where = f"--folder {folder.path}"
-    gauntlet = "gauntlet" if shutil.which("gauntlet") and not Path(".uv/bin/uv").exists() else ".uv/bin/uv run gauntlet"
+    gauntlet = _gauntlet()
     return [
         (f"{gauntlet} serve {where}", "serve this folder again: http://127.0.0.1:3000/docs"),
         (

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
+from bentos.packing import Packed
 from bentos.registry import Version
 from service.demo.narrator import Narrator
-from service.demo.stage import Prepared, Stage
-from service.demo.traffic import Customer, ask, tell_truths
+from service.demo.preparing import Prepared
+from service.demo.traffic import Customer, Door, ask, tell_truths
+from training.train import Trained
+from validation.gate.report import GateReport
+from validation.judge.audit import Change
+from validation.judge.policy import OnlinePolicy
 from validation.judge.verdict import Verdict
 
 BATCH = 200
@@ -50,7 +57,49 @@ class Trial:
             yield index, [customer.with_broken(LEANS_ON, 0.0) for customer in batch] if is_broken else batch
 
 
-def tell(stage: Stage, say: Narrator, *, source: str | None) -> None:
+class Installation(Protocol):
+    """What the story is played on: one machine (`stage`), or a cluster (`cluster_stage`)."""
+
+    seed: int
+    policy: OnlinePolicy
+
+    def prepare(self, source: str | None) -> Prepared:
+        """Read the data, and keep a part of its customers back as live traffic."""
+
+    def train(
+        self, estimator: str, *, without: tuple[str, ...] = (), parameters: dict[str, int] | None = None
+    ) -> Trained:
+        """Train on the history."""
+
+    def gate(self, candidate: Version) -> GateReport:
+        """Judge a candidate against the reigning champion."""
+
+    def bootstrap(self, version: Version) -> object:
+        """Make the first champion."""
+
+    def package(self, *, champion: Version, challenger: Version) -> Packed:
+        """Pack both into one Bento."""
+
+    def serving(self) -> AbstractContextManager[Door]:
+        """Serve the packed Bento while the block runs."""
+
+    def shadow(self, door: Door, challenger: Version, *, salt: str) -> None:
+        """Put a challenger in the shadow."""
+
+    def split(self, door: Door, share: float) -> None:
+        """Give the challenger a share of customers."""
+
+    def look(self, *, told: int) -> Verdict:
+        """Judge, once as many truths are seen as were told."""
+
+    def promote(self, door: Door) -> Change:
+        """Carry out a verdict of PROMOTE."""
+
+    def rollback(self, door: Door) -> Change:
+        """Carry out a verdict of ROLLBACK."""
+
+
+def tell(stage: Installation, say: Narrator, *, source: str | None) -> None:
     """Play a model's life from data to promotion, and two lives that end earlier.
 
     Args:
@@ -69,7 +118,7 @@ def tell(stage: Stage, say: Narrator, *, source: str | None) -> None:
     _hopeless_candidate(stage, say)
 
 
-def _first_champion(stage: Stage, say: Narrator) -> Version | None:
+def _first_champion(stage: Installation, say: Narrator) -> Version | None:
     version = say.training(stage.train("logistic_regression")).version
     if say.gate(stage.gate(version)).verdict != "PASS":
         return None
@@ -78,7 +127,7 @@ def _first_champion(stage: Stage, say: Narrator) -> Version | None:
     return version
 
 
-def _better_challenger(stage: Stage, say: Narrator, prepared: Prepared, champion: Version) -> Version:
+def _better_challenger(stage: Installation, say: Narrator, prepared: Prepared, champion: Version) -> Version:
     """Train a challenger, try it on live customers, and promote it if the evidence allows it; gives the champion."""
     trained = say.training(
         stage.train("random_forest", without=(LEANS_ON,)), note=f"without {LEANS_ON}, as {STANDS_FOR} says enough"
@@ -87,17 +136,17 @@ def _better_challenger(stage: Stage, say: Narrator, prepared: Prepared, champion
         return champion
     trial = Trial("better challenger", trained.version, prepared.live, salt=f"first-{stage.seed}")
     say.packed(stage.package(champion=champion, challenger=trained.version))
-    with stage.serving() as url:
-        verdict = _try_on_live_customers(stage, say, url, trial)
+    with stage.serving() as door:
+        verdict = _try_on_live_customers(stage, say, door, trial)
         if verdict.verdict != "PROMOTE":
             return champion
-        change = stage.promote(url)
-        answer = ask(url, prepared.live[:1]).answers[0]
+        change = stage.promote(door)
+        answer = ask(door, prepared.live[:1]).answers[0]
         say.changed(change, answer, text=f"{trained.version} is champion; {champion} is archived")
     return trained.version
 
 
-def _leaning_challenger(stage: Stage, say: Narrator, prepared: Prepared, champion: Version) -> None:
+def _leaning_challenger(stage: Installation, say: Narrator, prepared: Prepared, champion: Version) -> None:
     """A challenger that passes the gate honestly, and leans on a column that then breaks upstream."""
     trained = say.training(
         stage.train("hist_gradient_boosting", without=(STANDS_FOR,)),
@@ -106,17 +155,17 @@ def _leaning_challenger(stage: Stage, say: Narrator, prepared: Prepared, champio
     if say.gate(stage.gate(trained.version)).verdict != "PASS":
         return
     say.packed(stage.package(champion=champion, challenger=trained.version))
-    with stage.serving() as url:
+    with stage.serving() as door:
         trial = Trial(
             "leaning challenger", trained.version, prepared.live, salt=f"second-{stage.seed}", breaks_at=BREAKS_AT
         )
-        if _try_on_live_customers(stage, say, url, trial).verdict == "ROLLBACK":
-            change = stage.rollback(url)
-            answer = ask(url, prepared.live[:1]).answers[0]
+        if _try_on_live_customers(stage, say, door, trial).verdict == "ROLLBACK":
+            change = stage.rollback(door)
+            answer = ask(door, prepared.live[:1]).answers[0]
             say.changed(change, answer, text=f"{trained.version} is archived; {champion} stays champion")
 
 
-def _hopeless_candidate(stage: Stage, say: Narrator) -> None:
+def _hopeless_candidate(stage: Installation, say: Narrator) -> None:
     trained = say.training(
         stage.train("random_forest", parameters={"n_estimators": 5, "max_depth": 1}),
         note="five trees of one question each",
@@ -124,22 +173,22 @@ def _hopeless_candidate(stage: Stage, say: Narrator) -> None:
     say.gate(stage.gate(trained.version))
 
 
-def _try_on_live_customers(stage: Stage, say: Narrator, url: str, trial: Trial) -> Verdict:
+def _try_on_live_customers(stage: Installation, say: Narrator, door: Door, trial: Trial) -> Verdict:
     """Shadow first, then a split, with a look after every batch, until the evidence decides or customers run out."""
-    stage.shadow(url, trial.challenger, salt=trial.salt)
-    say.evidence_begins(trial.name, url=url, policy=stage.policy)
-    verdict = stage.look()
+    stage.shadow(door, trial.challenger, salt=trial.salt)
+    say.evidence_begins(trial.name, url=str(door), policy=stage.policy)
+    verdict, told = stage.look(told=0), 0
     for index, customers in trial.batches():
         if index == SHADOW_LOOKS:
-            stage.split(url, SPLIT)
+            stage.split(door, SPLIT)
             say.remark(f"no harm seen: the challenger answers {SPLIT:.0%} of customers from now on")
         if index == trial.breaks_at:
             say.remark(f"the billing export breaks upstream, as columns do: {LEANS_ON} arrives as 0 from now on")
         say.progress("customers are asking")
-        sent = ask(url, customers)
+        sent = ask(door, customers)
         window = timedelta(microseconds=stage.policy.maturity_window)
-        tell_truths(url, sent, now=datetime.now(UTC), window=window)
-        verdict = say.look(sent, stage.look())
+        told += tell_truths(door, sent, now=datetime.now(UTC), window=window)
+        verdict = say.look(sent, stage.look(told=told))
         if verdict.verdict != "KEEP_COLLECTING":
             break
     say.decided(trial.name, verdict)

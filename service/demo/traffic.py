@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -19,6 +19,22 @@ T = TypeVar("T")
 
 _CONNECTIONS = 16
 _OUTCOMES_A_CALL = 500
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where customers knock.
+
+    Attributes:
+        url: The base URL.
+        headers: What every request carries: an API key, the host that an Ingress goes by.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"http://{self.headers['host']}" if "host" in self.headers else self.url
 
 
 @dataclass(frozen=True)
@@ -65,16 +81,16 @@ class Answered:
         return Counter(answer.variant for answer in self.answers)
 
 
-def ask(url: str, customers: Sequence[Customer]) -> Answered:
+def ask(door: Door, customers: Sequence[Customer]) -> Answered:
     """Send every customer through `POST /v1/score`, sixteen at a time.
 
     Raises:
         Unavailable: The service refused or did not answer; the message carries its own words.
     """
-    return Answered(customers, asyncio.run(_ask_all(url, customers)))
+    return Answered(customers, asyncio.run(_ask_all(door, customers)))
 
 
-def tell_truths(url: str, answered: Answered, *, now: datetime, window: timedelta) -> int:
+def tell_truths(door: Door, answered: Answered, *, now: datetime, window: timedelta) -> int:
     """Send each customer's truth through `POST /v1/outcomes`, observed when its maturity window had passed.
 
     Returns:
@@ -85,21 +101,25 @@ def tell_truths(url: str, answered: Answered, *, now: datetime, window: timedelt
         {"prediction_id": answer.prediction_id, "outcome": customer.outcome, "observed_at": seen}
         for customer, answer in zip(answered.customers, answered.answers, strict=True)
     ]
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=door.url, headers=door.headers, timeout=30, trust_env=False) as client:
         for batch in _batches(outcomes, _OUTCOMES_A_CALL):
             _answered(client.post("/v1/outcomes", json={"outcomes": batch}))
     return len(outcomes)
 
 
-def experiment_of(url: str) -> dict[str, Any]:
+def experiment_of(door: Door) -> dict[str, Any]:
     """What `GET /v1/experiment` says."""
-    body: dict[str, Any] = _answered(httpx.get(f"{url}/v1/experiment", timeout=10))
+    body: dict[str, Any] = _answered(
+        httpx.get(f"{door.url}/v1/experiment", headers=door.headers, timeout=10, trust_env=False)
+    )
     return body
 
 
-async def _ask_all(url: str, customers: Sequence[Customer]) -> list[Answer]:
+async def _ask_all(door: Door, customers: Sequence[Customer]) -> list[Answer]:
     limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+    async with httpx.AsyncClient(
+        base_url=door.url, headers=door.headers, limits=limits, timeout=30, trust_env=False
+    ) as client:
 
         async def one(customer: Customer) -> Answer:
             body = {"customer_id": customer.customer_id, "features": customer.features}

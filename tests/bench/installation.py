@@ -161,7 +161,7 @@ def _open(folder: Folder, source: str) -> Installation:
 
 def _customers(champion: Artifact) -> tuple[Customer, ...]:
     from bentos.pipeline import load_estimator, probabilities
-    from service.demo.stage import customers_of
+    from service.demo.preparing import customers_of
     from training.data import encode, read_data
     from training.use_case import load_use_case
 

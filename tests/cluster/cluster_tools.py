@@ -89,6 +89,10 @@ class TestCluster:
                 run(self.program, "load", archive)
         return tag
 
+    def kill_container(self, container: str) -> None:
+        """SIGKILL for a container's first process, which it cannot send itself."""
+        run(self.program, "ctr", "tasks", "kill", "--signal", "SIGKILL", container)
+
     def remove(self, name: str, tag: str) -> None:
         """Take an image out of the cluster again, by tag and by digest."""
         named = f"docker.io/library/{name}:{tag}"

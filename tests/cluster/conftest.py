@@ -14,6 +14,7 @@ from cluster_tools import ROOT, Kube, Step, TestCluster, run
 from installing import installation  # noqa: F401
 
 KUBE = pytest.StashKey[Kube]()
+NOTES = pytest.StashKey[list[str]]()
 STEPS = pytest.StashKey[list[tuple[str, float]]]()
 
 
@@ -34,6 +35,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for name, seconds in steps:
             terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
         terminalreporter.write_line(f"{sum(seconds for _, seconds in steps):7.1f} s  in all")
+    notes = config.stash.get(NOTES, [])
+    if notes:
+        terminalreporter.section("measured")
+        for line in notes:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +60,12 @@ def step(request: pytest.FixtureRequest) -> Step:
             reporter.write_line(f"{seconds:7.1f} s  {name}")
 
     return timed
+
+
+@pytest.fixture(scope="session")
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say a figure that was measured, at the end."""
+    return request.config.stash.setdefault(NOTES, []).append
 
 
 @pytest.fixture(scope="session")

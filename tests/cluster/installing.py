@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster_tools import ROOT, Answer, Kube, Step, TestCluster, ask, digest_of, wait_for
+from load import Load
 
 from bentos.artifact import Contract, Numeric, load_artifact
 from bentos.folder import Folder
@@ -182,6 +183,17 @@ def metric(url: str, name: str) -> float:
         if line.startswith(f"{name} ")
     ]
     return float(lines[0].split()[-1])
+
+
+def both_ready(installation: Installation) -> None:
+    """Wait until no rollout is under way and two replicas are ready."""
+    installation.kube("rollout", "status", "deployment/gauntlet", "--timeout=180s")
+    wait_for(lambda: len(installation.kube.pods("scoring")) >= 2, "two replicas were never ready", seconds=180)
+
+
+def missing(kube: Kube, load: Load) -> set[str]:
+    """Answered predictions that the store does not hold; its primary key lets none in twice."""
+    return set(load.answers) - set(ask_store(kube, "select prediction_id from predictions"))
 
 
 def ask_store(kube: Kube, query: str) -> list[str]:

@@ -19,7 +19,7 @@ def test_the_autoscaler_follows_the_load_there_and_back_without_a_failed_request
     kube = installation.kube
     shipped = kube.read("hpa", "gauntlet")["spec"]
     metric = json.loads(json.dumps(shipped["metrics"]))
-    metric[0]["containerResource"]["target"]["averageUtilization"] = 15
+    metric[0]["containerResource"]["target"]["averageValue"] = "37m"
     quick = {"scaleDown": {"stabilizationWindowSeconds": 10, "policies": shipped["behavior"]["scaleDown"]["policies"]}}
     patch(installation, {"metrics": metric, "behavior": quick, "maxReplicas": 3})
     headers = {"host": HOST, "authorization": f"Bearer {installation.key}"}

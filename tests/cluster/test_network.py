@@ -21,6 +21,7 @@ ALLOWED = {
     "judge": {"postgres"},
     "train": {"mlflow"},
     "gate": {"mlflow"},
+    "roles": {"mlflow", "postgres"},
     "somebody": set[str](),
 }
 

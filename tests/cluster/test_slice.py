@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from cluster_tools import Answer, Kube, Step, ask, wait_for
+from cluster_tools import Answer, CommandFailed, Kube, Step, ask, wait_for
 from installing import HOST, INGRESS, LEAD, Installation, ask_store, metric
 
 from service import metric_names
@@ -24,13 +25,19 @@ def test_a_passed_gate_ends_with_zero(installation: Installation) -> None:
     assert installation.kube.exit_code("gate-challenger") == 0
 
 
-def test_a_plainly_worse_candidate_is_stopped_by_the_gate(installation: Installation, step: Step) -> None:
-    """A single tree, its splits drawn at random and grown to the last leaf."""
+def test_a_plainly_worse_candidate_is_stopped_by_the_gate_and_cannot_be_packed(
+    installation: Installation, gauntlet: Callable[..., str], step: Step, tmp_path: Path
+) -> None:
+    """A single tree, its splits drawn at random and grown to the last leaf: there is no image of it to roll out."""
     kube = installation.kube
     with step("train and gate Jobs: a worse candidate"):
         assert kube.run_job("train-worse", "train", ESTIMATOR="sklearn.tree.ExtraTreeClassifier")
         assert not kube.run_job("gate-worse", "gate")
     assert kube.exit_code("gate-worse") == 1
+    with kube.forward("service/gauntlet-mlflow", 5000) as tracking, pytest.raises(CommandFailed, match="blessing"):
+        options = ("--challenger", "models:/churn@candidate", "--folder", tmp_path / "home")
+        gauntlet("package", *options, tracking=tracking)
+    assert not (tmp_path / "home" / "bento").exists()
 
 
 def test_a_gate_that_cannot_judge_is_an_error(installation: Installation) -> None:

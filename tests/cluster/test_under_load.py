@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cluster_tools import Kube, Step, wait_for
-from installing import HOST, INGRESS, Installation, ask_store, features_of
+from installing import HOST, INGRESS, Installation, both_ready, features_of, missing
 from load import Load, loading
 
 from service.scoring.experiment import start_shadow, stop
@@ -40,16 +40,6 @@ def evict(kube: Kube, pod: str) -> None:
         return "Success" in kube("create", "--raw", path, "-f", "-", given=json.dumps(body), may_fail=True)
 
     wait_for(is_granted, f"{pod} was never let go", seconds=180)
-
-
-def both_ready(installation: Installation) -> None:
-    installation.kube("rollout", "status", "deployment/gauntlet", "--timeout=180s")
-    wait_for(lambda: len(installation.kube.pods("scoring")) >= 2, "two replicas were never ready", seconds=180)
-
-
-def roll(installation: Installation) -> None:
-    installation.kube("rollout", "restart", "deployment/gauntlet")
-    both_ready(installation)
 
 
 def test_nothing_that_happens_in_good_order_costs_a_request_or_a_prediction(
@@ -88,11 +78,6 @@ def test_nothing_that_happens_in_good_order_costs_a_request_or_a_prediction(
     assert set(load.answers.values()) == {"champion", "challenger"}
     with step(f"{len(load.answers):,} predictions in PostgreSQL"):
         wait_for(lambda: not missing(kube, load), "not every answered prediction came to PostgreSQL", seconds=180)
-
-
-def missing(kube: Kube, load: Load) -> set[str]:
-    """Answered predictions that the store does not hold; its primary key lets none in twice."""
-    return set(load.answers) - set(ask_store(kube, "select prediction_id from predictions"))
 
 
 def restart_postgres(kube: Kube) -> None:
