@@ -34,8 +34,8 @@ def test_a_plainly_worse_candidate_is_stopped_by_the_gate_and_cannot_be_packed(
         assert kube.run_job("train-worse", "train", ESTIMATOR="sklearn.tree.ExtraTreeClassifier")
         assert not kube.run_job("gate-worse", "gate")
     assert kube.exit_code("gate-worse") == 1
+    options = ("--challenger", "models:/churn@candidate", "--folder", tmp_path / "home")
     with kube.forward("service/gauntlet-mlflow", 5000) as tracking, pytest.raises(CommandFailed, match="blessing"):
-        options = ("--challenger", "models:/churn@candidate", "--folder", tmp_path / "home")
         gauntlet("package", *options, tracking=tracking)
     assert not (tmp_path / "home" / "bento").exists()
 

@@ -65,7 +65,7 @@ def test_ten_thousand_customers_keep_their_variant_across_replicas_and_restarts(
     moved = {customer for customer in first if first[customer] != wider[customer]}
     assert {first[customer] for customer in moved} == {"champion"}, "a wider split moves customers one way only"
     note(
-        f"sticky: {CUSTOMERS:,} customers the same on both replicas, before and after both were replaced; {share:.2%} with "
-        f"the challenger at a split of {SHARE:.0%}; at {2 * SHARE:.0%} {len(moved):,} moved, all to the challenger"
+        f"sticky: {CUSTOMERS:,} customers the same on both replicas, before and after both were replaced; {share:.2%} "
+        f"with the challenger at a split of {SHARE:.0%}; at {2 * SHARE:.0%} {len(moved):,} moved, all to it"
     )
     installation.change(stop(installation.experiment(), now=datetime.now(UTC), lead=timedelta(0)))
