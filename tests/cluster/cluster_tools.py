@@ -85,9 +85,22 @@ class TestCluster:
                 archive = Path(place) / "image.tar"
                 command = [sys.executable, "gauntlet.py", "image", kind, "--tag", f"{name}:{tag}", "--folder", home]
                 environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
-                run(*command, "--engine", "buildah", "--archive", archive, "--", *_lent(), env=environment)
+                run(*command, "--engine", "buildah", "--archive", archive, "--", *lent(), env=environment)
                 run(self.program, "load", archive)
         return tag
+
+    def build_plain(self, name: str, content: str, dockerfile: Path, context: Path) -> str:
+        """Have an image by its Dockerfile alone in the cluster, under a tag made of its content. Returns the tag."""
+        tag = content[:12]
+        if f"docker.io/library/{name}:{tag}" not in self._images():
+            run(self.program, "build-image", context, "-f", dockerfile, "-t", f"{name}:{tag}", "--load")
+        return tag
+
+    def tag(self, name: str, also: str) -> None:
+        """Give an image of the cluster another tag, if nothing has it yet."""
+        library = "docker.io/library"
+        if f"{library}/{also}" not in self._images():
+            run(self.program, "ctr", "images", "tag", f"{library}/{name}", f"{library}/{also}")
 
     def kill_container(self, container: str) -> None:
         """SIGKILL for a container's first process, which it cannot send itself."""
@@ -104,7 +117,8 @@ class TestCluster:
         return run(self.program, "ctr", "images", "list", "--quiet").split()
 
 
-def _lent() -> Iterator[str]:
+def lent() -> Iterator[str]:
+    """Options of a build that lend it this machine's settings."""
     for path in map(Path, LENT):
         if path.exists():
             yield f"--volume={path}:{path}:{'O' if path.is_dir() else 'ro'}"

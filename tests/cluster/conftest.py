@@ -28,6 +28,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that make an installation of their own go first: later the shared one fills the node and has the host."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     steps = config.stash.get(STEPS, [])
     if steps:

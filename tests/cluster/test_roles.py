@@ -1,5 +1,4 @@
-"""Roles changed by Jobs: refused where the verdict does not allow it, carried out to the last pod where it does, and with
-no right that is not used."""
+"""Roles changed by Jobs: refused where the verdict does not allow it, else carried to the last pod, with no spare right."""
 
 from __future__ import annotations
 
