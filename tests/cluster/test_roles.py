@@ -1,4 +1,4 @@
-"""Roles changed by Jobs: refused where the verdict does not allow it, else carried to the last pod, with no spare right."""
+"""Roles changed by Jobs: refused where the verdict does not allow it, else carried out to the last pod."""
 
 from __future__ import annotations
 
