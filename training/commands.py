@@ -50,16 +50,32 @@ USE_CASES = Path(__file__).parent / "use_cases"
 )
 @click.option("--parameters-file", type=click.Path(path_type=Path), metavar="FILE", help="The same as YAML; flags win.")
 @click.option("--without", multiple=True, metavar="FEATURE", help="A feature the model must not read; repeatable.")
+@click.option(
+    "--candidate-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="GAUNTLET_CANDIDATE_FILE",
+    show_envvar=True,
+    metavar="FILE",
+    help="Write which version this made, such as models:/churn/7, for a gate that comes after it.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of everything random.")
 @click.option("--rows", default=7000, show_default=True, help="How many synthetic customers, where there is no --data.")
 @in_folder
 @as_json_option
-def train(folder: Folder, use_case: Path, parameters: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def train(
+    folder: Folder,
+    use_case: Path,
+    parameters: tuple[str, ...],
+    candidate_file: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Fit a model and register it as candidate.
 
     The data is validated as a whole first; a fifth of the ids is held out for the gate; the ONNX form must answer as
     scikit-learn does. Everything is tracked in MLflow.
     """
+    from bentos.artifact import write_beside
     from bentos.last_words import leave
     from bentos.registry import registry_of
     from training.terminal import describe
@@ -77,6 +93,8 @@ def train(folder: Folder, use_case: Path, parameters: tuple[str, ...], as_json: 
         rows=options["rows"],
     )
     trained = run(request, registry=registry_of(folder), folder=folder, progress=progress)
+    if candidate_file is not None:
+        write_beside(candidate_file, f"{trained.version.uri}\n".encode())
     print_result(trained, as_json, describe)
     leave(f"{trained.version.name} version {trained.version.number}, candidate: {trained.digest}")
     suggest(folder, f"gate models:/{trained.version.name}/{trained.version.number}")

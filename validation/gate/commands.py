@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bentos.command_line import as_json_option, in_folder, progress, suggest
-from bentos.errors import Unavailable
+from bentos.errors import NotFound, Unavailable
 from bentos.folder import Folder
 from validation.gate.defaults import POLICIES, POLICY
 
@@ -107,18 +107,40 @@ def run_and_print_gate(
     return report.exit_code
 
 
+CANDIDATE = "models:/churn@candidate"
+
+
 @click.command()
-@click.argument("candidate", default="models:/churn@candidate")
+@click.argument("candidate", required=False)
+@click.option(
+    "--candidate-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="GAUNTLET_CANDIDATE_FILE",
+    show_envvar=True,
+    metavar="FILE",
+    help="Judge the version that `gauntlet train` wrote there, if no CANDIDATE is named.",
+)
 @gate_options
-def gate(candidate: str, **options: Any) -> None:
+def gate(candidate: str | None, candidate_file: Path | None, **options: Any) -> None:
     """Judge a candidate on its untouched holdout.
 
     Performance, slices, fairness, robustness and the comparison with the champion, by the rules of a policy.
 
-    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest, such as models:/churn/latest. A PASS is
-    blessed and becomes challenger; INCONCLUSIVE is blessed for the shadow where the policy leaves it to live customers.
+    CANDIDATE is models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest; by default models:/churn@candidate. A
+    PASS is blessed and becomes challenger; INCONCLUSIVE is blessed for the shadow where the policy leaves it to live
+    customers.
 
     Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (a check that cannot be computed, or anything that kept the gate
     from judging: wrong arguments, no tracking server, a damaged artifact, no holdout).
     """
-    sys.exit(run_and_print_gate(candidate, progress=progress, **options))
+    sys.exit(run_and_print_gate(candidate or _named_in(candidate_file), progress=progress, **options))
+
+
+def _named_in(file: Path | None) -> str:
+    """The candidate that a training left in a file; without one the alias says who it is."""
+    if file is None:
+        return CANDIDATE
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as e:
+        raise NotFound(f"{file} names no candidate, as it cannot be read: {e}") from e

@@ -85,6 +85,7 @@ def test_an_overlay_holds_the_names_that_others_rely_on(overlay: str) -> None:
         "Ingress/gauntlet",
         "CronJob/train",
         "CronJob/gate",
+        "CronJob/retrain",
         "CronJob/promote",
         "CronJob/rollback",
     } <= there
@@ -241,7 +242,7 @@ def test_manifests_set_only_settings_that_exist(overlay: str) -> None:
 
 
 def test_jobs_wait_to_be_asked_and_are_not_tried_again(overlay: str) -> None:
-    for name in ("train", "gate", "promote", "rollback"):
+    for name in ("train", "gate", "retrain", "promote", "rollback"):
         cron = one(overlay, "CronJob", name)["spec"]
         assert cron["suspend"] is True
         assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0
@@ -354,13 +355,16 @@ def test_secrets_that_pods_mount_are_those_that_the_command_makes(overlay: str) 
 
 
 def test_the_gate_alone_gets_the_key_that_signs(overlay: str) -> None:
+    """Not even the training that comes before it in the same pod."""
     holders = {
-        manifest["metadata"]["name"]
+        (manifest["metadata"]["name"], container["name"])
         for manifest, template in pods(overlay)
         for volume in template["spec"].get("volumes", [])
         if volume.get("secret", {}).get("secretName") == "gauntlet-blessing-key"
+        for container in template["spec"].get("initContainers", []) + template["spec"]["containers"]
+        if volume["name"] in {mount["name"] for mount in container["volumeMounts"]}
     }
-    assert holders == {"gate"}
+    assert holders == {("gate", "gate"), ("retrain", "gate")}
 
 
 def test_scoring_asks_for_blessings_that_the_gates_key_signed(overlay: str) -> None:
@@ -400,12 +404,13 @@ def test_the_gate_announces_a_pass_where_its_component_is_taken(tmp_path: Path) 
     done = subprocess.run([str(KUBECTL), "kustomize", str(tmp_path)], capture_output=True, text=True, check=True)
     crons = {m["metadata"]["name"]: m for m in yaml.safe_load_all(done.stdout) if m["kind"] == "CronJob"}
     told = {}
-    for name in ("train", "gate"):
+    for name in ("train", "gate", "retrain"):
         template = pod_template(crons[name])
         assert template is not None
         (container,) = template["spec"]["containers"]
         told[name] = {variable["name"] for variable in container["env"]} & {"GAUNTLET_ON_PASS_URL"}
-        assert {mount["name"] for mount in container["volumeMounts"]} == {
+        assert {mount["name"] for mount in container["volumeMounts"]} <= {
             v["name"] for v in template["spec"]["volumes"]
         }
-    assert told == {"train": set(), "gate": {"GAUNTLET_ON_PASS_URL"}}
+    announced = {"GAUNTLET_ON_PASS_URL"}
+    assert told == {"train": set(), "gate": announced, "retrain": announced}
