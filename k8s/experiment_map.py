@@ -7,15 +7,16 @@ rests on what it read, gives up.
 
 from __future__ import annotations
 
-import json
+import math
 import re
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+import yaml
 
 from bentos.errors import InvalidExperiment, Unavailable
 from k8s.live import ADMIN_PORT, ANNOTATION, CONFIGMAP, KEY, SCORING
@@ -153,13 +154,25 @@ def _numbers(text: str) -> dict[str, float]:
 
 def _commands(namespace: str, after: Experiment, pods: tuple[str, ...]) -> tuple[str, ...]:
     kubectl = f"kubectl --namespace {namespace}"
-    patch = json.dumps({"data": {KEY: dump_experiment(after).decode()}})
     proxy = f"/api/v1/namespaces/{namespace}/pods/{pods[0]}:{ADMIN_PORT}/proxy/metrics"
     return (
-        f"{kubectl} patch configmap {CONFIGMAP} --type=merge --patch {shlex.quote(patch)}",
+        f"{kubectl} patch configmap {CONFIGMAP} --type=merge --patch-file=/dev/stdin <<'END'\n{_patch(after)}END",
         f"{kubectl} annotate pods --selector {SCORING} --overwrite {ANNOTATION}={after.revision}",
         f"kubectl get --raw {proxy} | grep {metric_names.EXPERIMENT_REVISION}    # and so for each pod",
     )
+
+
+def _patch(after: Experiment) -> str:
+    """The ConfigMap's content as a person reads it: earlier phases take a line each."""
+    plain = yaml.safe_load(dump_experiment(after))
+    history = plain.pop("history", [])
+    lines = yaml.safe_dump(plain, sort_keys=False).splitlines()
+    if history:
+        lines.append("history:")
+        for phase in history:
+            line = yaml.safe_dump(phase, sort_keys=False, default_flow_style=True, width=math.inf)
+            lines.append(f"- {line.strip()}")
+    return "\n".join(["data:", f"  {KEY}: |", *(f"    {line}" for line in lines)]) + "\n"
 
 
 @dataclass

@@ -97,8 +97,8 @@ def run_on(
             deadline); the message says which, and the Job is left as it is.
     """
     template = cluster.cron_job(cron)
-    job = job_of(template, name=_name(cron), arguments=arguments, environment=environment or {})
-    name = job["metadata"]["name"]
+    name = _name(arguments[0] if arguments else cron)
+    job = job_of(template, name=name, arguments=arguments, environment=environment or {})
     cluster.create_job(job)
     told(f"Job {name} in {cluster.namespace}")
     status = _wait(cluster, name, told, sleep, clock)
@@ -111,7 +111,7 @@ def run_on(
         exit_code=int(ended["exitCode"]),
         output=cluster.log_of(pods[-1]["metadata"]["name"]),
         last_words=str(ended.get("message") or ""),
-        commands=commands_of(cluster.namespace, cron, name, job, changed=arguments is not None or bool(environment)),
+        commands=commands_of(cluster.namespace, cron, name, arguments),
     )
 
 
@@ -140,14 +140,12 @@ def job_of(
     }
 
 
-def commands_of(namespace: str, cron: str, name: str, job: Mapping[str, Any], *, changed: bool) -> tuple[str, ...]:
-    """How kubectl does the same."""
+def commands_of(namespace: str, cron: str, name: str, arguments: Sequence[str] | None) -> tuple[str, ...]:
+    """How kubectl does the same; the audit then names the pod and not a person."""
     kubectl = f"kubectl --namespace {namespace}"
     create = f"{kubectl} create job {name} --from=cronjob/{cron}"
-    if changed:
-        (container,) = job["spec"]["template"]["spec"]["containers"]
-        place = "/spec/template/spec/containers/0"
-        patch = [{"op": "replace", "path": f"{place}/{key}", "value": container[key]} for key in ("args", "env")]
+    if arguments is not None:
+        patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": list(arguments)}]
         create = (
             f"{create} --dry-run=client -o json | kubectl patch --local -f - --type=json "
             f"--patch {shlex.quote(json.dumps(patch))} -o json | {kubectl} create -f -"
@@ -212,6 +210,6 @@ def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found
 
 
-def _name(cron: str) -> str:
+def _name(command: str) -> str:
     """Sorts by time, and no two at the same second are the same."""
-    return f"{cron}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{command}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

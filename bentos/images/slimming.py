@@ -2,8 +2,8 @@
 
 Runs inside the build, by the image's own Python and with nothing but its standard library:
 `python slimming.py ENVIRONMENT INSTALLED.json [--scoring] MODULE...` imports the modules, compiles what that loaded,
-removes what no program reads (tests, sources of extensions, headers, stubs; for scoring the parts of packages that are
-named below, too), and writes down what is installed, Debian's packages with it.
+removes what no program reads (tests, sources of extensions, headers, stubs; the parts of packages that are named
+below, too), and writes down what is installed, Debian's packages with it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ UNUSED_BY_SCORING = (
     "numpy/_core/lib",
     "numpy/_core/include",
 )
+
+UNUSED_BY_JOBS = ("kubernetes/aio",)
+"""The same client once more, for another kind of program."""
 
 DPKG = Path("/var/lib/dpkg/status")
 
@@ -85,7 +88,7 @@ def main() -> None:
     is_scoring = modules[0] == "--scoring"
     (packages,) = Path(environment).glob("lib/python3.*/site-packages")
     compiled = compile_loaded(Path(environment), modules[1:] if is_scoring else modules)
-    freed = remove_unread(packages, UNUSED_BY_SCORING if is_scoring else ())
+    freed = remove_unread(packages, UNUSED_BY_SCORING if is_scoring else UNUSED_BY_JOBS)
     Path(told).write_text(json.dumps(list(installed()), indent=1) + "\n")
     sys.stdout.write(f"compiled {compiled} files, freed {freed / 1e6:.0f} MB\n")
 

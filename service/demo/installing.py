@@ -184,7 +184,11 @@ class Installing:
                 {"name": "gauntlet-scoring", "newTag": tag, **named[0]},
                 {"name": "gauntlet-jobs", "newTag": "demo", **named[1]},
             ],
-            "replicas": [{"name": "gauntlet", "count": replicas}],
+            # The judge waits for the experiment too; a pod that waits for a ConfigMap looks again every minute or two.
+            "replicas": [
+                {"name": "gauntlet", "count": replicas},
+                {"name": "gauntlet-judge", "count": min(replicas, 1)},
+            ],
             "configMapGenerator": [
                 {
                     "name": "gauntlet-policy",

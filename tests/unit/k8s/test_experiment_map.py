@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 from kubernetes.client import ApiException
 
 from bentos.errors import InvalidExperiment, NotFound, Unavailable
@@ -74,8 +75,13 @@ def test_the_next_revision_is_written_and_every_pod_waited_for():
 def test_it_says_how_kubectl_does_the_same():
     cluster = FakeCluster()
     patch, annotate, look = change(cluster).commands
-    assert patch.startswith("kubectl --namespace shop patch configmap gauntlet-experiment --type=merge --patch '")
-    assert "revision: 5" in patch
+    first, _, rest = patch.partition("\n")
+    assert first == (
+        "kubectl --namespace shop patch configmap gauntlet-experiment --type=merge --patch-file=/dev/stdin <<'END'"
+    )
+    content = yaml.safe_load(rest.removesuffix("END"))["data"]["experiment.yaml"]
+    assert parse_experiment(content.encode()) == read_on(cluster)
+    assert max(map(len, rest.splitlines())) < 330
     assert annotate.endswith("--overwrite gauntlet.dev/experiment-revision=5")
     assert "/api/v1/namespaces/shop/pods/p1:3001/proxy/metrics" in look
 

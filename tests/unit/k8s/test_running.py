@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from bentos.errors import NotFound, Unavailable
 from k8s import commands
-from k8s.running import run_on
+from k8s.running import Ran, run_on
 
 TEMPLATE = {
     "metadata": {"name": "gate", "uid": "u-1"},
@@ -99,8 +99,8 @@ def test_other_arguments_and_environment_take_the_place_of_the_templates():
     assert container["args"] == ["gate", "models:/churn/2"]
     assert container["env"] == [{"name": "A", "value": "2"}, {"name": "B", "value": "it's"}]
     words = shlex.split(ran.commands[0])
-    patch = json.loads(words[words.index("--patch") + 1])
-    assert [step["value"] for step in patch] == [container["args"], container["env"]]
+    (patch,) = json.loads(words[words.index("--patch") + 1])
+    assert patch["value"] == container["args"]
 
 
 def test_a_pod_that_cannot_start_is_not_waited_for_forever():
@@ -153,6 +153,36 @@ def test_with_it_the_job_gets_what_was_typed_and_nothing_of_this_machine(command
     typed = ["models:/x/1", "--policy", "p", "--on-cluster", "--namespace", "shop", "--folder=f"]
     assert CliRunner().invoke(gate, typed).exit_code == 0
     assert ran == [("there", ("gate", "gate", ["models:/x/1", "--policy", "p"], "shop"))]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """With which arguments a Job would be made."""
+    found = []
+
+    def run_on(cluster, cron, arguments, **_):
+        found.append((cron, arguments))
+        return Ran("job", 0, "", "", ())
+
+    monkeypatch.setattr("k8s.running.run_on", run_on)
+    monkeypatch.setattr("k8s.live.current_cluster", lambda namespace: namespace)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("command", "cron", "typed", "arguments"),
+    [
+        ("gate", "gate", [], None),
+        ("gate", "gate", ["models:/x/1"], ["gate", "models:/x/1"]),
+        ("verdict", "promote", [], ["verdict"]),
+        ("verdict", "promote", ["--json"], ["verdict", "--json"]),
+    ],
+)
+def test_the_templates_own_arguments_hold_for_its_own_command_alone(asked, command, cron, typed, arguments):
+    """A verdict that promoted would be the worst of all."""
+    with pytest.raises(SystemExit):
+        commands.run_there(cron, command, typed, "shop")
+    assert asked == [(cron, arguments)]
 
 
 def test_a_wrong_option_is_told_before_a_job_is_made(command):
