@@ -25,6 +25,7 @@ from bentos.folder import Folder
 from bentos.last_words import leave
 
 if TYPE_CHECKING:
+    from bentos.registry import Version
     from service.scoring.places import ExperimentPlace
     from service.store import Store
     from validation.judge.audit import Change
@@ -74,13 +75,14 @@ def verdict(
             )
         _replay(replay, rules_of(policy, folder), folder, as_json)
     place = _place_of(folder)
+    named = _on_trial(challenger, folder, place)
     found = look(
         folder,
         store=store_of(folder),
         policy_path=rules_of(policy, folder),
         as_of=moment_of(as_of),
         now=datetime.now(UTC),
-        challenger=_digest_of(challenger, folder, place),
+        challenger=None if named is None else named.digest,
         place=place,
     )
     click.echo(to_json(found).decode() if as_json else render(found, color=sys.stdout.isatty()))
@@ -336,8 +338,8 @@ def _place_of(folder: Folder) -> ExperimentPlace:
     return found or ExperimentFile(folder.experiment)
 
 
-def _digest_of(model: str | None, folder: Folder, place: ExperimentPlace) -> str | None:
-    """The digest of a model that is on trial; None where none is named."""
+def _on_trial(model: str | None, folder: Folder, place: ExperimentPlace) -> Version | None:
+    """A model that is on trial; None where none is named."""
     from bentos.registry import registry_of
 
     if model is None:
@@ -345,7 +347,22 @@ def _digest_of(model: str | None, folder: Folder, place: ExperimentPlace) -> str
     version = registry_of(folder).resolve(model)
     if version.digest not in [digest for digest, _ in place.read().challengers]:
         raise Refused(f"{version} is not on trial; leave it out to mean the challenger that is")
-    return version.digest
+    return version
+
+
+def _name_of_models(folder: Folder, store: Store, named: Version | None) -> str:
+    """The registered name of what is served here."""
+    from validation.judge.trials import UNNAMED, name_of_lineage
+
+    if named is not None:
+        return named.name
+    found = name_of_lineage(folder, store)
+    if found == UNNAMED:
+        raise NotFound(
+            "the store knows no champion and no Bento is here, so the models have no name yet; say which is meant, such "
+            "as models:/churn@challenger"
+        )
+    return found
 
 
 def _change(
@@ -361,22 +378,19 @@ def _change(
 ) -> None:
     """Change roles, say what was done, and wait until whoever serves by them follows."""
     from validation.judge.audit import describe
-    from validation.judge.trials import UNNAMED, name_of_lineage
 
     place = _place_of(folder)
-    model = name_of_lineage(folder, store)
-    if model == UNNAMED:
-        raise NotFound("nothing is served yet: make a first champion by `gauntlet promote --bootstrap`, and pack it")
+    named = _on_trial(challenger, folder, place)
     change = act(
         folder,
         store=store,
-        model=model,
+        model=_name_of_models(folder, store, named),
         policy_path=rules_of(policy, folder),
         who=who(),
         now=datetime.now(UTC),
         lead=place.lead,
         as_of=moment_of(as_of),
-        challenger=_digest_of(challenger, folder, place),
+        challenger=None if named is None else named.digest,
         place=place,
         **options,
     )

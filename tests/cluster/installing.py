@@ -134,8 +134,8 @@ def make_models(kube: Kube, step: Step, gauntlet: Callable[..., str]) -> None:
         assert kube.run_job("train-champion", "train", ESTIMATOR="logistic_regression")
     with step("gate Job: first champion"):
         assert kube.run_job("gate-champion", "gate")
-    with step("promote --bootstrap"):
-        gauntlet("promote", "models:/churn@challenger", "--bootstrap")
+    with step("promote --bootstrap, on the cluster"):
+        gauntlet("promote", "--bootstrap", "--on-cluster", "--namespace", kube.namespace)
     with step("train Job: random_forest"):
         assert kube.run_job("train-challenger", "train")
     with step("gate Job: challenger against champion"):

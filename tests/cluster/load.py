@@ -82,10 +82,10 @@ async def _send(
 async def _ask(load: Load, session: aiohttp.ClientSession, url: str, body: Any, began: float) -> None:
     try:
         async with session.post(url, json=body) as response:
-            said = await response.json()
             if response.status == 200:
+                said = await response.json()
                 load.answers[said["prediction_id"]] = said["variant"]
-            else:
+            else:  # the Ingress answers in plain text
                 load.failures.append((round(time.monotonic() - began, 1), f"status {response.status}"))
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as e:
         load.failures.append((round(time.monotonic() - began, 1), type(e).__name__))

@@ -31,6 +31,7 @@ from validation.judge.policy import load_policy
 from validation.judge.process import step
 from validation.judge.promotion import bootstrap_champion, promote, reconcile_aliases, rollback
 from validation.judge.replay import lost_from_ledger, replay
+from validation.judge.trials import name_of_lineage
 
 NOW = START + timedelta(hours=12)
 AS_OF = START + 31 * DAY
@@ -401,6 +402,7 @@ def test_the_first_champion_is_made_by_its_blessing(world, registry):
     assert read_changes(world.store) == [change]
     assert (change.action, change.champion, change.aliases) == ("bootstrap", CHAMPION, "moved")
     assert "first champion" in describe(change)
+    assert name_of_lineage(world.folder, world.store) == "churn", "who runs without a Bento knows the name by the audit"
 
 
 def test_there_is_only_one_first_champion(world, registry):
