@@ -359,8 +359,8 @@ def _name_of_models(folder: Folder, store: Store, named: Version | None) -> str:
     found = name_of_lineage(folder, store)
     if found == UNNAMED:
         raise NotFound(
-            "the store knows no champion and no Bento is here, so the models have no name yet; say which is meant, such "
-            "as models:/churn@challenger"
+            "the store knows no champion and no Bento is here, so the models have no name yet; say which is meant, "
+            "such as models:/churn@challenger"
         )
     return found
 

@@ -118,7 +118,8 @@ def installation(
         kube("rollout", "status", "deployment/gauntlet-judge", "--timeout=120s")
     contract = load_artifact(find_artifact(roles.champion, (context.folder / "models",))).contract
     yield Installation(kube, roles, contract, key)
-    cluster.remove("gauntlet-scoring", scoring)  # it holds this run's models; the other is kept for the next run
+    for tag in (scoring, f"{scoring}-again"):  # it holds this run's models; the other is kept for the next run
+        cluster.remove("gauntlet-scoring", tag)
 
 
 def make_secrets(kube: Kube, gauntlet: Callable[..., str]) -> str:
@@ -183,12 +184,6 @@ def metric(url: str, name: str) -> float:
         if line.startswith(f"{name} ")
     ]
     return float(lines[0].split()[-1])
-
-
-def both_ready(installation: Installation) -> None:
-    """Wait until no rollout is under way and two replicas are ready."""
-    installation.kube("rollout", "status", "deployment/gauntlet", "--timeout=180s")
-    wait_for(lambda: len(installation.kube.pods("scoring")) >= 2, "two replicas were never ready", seconds=180)
 
 
 def missing(kube: Kube, load: Load) -> set[str]:

@@ -4,12 +4,13 @@ table says so, and then only what was not shipped."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from acts import both_ready, kill_container
 from cluster_tools import Kube, Step, TestCluster, wait_for
-from installing import HOST, INGRESS, Installation, ask_store, both_ready, features_of, missing
+from installing import HOST, INGRESS, Installation, ask_store, features_of, missing
 from load import Load, loading
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -35,23 +36,6 @@ def all_landed(kube: Kube, load: Load) -> None:
     wait_for(lambda: not missing(kube, load), "not every answered prediction came to PostgreSQL", seconds=180)
 
 
-def kill_container(cluster: TestCluster, kube: Kube, pod: str, container: str) -> None:
-    """SIGKILL from the node, as the kernel does where memory runs out: no handler runs, nothing is flushed."""
-    before = restarts(kube, pod, container)
-    status = next(one for one in statuses(kube, pod) if one["name"] == container)
-    cluster.kill_container(status["containerID"].partition("//")[2])
-    wait_for(lambda: restarts(kube, pod, container) > before, f"{container} was not started again", seconds=120)
-
-
-def statuses(kube: Kube, pod: str) -> list[Mapping[str, object]]:
-    status = kube.read("pod", pod)["status"]
-    return [*status.get("initContainerStatuses", []), *status["containerStatuses"]]
-
-
-def restarts(kube: Kube, pod: str, container: str) -> int:
-    return int(next(one["restartCount"] for one in statuses(kube, pod) if one["name"] == container))  # type: ignore[call-overload]
-
-
 def told(load: Load) -> str:
     if not load.failures:
         return "0 requests failed"
@@ -66,7 +50,7 @@ def test_a_container_that_is_killed_loses_nothing_that_was_answered(
     kube = installation.kube
     pod = sorted(kube.pods("scoring"))[0]
     with under_load(installation) as load, step(f"kill -9 of a {container} container"):
-        kill_container(cluster, kube, pod, container)
+        kill_container(installation, cluster, pod, container)
         both_ready(installation)
     note(f"kill -9 of {container}: {told(load)}; of {len(load.answers):,} answered none is lost")
     if container == "shipper":

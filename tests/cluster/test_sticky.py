@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
+from acts import both_ready
 from cluster_tools import Step
-from installing import LEAD, Installation, both_ready, features_of
+from installing import LEAD, Installation, features_of
 
 from service.scoring.experiment import set_split, start_shadow, stop
 
