@@ -126,6 +126,12 @@ def keys_revoke(scope: Scope, client: str, all_but_newest: bool, folder: Folder)
 @in_folder
 @click.option("--once", is_flag=True, help="Ship what is there, and end.")
 @click.option("--orphans", is_flag=True, help="Ship the spools in each DIR whose owner is gone to their end, and end.")
+@click.option(
+    "--watch",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="With --orphans: leave alone what somebody else ships within so long; a shipper pauses for 30 at most.",
+)
 @click.option("--give-up", metavar="WORKER", help="Wait no longer for a spool that is lost; needs a --reason.")
 @click.option("--reason", help="Why a spool is given up; recorded.")
 @click.option(
@@ -148,6 +154,7 @@ def ship(
     spools: tuple[Path, ...],
     once: bool,
     orphans: bool,
+    watch: float | None,
     give_up: str | None,
     reason: str | None,
     metrics_port: int | None,
@@ -156,8 +163,8 @@ def ship(
     """Move the prediction log from spool to store.
 
     `gauntlet serve` starts one by itself; this is for a spool whose service runs elsewhere. No cohort closes before
-    every spool is shipped: --orphans collects those whose machine or process is gone (DIR: a folder of spools; default
-    --folder's own), and --give-up writes one off whose disk is lost too.
+    every spool is shipped: --orphans collects those whose machine or process is gone (DIR: a folder of spools, or a
+    volume with such folders; default --folder's own), and --give-up writes one off whose disk is lost too.
     """
     from service.logs import log_to_stderr
     from service.prediction_log.shipper import run_shipper
@@ -169,10 +176,12 @@ def ship(
         raise InvalidSetting("--give-up WORKER and --reason TEXT go together")
     if spools and not orphans:
         raise InvalidSetting("DIR goes with --orphans; without it the spools of --folder are shipped")
+    if watch is not None and not orphans:
+        raise InvalidSetting("--watch goes with --orphans; without it nobody else's spools are shipped")
     if give_up is not None and reason is not None:
         _give_up(folder, give_up, reason)
     elif orphans:
-        _ship_orphans(folder, spools)
+        _ship_orphans(folder, spools, watch_seconds=watch or 0.0)
     else:
         # In a pod it is started before scoring, which must not wait for a store that is away.
         store = store_of(folder, asks=once)
@@ -306,7 +315,7 @@ def _give_up(folder: Folder, worker: str, reason: str) -> None:
     click.echo(f"{worker} is given up: no cohort waits for it any more, and what it still held is missing for good")
 
 
-def _ship_orphans(folder: Folder, spools: tuple[Path, ...]) -> None:
+def _ship_orphans(folder: Folder, spools: tuple[Path, ...], *, watch_seconds: float) -> None:
     from service.prediction_log.orphans import ship_orphans
     from service.prediction_log.tombstones import key_file_of
     from service.store import store_of
@@ -317,6 +326,7 @@ def _ship_orphans(folder: Folder, spools: tuple[Path, ...]) -> None:
         who=who(),
         now=datetime.now(UTC),
         key_file=key_file_of(folder.spool),
+        watch_seconds=watch_seconds,
     )
     for one in found:
         click.echo(str(one))

@@ -140,9 +140,15 @@ class Kube:
     namespace: str
     environment: Mapping[str, str]
 
-    def __call__(self, *arguments: str | Path, given: str | None = None, may_fail: bool = False) -> str:
-        """Run kubectl and return what it printed."""
-        return run(*self._command(*arguments), given=given, env=self.environment, may_fail=may_fail)
+    def __call__(
+        self,
+        *arguments: str | Path,
+        given: str | None = None,
+        may_fail: bool = False,
+        errors: list[str] | None = None,
+    ) -> str:
+        """Run kubectl and return what it printed; what it said on stderr is added to `errors`."""
+        return run(*self._command(*arguments), given=given, env=self.environment, may_fail=may_fail, errors=errors)
 
     def read(self, *arguments: str) -> Any:
         """What `kubectl get ... -o json` says."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +35,9 @@ POSTGRES = "15"
 LEAD = timedelta(seconds=15)
 """From an edit to the instant at which it holds: this cluster's kubelet brings it to the pods within 5 s."""
 
+Patch = tuple[str, str, str, Any]
+"""Kind and name of an object, the place in it, and the value that is to stand there."""
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -43,6 +47,7 @@ class Installation:
     roles: BentoRoles
     contract: Contract
     key: str
+    images: Mapping[str, str]
 
     def experiment(self) -> Experiment:
         """The experiment file as the ConfigMap holds it."""
@@ -72,9 +77,44 @@ class Installation:
         """Score a customer of the contract's own making."""
         return self.ask(f"{url}/v1/score", {"customer_id": customer, "features": features_of(self.contract)}, host=host)
 
+    @contextmanager
+    def taking(self, folder: Path, *components: str, patches: Sequence[Patch] = ()) -> Iterator[None]:
+        """The installation with components, which are taken away again with all that they brought.
+
+        Args:
+            folder: An empty one.
+            components: In this order; a later one may change what an earlier one brought.
+            patches: What the components leave to whoever takes them.
+        """
+        plain = write_overlay(folder / "plain", self.kube, self.images, replicas=REPLICAS)
+        taken = write_overlay(
+            folder / "taken", self.kube, self.images, replicas=REPLICAS, components=components, patches=patches
+        )
+        before, after = objects_in(self.kube, plain), objects_in(self.kube, taken)
+        try:
+            self.kube("apply", "-k", taken)
+            self._replace(before - after)
+            yield
+        finally:
+            self.kube("apply", "-k", plain)
+            self._replace(after - before)
+
+    def _replace(self, gone: Set[str]) -> None:
+        """Delete what was applied and is in no manifest any more, and wait until new pods have taken over."""
+        for name in sorted(gone):
+            self.kube("delete", name, "--wait=false")
+        for name in ("gauntlet", "gauntlet-judge"):
+            self.kube("rollout", "status", f"deployment/{name}", "--timeout=180s")
+
     def ask(self, url: str, body: Any = None, *, host: str | None = None) -> Answer:
         """Ask as a client who has a key."""
         return ask(url, body, host=host, key=self.key)
+
+
+def objects_in(kube: Kube, kustomization: Path) -> Set[str]:
+    """What a kustomization holds, as `kind/name`."""
+    manifests = yaml.safe_load_all(kube("kustomize", kustomization))
+    return {f"{manifest['kind'].lower()}/{manifest['metadata']['name']}" for manifest in manifests}
 
 
 def features_of(contract: Contract) -> dict[str, Any]:
@@ -117,7 +157,7 @@ def installation(
         kube("rollout", "status", "deployment/gauntlet", "--timeout=120s")
         kube("rollout", "status", "deployment/gauntlet-judge", "--timeout=120s")
     contract = load_artifact(find_artifact(roles.champion, (context.folder / "models",))).contract
-    yield Installation(kube, roles, contract, key)
+    yield Installation(kube, roles, contract, key, images)
     for tag in (scoring, f"{scoring}-again"):  # it holds this run's models; the other is kept for the next run
         cluster.remove("gauntlet-scoring", tag)
 
@@ -143,14 +183,27 @@ def make_models(kube: Kube, step: Step, gauntlet: Callable[..., str]) -> None:
         assert kube.run_job("gate-challenger", "gate")
 
 
-def write_overlay(folder: Path, kube: Kube, images: Mapping[str, str], *, replicas: int) -> Path:
+def write_overlay(
+    folder: Path,
+    kube: Kube,
+    images: Mapping[str, str],
+    *,
+    replicas: int,
+    components: Sequence[str] = (),
+    patches: Sequence[Patch] = (),
+) -> Path:
     """The local overlay in the test's namespace, with its images."""
     return write_kustomization(
         folder,
         kube,
         resources=[os.path.relpath(ROOT / "k8s" / "overlays" / "local", folder)],
+        components=[os.path.relpath(ROOT / "k8s" / "components" / name, folder) for name in components],
         images=[{"name": name, "newTag": tag} for name, tag in {**images, "postgres": POSTGRES}.items()],
         replicas=[{"name": "gauntlet", "count": replicas}],
+        patches=[
+            {"target": {"kind": kind, "name": name}, "patch": json.dumps([{"op": "add", "path": at, "value": to}])}
+            for kind, name, at, to in patches
+        ],
     )
 
 

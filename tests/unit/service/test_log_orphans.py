@@ -34,8 +34,8 @@ def store(tmp_path):
     store.close()
 
 
-def collect(store, *folders, now=NOW):
-    return ship_orphans(store, folders, who="ann", now=now)
+def collect(store, *folders, now=NOW, **options):
+    return ship_orphans(store, folders, who="ann", now=now, **options)
 
 
 def closed_through(store, now=NOW):
@@ -194,6 +194,107 @@ def test_a_folder_that_is_none_or_is_one_spool_is_named(store, tmp_path):
         collect(store, folder / "w")
 
 
+def test_spools_of_pods_that_share_a_volume_are_found_below_it(store, tmp_path):
+    volume = tmp_path / "volume"
+    spooled(volume / "pod-1", prediction(1), worker="pod-1")
+    spooled(volume / "pod-2", prediction(2), worker="pod-2")
+    spooled(volume / "pod-2", prediction(3), worker="pod-2-2")
+    (volume / "pod-3").mkdir()  # mounted, and nobody has begun to write
+    (volume / "lost+found").mkdir()
+    assert [one.worker for one in collect(store, volume)] == ["pod-1", "pod-2", "pod-2-2"]
+    assert in_store(store)["predictions"] == [id_of(number, OLD) for number in (1, 2, 3)]
+    assert not list((volume / "pod-3").iterdir())
+
+
+def test_a_spool_that_somebody_ships_is_left_alone_whoever_holds_its_lock(store, tmp_path):
+    """As where the disk does not carry locks from one machine to the other."""
+    volume = tmp_path / "volume"
+    for number in (1, 2):
+        ship(spooled(volume / f"pod-{number}", prediction(number), worker=f"pod-{number}"), store, now=OLD)
+    before = {row["worker"]: dict(row) for row in rows(store, tables.spools)}
+    asked = []
+
+    def meanwhile(seconds):
+        asked.append(seconds)
+        ship(volume / "pod-1", store, now=OLD + timedelta(minutes=1))
+
+    found = {one.worker: one for one in collect(store, volume, watch_seconds=60, pause=meanwhile)}
+    assert asked == [60]
+    assert {worker: one.state for worker, one in found.items()} == {"pod-1": "attended", "pod-2": "drained"}
+    assert "left alone" in str(found["pod-1"])
+    after = {row["worker"]: dict(row) for row in rows(store, tables.spools)}
+    assert after["pod-1"]["lost_at"] is None
+    assert after["pod-1"]["segment"] == before["pod-1"]["segment"]
+    assert after["pod-2"]["lost_at"] == to_micros(NOW)
+
+
+def test_a_spool_that_the_store_hears_of_while_it_is_watched_is_left_alone(store, tmp_path):
+    """Its shipper could not reach the store until now."""
+    folder = spooled(tmp_path / "node", prediction(1))
+    (one,) = collect(store, folder, watch_seconds=60, pause=lambda _: ship(folder, store, now=OLD))
+    assert one.state == "attended"
+    (one,) = collect(store, folder, watch_seconds=60, pause=lambda _: None)
+    assert one.state == "drained"
+
+
+def test_another_spool_of_the_same_name_is_no_sign_of_life(store, tmp_path):
+    ship(spooled(tmp_path / "spool", prediction(1)), store, now=OLD)
+    folder = spooled(tmp_path / "node", prediction(2))
+    moved = OLD + timedelta(minutes=1)
+    (one,) = collect(store, folder, watch_seconds=60, pause=lambda _: ship(tmp_path / "spool", store, now=moved))
+    assert (one.state, one.predictions) == ("drained", 1)
+
+
+def test_a_spool_that_is_found_drained_a_second_time_is_cleared_away(store, tmp_path):
+    volume = tmp_path / "volume"
+    spooled(volume / "pod-1", prediction(1), worker="pod-1")
+    (first,) = collect(store, volume)
+    assert (first.state, first.is_cleared) == ("drained", False)
+    (second,) = collect(store, volume)
+    assert (second.state, second.is_cleared) == ("drained before", True)
+    assert "it is cleared away" in str(second)
+    assert [path.name for path in (volume / "pod-1" / "pod-1").iterdir()] == [".lock"]
+    assert collect(store, volume) == []
+
+
+def test_an_owner_who_comes_back_to_a_spool_that_was_cleared_away_is_collected_again(store, tmp_path):
+    folder = spooled(tmp_path / "node", prediction(1))
+    collect(store, folder)
+    collect(store, folder)
+    spooled(folder, prediction(2))
+    (one,) = collect(store, folder)
+    assert (one.state, one.predictions) == ("drained", 1)
+    assert in_store(store)["predictions"] == [id_of(1, OLD), id_of(2, OLD)]
+
+
+def test_a_spool_that_was_half_cleared_away_is_cleared_in_the_end(store, tmp_path):
+    folder = spooled(tmp_path / "node", prediction(1))
+    collect(store, folder)
+    (folder / "w" / "spool-id").unlink()
+    assert [one.state for _ in range(2) for one in collect(store, folder)] == ["drained", "drained before"]
+    assert collect(store, folder) == []
+
+
+def test_a_drained_spool_with_dead_letters_stays_as_it_is(store, tmp_path):
+    folder = spooled(tmp_path / "node", prediction(1))
+    (folder / "w" / "dead-letters.txt").write_text("cut\n")
+    collect(store, folder)
+    before = {path.name for path in (folder / "w").iterdir()}
+    (again,) = collect(store, folder)
+    assert (again.state, again.is_cleared) == ("drained before", False)
+    assert {path.name for path in (folder / "w").iterdir()} == before
+
+
+def test_a_spool_that_cannot_be_written_to_keeps_none_of_the_others_waiting(store, tmp_path):
+    folder = spooled(tmp_path / "node", prediction(1), worker="broken")
+    (folder / "broken" / ".lock").unlink()
+    (folder / "broken" / ".lock").mkdir()
+    spooled(folder, prediction(2), worker="whole")
+    with pytest.raises(InvalidSetting, match="broken must be writable"):
+        collect(store, folder)
+    assert in_store(store)["predictions"] == [id_of(2, OLD)]
+
+
 def gauntlet_ship(tmp_path, *arguments):
     return CliRunner().invoke(gauntlet.cli, ["ship", "--folder", str(tmp_path), *arguments])
 
@@ -213,6 +314,11 @@ def test_the_command_gives_a_lost_spool_up(store, tmp_path):
     assert rows(store, tables.audit)[0]["reason"] == "the disk burnt"
 
 
-@pytest.mark.parametrize("arguments", [["--give-up", "w"], ["--reason", "x"], ["somewhere"]])
+def test_the_command_watches_first(store, tmp_path):
+    found = gauntlet_ship(tmp_path, "--orphans", "--watch", "0.01", str(spooled(tmp_path / "node", prediction(1))))
+    assert "drained, moved 1 predictions" in found.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--give-up", "w"], ["--reason", "x"], ["somewhere"], ["--watch", "1"]])
 def test_arguments_that_lack_another_are_told(tmp_path, arguments):
     assert isinstance(gauntlet_ship(tmp_path, *arguments).exception, InvalidSetting)
