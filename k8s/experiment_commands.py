@@ -58,6 +58,29 @@ def experiment_show(folder: Folder, namespace: str | None) -> None:
     click.echo(dump_experiment(found).decode(), nl=False)
 
 
+@experiment.command("begin")
+@_anywhere
+def experiment_begin(folder: Folder, namespace: str | None) -> None:
+    """Make a new installation's experiment: the packed champion alone.
+
+    Refused where there is one, as it is the truth about roles and never reset.
+    """
+    from bentos.roles import ROLES, read_roles
+    from service.scoring.experiment import dump_experiment, first_experiment, write_experiment
+
+    champion = read_roles(folder.bento / "src" / ROLES).champion.digest
+    first = first_experiment(champion, now=datetime.now(UTC))
+    if namespace is not None:
+        from k8s.live import current_cluster
+
+        current_cluster(namespace).create_map(dump_experiment(first).decode())
+    elif folder.experiment.exists():
+        raise Refused(f"{folder.experiment} is there already, and is never reset")
+    else:
+        write_experiment(folder.experiment, first)
+    click.echo(dump_experiment(first).decode(), nl=False)
+
+
 @experiment.command("shadow")
 @click.argument("challengers", nargs=-1, metavar="[CHALLENGER]...")
 @_anywhere
@@ -65,17 +88,22 @@ def experiment_shadow(challengers: tuple[str, ...], folder: Folder, namespace: s
     """Score challengers in the shadow of live traffic.
 
     It begins a new experiment. A CHALLENGER's answers are logged, not returned; it must be in the Bento that is served.
-    Default: models:/churn@challenger. Customers are divided evenly among several.
+    Default: models:/churn@challenger. Customers are divided evenly among several. On a cluster a CHALLENGER may be a
+    digest, for which no registry is asked.
     """
     from bentos.registry import registry_of
     from service.scoring.experiment import new_salt, start_shadow
 
-    versions = [registry_of(folder).resolve(name) for name in challengers or ("models:/churn@challenger",)]
-    for version in versions:
+    def digest_of(name: str) -> str:
+        if namespace is not None and name.startswith("sha256:"):
+            return name
+        version = registry_of(folder).resolve(name)
         if namespace is None:  # on a cluster the pods themselves refuse what they do not carry, and it is told
             _check_packed(folder, version)
             _check_not_revoked(folder, version)
-    digests = [version.digest for version in versions]
+        return version.digest
+
+    digests = [digest_of(name) for name in challengers or ("models:/churn@challenger",)]
     salt = new_salt()
     _change(folder, namespace, lambda old, now, lead: start_shadow(old, *digests, now=now, salt=salt, lead=lead))
 

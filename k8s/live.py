@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from bentos.errors import NotFound, Unavailable
+from bentos.errors import NotFound, Refused, Unavailable
 
 CONFIGMAP, KEY = "gauntlet-experiment", "experiment.yaml"
 SCORING = "app.kubernetes.io/name=gauntlet,app.kubernetes.io/component=scoring"
@@ -48,11 +48,28 @@ class LiveCluster:
         with _asking() as answer:
             found = self.api.read_namespaced_config_map(CONFIGMAP, self.namespace, _request_timeout=_SECONDS)
         if answer.status == _NOT_FOUND:
-            raise NotFound(f"{self.namespace} has no ConfigMap {CONFIGMAP}; make it: kubectl create -k k8s/experiment")
+            raise NotFound(
+                f"{self.namespace} has no ConfigMap {CONFIGMAP}; make it: gauntlet experiment begin --on-cluster"
+            )
         content = (found.data or {}).get(KEY)
         if content is None:
             raise NotFound(f"ConfigMap {CONFIGMAP} in {self.namespace} has no {KEY}")
         return content, found.metadata.resource_version
+
+    def create_map(self, content: str) -> None:
+        """Make the experiment's ConfigMap, as `kubectl create -k k8s/experiment` does.
+
+        Raises:
+            Refused: There is one.
+        """
+        labels = {"app.kubernetes.io/name": "gauntlet"}
+        body = {"metadata": {"name": CONFIGMAP, "labels": labels}, "data": {KEY: content}}
+        with _asking() as answer:
+            self.api.create_namespaced_config_map(self.namespace, body, _request_timeout=_SECONDS)
+        if answer.status == _CONFLICT:
+            raise Refused(f"ConfigMap {CONFIGMAP} is in {self.namespace} already, and is never reset")
+        if answer.status == _NOT_FOUND:
+            raise NotFound(f"there is no namespace {self.namespace}; apply an overlay first")
 
     def write_map(self, content: str, version: str) -> bool:
         """A patch that names the version, which the API server refuses where it is another by now."""

@@ -9,7 +9,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bentos.artifact import Contract
-from bentos.errors import Unavailable
+from bentos.errors import Refused, Unavailable
 from bentos.folder import Folder
 from bentos.packing import Packed, package
 from bentos.registry import Version, open_registry
@@ -170,7 +170,8 @@ class ClusterStage:
             image = installing.build("scoring", self.folder.bento.resolve().name, self.folder)
         self._step("image", f"{image.reference}: {image.unpacked_mb:,.0f} MB, {self._last}")
         with self._timed("roll out"):
-            installing.make_experiment_once(dump_experiment(first_experiment(roles.champion.digest, now=_now())))
+            with suppress(Refused):  # there is one, and it is never reset
+                self._cluster.create_map(dump_experiment(first_experiment(roles.champion.digest, now=_now())).decode())
             replicas = installing.roll_out(image.reference.rpartition(":")[2])
             door = self._await_door()
         self._step("serve", f"{replicas} replicas are ready behind the Ingress {door}, {self._last}")

@@ -141,14 +141,6 @@ class Installing:
         """The way to MLflow, which no Ingress leads to; gives its URL."""
         return self._kubectl.forward("service/gauntlet-mlflow", 5000)
 
-    def make_experiment_once(self, content: bytes) -> None:
-        """The experiment's ConfigMap, where there is none yet: it is the truth about roles, and never reset."""
-        if self._read("configmaps", "--field-selector", "metadata.name=gauntlet-experiment")["items"]:
-            return
-        (self.overlay / "experiment.yaml").write_bytes(content)
-        path = self.overlay / "experiment.yaml"
-        self._kubectl("create", "configmap", "gauntlet-experiment", f"--from-file=experiment.yaml={path}")
-
     def roll_out(self, tag: str) -> int:
         """Let scoring run this image; gives how many replicas are ready."""
         self._apply(tag, replicas=REPLICAS)

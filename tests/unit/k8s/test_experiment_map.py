@@ -6,7 +6,7 @@ import pytest
 import yaml
 from kubernetes.client import ApiException
 
-from bentos.errors import InvalidExperiment, NotFound, Unavailable
+from bentos.errors import InvalidExperiment, NotFound, Refused, Unavailable
 from k8s.experiment_map import ExperimentMap, change_on, read_on
 from k8s.live import LiveCluster, current_cluster
 from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split
@@ -160,7 +160,24 @@ def test_a_kubeconfig_that_leads_nowhere_is_told(kubeconfig, content):
 @pytest.mark.parametrize(
     ("status", "error", "message"),
     [
-        (404, NotFound, "shop has no ConfigMap gauntlet-experiment; make it: kubectl create -k k8s/experiment"),
+        (409, Refused, "gauntlet-experiment is in shop already, and is never reset"),
+        (404, NotFound, "there is no namespace shop; apply an overlay first"),
+        (403, Unavailable, "the API server answered 403: no"),
+    ],
+)
+def test_the_first_experiment_is_made_once(status, error, message):
+    class Api:
+        def create_namespaced_config_map(self, *_, **__):
+            raise ApiException(status=status, reason="no")
+
+    with pytest.raises(error, match=message):
+        LiveCluster("shop", Api()).create_map("revision: 1")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (404, NotFound, "shop has no ConfigMap gauntlet-experiment; make it: gauntlet experiment begin --on-cluster"),
         (403, Unavailable, "the API server answered 403: no"),
     ],
 )
