@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,13 +26,14 @@ from bentos.command_line import (
     progress,
     suggest,
 )
-from bentos.errors import GauntletError, InvalidSetting
+from bentos.errors import GauntletError, InUse, InvalidSetting, Unavailable
 from bentos.folder import Folder
 from bentos.images import commands as images
 from bentos.last_words import leave
 from k8s import commands as control
 from k8s import experiment_commands as experimenting
 from service import commands as data_plane
+from service.files import commands as files
 from training import commands as training
 from validation import commands as judgement
 from validation.gate import commands as gating
@@ -45,6 +47,8 @@ DEMO_HOME = "gauntlet-demo"
 
 GATE_ERROR = 3
 BAD_INPUT = 2
+TRY_AGAIN = 75
+"""sysexits' EX_TEMPFAIL: nothing is wrong with what was asked of score-file; started again, it goes on."""
 OURS = ("bentos", "grafana", "k8s", "service", "training", "validation")
 INTERNAL_ERROR = 70
 
@@ -111,41 +115,26 @@ def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json
 
 
 @click.command("score-file")
-@click.argument("input_file", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
-@click.option(
-    "--shard",
-    envvar="GAUNTLET_SHARD",
-    default="0/1",
-    show_default=True,
-    show_envvar=True,
-    metavar="INDEX/COUNT",
-    help="Which share of the rows, from 0; the index may be a variable's name, as in $JOB_COMPLETION_INDEX/8.",
-)
-@click.option("--model", metavar="MODEL", help="A blessed model of the registry. Default: the champion that is served.")
-@click.option("--keep", multiple=True, metavar="COLUMN", help="A column of IN to carry over to OUT; repeatable.")
-@click.option(
-    "--bad-rows",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Set bad rows aside in this .jsonl file, with reasons, and go on; a CSV line with too many or too few values "
-    "ends it all the same. Default: the first bad rows end it.",
-)
-@click.option("--restart", is_flag=True, help="Score anew what is done or was begun with another input or model.")
+@files.score_file_options
 @in_folder
 @as_json_option
-def score_file(folder: Folder, input_file: Path, model: str | None, shard: str, as_json: bool, **options: Any) -> None:
+def score_file(
+    folder: Folder, input_file: Path, model: str | None, shard: str, keep: Sequence[str], as_json: bool, **options: Any
+) -> None:
     """Score a .parquet, .csv or .csv.gz file.
 
     OUT is a .parquet file, or with several shards a folder of parts. Killed and started again, it goes on where it was.
-    Rows are checked as over HTTP; their answers are in no prediction log.
+    Rows are checked as over HTTP; their answers are in no prediction log. Exit code 75: the registry or the disk is
+    away, or somebody else scores this shard, so try again later.
     """
-    from service.files.asking import Request
+    from service.files.asking import Request, columns_of
     from service.files.scoring import score_file as run
     from service.files.sharing import parse_shard
 
-    request = Request(input=input_file, shard=parse_shard(shard, os.environ), **options)
-    print_result(run(request, _file_model(folder, model), progress=progress), as_json, str)
+    request = Request(input=input_file, shard=parse_shard(shard, os.environ), keep=columns_of(keep), **options)
+    report = run(request, _file_model(folder, model), progress=progress)
+    print_result(report, as_json, str)
+    leave(report.headline if report.summary is None else f"{report.headline}\n{report.summary.headline}")
 
 
 @click.command()
@@ -222,6 +211,7 @@ for command in (
     data_plane.serve,
     data_plane.keys,
     score_file,
+    files.batch_summary,
     experimenting.experiment,
     planning.plan,
     control.on_cluster(judgement.verdict, "promote"),
@@ -258,8 +248,16 @@ def _file_model(folder: Folder, uri: str | None) -> FileModel:
         return registered(identity, artifact, trust=trust, expected=expected_of(version))
 
 
+def _exit_code(error: GauntletError | OSError) -> int:
+    """What an error of a command is, in a number."""
+    command = sys.argv[1:2]
+    if command == ["score-file"] and isinstance(error, (Unavailable, InUse, OSError)):
+        return TRY_AGAIN
+    return GATE_ERROR if command == ["gate"] else BAD_INPUT
+
+
 def main() -> NoReturn:
-    """Run the command line; every foreseen error is one line on stderr and exit code 2 (the gate: 3)."""
+    """Run the command line; every foreseen error is one line on stderr and exit code 2 (gate: 3; score-file: or 75)."""
     is_gate = "gate" in sys.argv[1:2]
     warnings.filterwarnings("ignore", category=UserWarning, module="sklearn.utils.parallel")
     try:
@@ -272,7 +270,7 @@ def main() -> NoReturn:
     except (GauntletError, OSError) as e:
         leave(f"ERROR: {explain(e)}")
         click.echo(f"gauntlet: {explain(e)}", err=True)
-        sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
+        sys.exit(_exit_code(e))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except ModuleNotFoundError as e:

@@ -14,6 +14,7 @@ Adapters translate what their libraries raise into one of these and chain the or
     + InvalidSetting         a flag or an environment variable
     + NotFound               a model, file or folder that is not there
   - Refused                  the thing is there, and must not be used
+    + InUse                  somebody else works on it now
     + ArtifactDamaged        bytes that differ from the manifest
     + NotBlessed             no blessing, or one that does not hold for this artifact
     + NotConvertible         an estimator whose ONNX form answers differently
@@ -113,6 +114,10 @@ class NotFound(BadInput):
 
 class Refused(GauntletError):
     """The thing is there, and must not be used."""
+
+
+class InUse(Refused):
+    """Somebody else works on it now; later it may be free."""
 
 
 class ArtifactDamaged(Refused):

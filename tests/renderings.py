@@ -24,6 +24,7 @@ OVERLAYS = sorted(f"overlays/{path.name}" for path in (K8S / "overlays").iterdir
 LOCAL = "overlays/local"
 
 COMPONENTS = {
+    "batch": ("batch",),
     "gateway-api": ("gateway-api",),
     "gateway-api/tls": ("gateway-api", "gateway-api/tls"),
     "monitoring": ("monitoring",),

@@ -1,14 +1,15 @@
 """Where answers go, and who may write there: one plan for all shards of an output, one process a shard.
 
 With one shard the output is a file, with several a folder of parts, which every Parquet reader takes for one table.
-What is not finished lies in folders whose names begin with a dot, which readers pass over.
+What is not finished lies in folders whose names begin with a dot, what is told of the parts in files whose names begin
+with an underscore: readers pass over both.
 """
 
 from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,13 @@ from pathlib import Path
 import msgspec
 
 from bentos.artifact import write_beside
-from bentos.errors import InvalidSetting, Refused
+from bentos.errors import InUse, InvalidSetting, NotFound, Refused
 from service.files.sharing import Shard
+from service.files.work import Work
 from service.scoring.models import Identity
+
+PLAN = "_plan.json"
+SUMMARY = "_summary.json"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,19 +68,23 @@ class Place:
     """Where one shard's answers go.
 
     Attributes:
+        shard: Which one.
         output: What was asked for.
         part: The shard's finished answers: the output itself, or a part in it.
         work: Where they grow.
         plan: The plan that all shards agree on.
         bad_rows: The shard's rows that were set aside; None where a bad row ends it.
+        record: What the shard's work was; None where the report says it all.
         is_shared: Whether other shards write to the same output.
     """
 
+    shard: Shard
     output: Path
     part: Path
     work: Path
     plan: Path
     bad_rows: Path | None
+    record: Path | None
     is_shared: bool
 
 
@@ -96,11 +105,11 @@ def place_of(output: Path, shard: Shard, bad_rows: Path | None) -> Place:
             raise InvalidSetting(f"{path} is {found}; with --shard {shard} it must be {wanted}, or not be there")
     if not is_shared:
         work = output.with_name(f".{output.name}.partial")
-        return Place(output, output, work, work / "plan.json", bad_rows, is_shared)
+        return Place(shard, output, output, work, work / "plan.json", bad_rows, None, is_shared)
     name = f"part-{shard.index:05d}-of-{shard.count:05d}"
     aside = None if bad_rows is None else bad_rows / f"{name}.jsonl"
-    part = output / f"{name}.parquet"
-    return Place(output, part, output / f".{name}.partial", output / "_plan.json", aside, is_shared)
+    part, work = output / f"{name}.parquet", output / f".{name}.partial"
+    return Place(shard, output, part, work, output / PLAN, aside, output / f"_{name}.json", is_shared)
 
 
 @contextmanager
@@ -108,7 +117,8 @@ def claimed(place: Place, plan: Plan, *, restart: bool) -> Iterator[None]:
     """Hold a shard's place: the plan agreed, the work folder there and no other process's.
 
     Raises:
-        Refused: Another process scores this shard, or the output was begun with something else.
+        InUse: Another process scores this shard.
+        Refused: The output was begun with something else.
         InvalidSetting: The output or `--bad-rows` is somebody else's.
     """
     if place.is_shared:
@@ -123,14 +133,17 @@ def claimed(place: Place, plan: Plan, *, restart: bool) -> Iterator[None]:
         yield
 
 
-def publish(place: Place, plan: Plan, part: Path, bad_rows: Path | None) -> None:
+def publish(place: Place, plan: Plan, part: Path, bad_rows: Path | None, work: Work) -> None:
     """Let finished files take their places, the answers last: where they are, everything is.
+
+    A summary of what was there before goes.
 
     Args:
         place: Where they go.
         plan: What they were made by.
         part: The answers, on the same file system.
         bad_rows: What was set aside, beside its place.
+        work: What it cost.
 
     Raises:
         Refused: Meanwhile the output was begun anew with something else.
@@ -140,8 +153,49 @@ def publish(place: Place, plan: Plan, part: Path, bad_rows: Path | None) -> None
             raise Refused(f"{place.output} was begun anew with something else while this shard was scored")
         if bad_rows is not None and place.bad_rows is not None:
             bad_rows.replace(place.bad_rows)
+        if place.record is not None:
+            (place.output / SUMMARY).unlink(missing_ok=True)
+            write_beside(place.record, msgspec.json.encode(work))
         part.replace(place.part)
     shutil.rmtree(place.work)
+
+
+def read_plan(output: Path) -> Plan:
+    """The plan that an output's parts are made by.
+
+    Raises:
+        NotFound: There is no such output, or it is no folder of parts.
+        Refused: Its plan cannot be read.
+    """
+    plan = _read_plan(output / PLAN)
+    if plan is None:
+        raise NotFound(f"there is no {output / PLAN}; name an output of `gauntlet score-file` with several shards")
+    return plan
+
+
+def withdraw_summary(output: Path) -> None:
+    """Take an output's summary away, if it has one."""
+    with _locked(output / ".lock"):
+        (output / SUMMARY).unlink(missing_ok=True)
+
+
+def publish_summary(output: Path, plan: Plan, summary: bytes, check: Callable[[], None]) -> None:
+    """Let a summary take its place, unless what it tells of is no longer there.
+
+    Args:
+        output: Whose it is.
+        plan: What it tells of.
+        summary: What it says.
+        check: Raises where a part is another than was looked at; nobody publishes one meanwhile.
+
+    Raises:
+        Refused: Meanwhile the output was begun anew with something else.
+    """
+    with _locked(output / ".lock"):
+        if _read_plan(output / PLAN) != plan:
+            raise Refused(f"{output} was begun anew with something else while it was checked")
+        check()
+        write_beside(output / SUMMARY, summary)
 
 
 def abandon(place: Place) -> None:
@@ -210,8 +264,8 @@ def _empty(work: Path) -> None:
 
 
 def _clear(output: Path) -> None:
-    """Throw away what all shards made by an old plan; no other file."""
-    for path in _made_by_shards(output):
+    """Throw away what all shards made by an old plan, and what is told of it; no other file."""
+    for path in [*_made_by_shards(output), *output.glob("_part-*.json"), *output.glob(SUMMARY)]:
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -234,7 +288,7 @@ def _read_plan(path: Path) -> Plan | None:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Plan)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise Refused(f"{path} cannot be read; --restart throws what was begun away and scores anew") from e
@@ -247,7 +301,7 @@ def _locked(path: Path, refusal: str | None = None) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
         except BlockingIOError as e:
-            raise Refused(refusal) from e
+            raise InUse(refusal) from e
         yield
 
 

@@ -188,9 +188,17 @@ def check_unchanged(path: Path, before: Stamp) -> None:
     Raises:
         Refused: Somebody did.
     """
-    now = path.stat()
-    if (now.st_size, now.st_mtime_ns) != (before.size_bytes, before.modified_ns):
+    if not is_unchanged(path, before):
         raise Refused(f"{path} was changed while it was scored; score it again with --restart")
+
+
+def is_unchanged(path: Path, before: Stamp) -> bool:
+    """Whether nobody wrote to a file since it was stamped, nor took it away."""
+    try:
+        now = path.stat()
+    except FileNotFoundError:
+        return False
+    return (now.st_size, now.st_mtime_ns) == (before.size_bytes, before.modified_ns)
 
 
 def _after(skip: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import pyarrow as pa
 
 from bentos.artifact import Contract
@@ -31,6 +32,8 @@ from service.files.parts import (
 )
 from service.files.places import Place, Plan, abandon, claimed, place_of, publish, refuse_other
 from service.files.reading import Source, Stamp, check_unchanged, open_source, stamp
+from service.files.summing import are_all_there, sum_up
+from service.files.work import Clock
 
 Progress = Callable[[str], None]
 
@@ -40,6 +43,8 @@ def score_file(
 ) -> Report:
     """Score one shard of a file; what an earlier run of the same has done is not done again.
 
+    With a summary, whoever finds that all shards are done sums them up: the one that ended last, or is started again.
+
     Args:
         request: What is asked for.
         model: Who scores.
@@ -48,12 +53,22 @@ def score_file(
 
     Raises:
         InvalidData: Rows are not what the contract allows and are not to be set aside; nothing is left behind.
-        InvalidSetting: A file is of another kind, or a column to keep is not there or would be written twice.
+        InvalidSetting: A file is of another kind, or a column to keep is not there or would be written twice; or one
+            shard is to be summed up.
         NotFound: There is no input.
-        Refused: The output exists and is something else, or somebody else writes it, or the model answers no
-            probability.
+        InUse: Somebody else scores this shard.
+        Refused: The output exists and is something else, or the model answers no probability, or the summary finds
+            that the parts are not what they must be.
         Unavailable: The disk is full, or does not let a file be written.
     """
+    report = _score_shard(request, model, progress, chunk_rows)
+    if not request.summary or not are_all_there(request.output, request.shard.count):
+        return report
+    summary = sum_up(request.input, request.output, request.bad_rows, progress=progress)
+    return msgspec.structs.replace(report, summary=summary)
+
+
+def _score_shard(request: Request, model: FileModel, progress: Progress, chunk_rows: int) -> Report:
     began = time.monotonic()
     place = place_of(request.output, request.shard, request.bad_rows)
     _check_paths(request)
@@ -65,8 +80,9 @@ def score_file(
     if done is not None:
         return _report(request, place, done, model, n_before=done.n_rows, began=began, was_finished=True)
     with _named_faults(place), claimed(place, plan, restart=request.restart):
+        clock = Clock(place.work, began)
         try:
-            n_chunks, n_before = _score_chunks(request, source, model, place, progress, chunk_rows)
+            n_chunks, n_before = _score_chunks(request, source, model, place, clock, progress, chunk_rows)
         except InvalidData:
             abandon(place)
             raise
@@ -76,12 +92,18 @@ def score_file(
         )
         aside = None if place.bad_rows is None else merge_aside(place.work, n_chunks, place.bad_rows)
         check_unchanged(request.input, before)
-        publish(place, plan, part, aside)
+        publish(place, plan, part, aside, clock.so_far())
     return _report(request, place, done, model, n_before=n_before, began=began, was_finished=False)
 
 
 def _score_chunks(
-    request: Request, source: Source, model: FileModel, place: Place, progress: Progress, chunk_rows: int
+    request: Request,
+    source: Source,
+    model: FileModel,
+    place: Place,
+    clock: Clock,
+    progress: Progress,
+    chunk_rows: int,
 ) -> tuple[int, int]:
     """Score the chunks that are not there; gives how many there are, and how many rows were done before."""
     contract = model.contract
@@ -106,6 +128,7 @@ def _score_chunks(
         with _aside(place, number) as aside:
             table, done = scorer.score(pieces, row, aside=aside)
         write_chunk(chunk_path(place.work, number), table, done)
+        clock.note()
         progress(f"{row - start + done.n_rows:,} of {stop - start:,} rows")
     return len(sizes), n_before
 
@@ -202,7 +225,9 @@ def _report(
 
 
 def _check_paths(request: Request) -> None:
-    """No two of the files may be one."""
+    """No two of the files may be one, and one file needs no summary."""
+    if request.summary and request.shard.count == 1:
+        raise InvalidSetting("--summary sums several shards up; of one, what score-file says is all there is")
     named = {"the input": request.input, "the output": request.output, "--bad-rows": request.bad_rows}
     seen: dict[Path, str] = {}
     for what, path in named.items():

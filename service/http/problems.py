@@ -42,6 +42,7 @@ KINDS: dict[type[GauntletError], Kind] = {
     errors.InvalidSetting: Kind(500, "invalid-setting", "The service is set up wrongly"),
     errors.NotFound: Kind(404, "not-found", "It is not here"),
     errors.Refused: Kind(409, "refused", "It is there, and must not be used"),
+    errors.InUse: Kind(409, "in-use", "Somebody else works on it now"),
     errors.ArtifactDamaged: Kind(500, "artifact-damaged", "A model is not what was packed"),
     errors.NotBlessed: Kind(409, "not-blessed", "A model without a blessing that holds"),
     errors.NotConvertible: Kind(409, "not-convertible", "A model that cannot be served"),

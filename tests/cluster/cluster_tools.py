@@ -113,6 +113,10 @@ class TestCluster:
         pinned = f"docker.io/library/{name}@sha256:{digest}"
         run(self.program, "ctr", "images", "remove", named, pinned, may_fail=True)
 
+    def kill(self, container: str) -> None:
+        """Send SIGKILL to a container's first process, as the kernel does when memory is short."""
+        run(self.program, "ctr", "tasks", "kill", "--signal", "SIGKILL", container)
+
     def _images(self) -> list[str]:
         return run(self.program, "ctr", "images", "list", "--quiet").split()
 
@@ -163,13 +167,21 @@ class Kube:
             if "deletionTimestamp" not in pod["metadata"] and has_condition(pod["status"], "Ready")
         }
 
-    def run_job(self, name: str, cron: str, *, seconds: float = 600, **environment: str) -> bool:
-        """Make a Job from a suspended CronJob, with other values of its environment. Returns whether it completed."""
+    def start_job(self, name: str, cron: str, **environment: str) -> None:
+        """Make a Job from a suspended CronJob, with other values of its environment."""
         job = self("create", "job", name, f"--from=cronjob/{cron}", "--dry-run=client", "-o", "yaml")
         if environment:
             pairs = [f"{key}={value}" for key, value in environment.items()]
             job = self("set", "env", "--local", "-f", "-", *pairs, "-o", "yaml", given=job)
         self("create", "-f", "-", given=job)
+
+    def run_job(self, name: str, cron: str, *, seconds: float = 600, **environment: str) -> bool:
+        """Make a Job as `start_job` does. Returns whether it completed."""
+        self.start_job(name, cron, **environment)
+        return self.completes(name, seconds=seconds)
+
+    def completes(self, name: str, *, seconds: float = 600) -> bool:
+        """Wait for a Job's end. Returns whether it completed."""
         status = wait_for(
             lambda: self._finished(name), f"job {name} neither completed nor failed in {seconds:g} s", seconds=seconds
         )

@@ -20,6 +20,7 @@ ALLOWED = {
     "train": {"mlflow"},
     "gate": {"mlflow"},
     "roles": {"mlflow", "postgres"},
+    "score-file": {"mlflow"},
     "somebody": set[str](),
 }
 

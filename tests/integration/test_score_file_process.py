@@ -111,7 +111,7 @@ def test_a_chunk_that_was_cut_after_a_kill_is_scored_again(home, tmp_path):
     work.mkdir()
     (work / "chunk-000001.new").symlink_to("/dev/full")
     full = run(home, source, output)
-    assert (full.returncode, full.stderr.count("\n")) == (2, 1)
+    assert (full.returncode, full.stderr.count("\n")) == (75, 1)  # once there is room, the same again goes on
     assert f"gauntlet: {work} cannot be written or read (No space left on device)" in full.stderr
     (work / "chunk-000001.new").unlink()
     os.truncate(work / "chunk-000000.arrow", 100)

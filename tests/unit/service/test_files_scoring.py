@@ -15,7 +15,7 @@ import pytest
 from serving_toys import CONTRACT, NOW, artifact_of, bless, make_bento, make_onnx, write_artifact
 
 from bentos.artifact import Encoder, RiskBand, Scorer, Trust, blessing_id, load_artifact
-from bentos.errors import ArtifactDamaged, InvalidData, InvalidSetting, NotBlessed, NotFound, Refused
+from bentos.errors import ArtifactDamaged, InUse, InvalidData, InvalidSetting, NotBlessed, NotFound, Refused
 from bentos.folder import Folder
 from service.files.asking import Request
 from service.files.model import FileModel, champion_of, registered
@@ -229,7 +229,8 @@ def test_restarting_one_shard_with_another_model_throws_the_others_away(source, 
     with pytest.raises(KeyboardInterrupt):
         score(source, output, Counting(5), shard=Shard(2, 3))
     score(source, output, who=OTHER, shard=Shard(1, 3), restart=True)
-    assert sorted(path.name for path in output.iterdir()) == [".lock", "_plan.json", "part-00001-of-00003.parquet"]
+    left = [".lock", "_part-00001-of-00003.json", "_plan.json", "part-00001-of-00003.parquet"]
+    assert sorted(path.name for path in output.iterdir()) == left
 
 
 def test_restarting_a_shard_leaves_the_others_alone(source, tmp_path):
@@ -258,7 +259,7 @@ def test_a_shard_of_an_old_plan_cannot_put_its_part_among_those_of_a_new_one(sou
 def test_two_processes_cannot_score_one_shard_at_once(source, tmp_path):
     class Twice(Counting):
         def score(self, rows):
-            with pytest.raises(Refused, match=r"another process scores into .*out\.parquet now"):
+            with pytest.raises(InUse, match=r"another process scores into .*out\.parquet now"):
                 score(source, tmp_path / "out.parquet")
             return super().score(rows)
 
