@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from bentos.folder import Folder
 
 if TYPE_CHECKING:
     from service.http.keys import Scope
+    from service.store import Store
 
 ARCHIVE = "archive"
 _ARCHIVE_HELP = "Where retention writes Parquet files, one a table and month. Default: DIR/archive."
@@ -149,12 +151,20 @@ def keys_revoke(scope: Scope, client: str, all_but_newest: bool, folder: Folder)
     show_envvar=True,
     help="The address for that.",
 )
+@click.option(
+    "--ends-spools",
+    is_flag=True,
+    envvar="GAUNTLET_SHIPPER_ENDS_SPOOLS",
+    show_envvar=True,
+    help="When stopped, let no cohort wait for these spools, if nobody writes to them, as those that end with a pod.",
+)
 def ship(
     folder: Folder,
     spools: tuple[Path, ...],
     once: bool,
     orphans: bool,
     watch: float | None,
+    ends_spools: bool,
     give_up: str | None,
     reason: str | None,
     metrics_port: int | None,
@@ -186,6 +196,8 @@ def ship(
         # In a pod it is started before scoring, which must not wait for a store that is away.
         store = store_of(folder, asks=once)
         run_shipper(folder.spool, store, once=once, metrics_port=metrics_port, metrics_host=metrics_host)
+        if ends_spools and not once:
+            _end_spools(folder, store)
 
 
 @click.group()
@@ -313,6 +325,20 @@ def _give_up(folder: Folder, worker: str, reason: str) -> None:
 
     give_up_spool(store_of(folder), worker, who=who(), reason=reason, now=datetime.now(UTC))
     click.echo(f"{worker} is given up: no cohort waits for it any more, and what it still held is missing for good")
+
+
+def _end_spools(folder: Folder, store: Store) -> None:
+    """A pod that ends takes its spool along: left as it is, it would keep every later cohort open.
+
+    A shipper that is stopped alone, beside a process that scores, finds the spool locked and leaves it as it is.
+    """
+    from service.prediction_log.orphans import ship_orphans
+    from service.prediction_log.tombstones import key_file_of
+
+    if folder.spool.is_dir():
+        key_file = key_file_of(folder.spool)
+        for one in ship_orphans(store, [folder.spool], who="shipper", now=datetime.now(UTC), key_file=key_file):
+            logging.getLogger("gauntlet.shipper").info("spool_ended", extra={"spool": one.worker, "state": one.state})
 
 
 def _ship_orphans(folder: Folder, spools: tuple[Path, ...], *, watch_seconds: float) -> None:

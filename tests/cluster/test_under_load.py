@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from acts import both_ready, delete, evict, kill_container, restart_postgres, roll_image
-from cluster_tools import Step, TestCluster, wait_for
-from installing import HOST, INGRESS, LEAD, Installation, features_of, missing
+from cluster_tools import Kube, Step, TestCluster, wait_for
+from installing import HOST, INGRESS, LEAD, Installation, ask_store, features_of, missing
 from load import loading
 
 from service.scoring.experiment import start_shadow, stop, swap_roles
@@ -79,6 +79,7 @@ def test_nothing_that_happens_in_good_order_costs_a_request_or_a_prediction(
         ("a shipper killed", kill_a_shipper),
         ("challenger off", lambda: gauntlet("experiment", "off", *where)),
     ]
+    open_before = open_spools(kube)
     seen: dict[str, int] = {}
     began, rounds = time.monotonic(), 0
     with loading(f"{INGRESS}/v1/score", headers=headers, features=features, rate=RATE) as load:
@@ -97,3 +98,10 @@ def test_nothing_that_happens_in_good_order_costs_a_request_or_a_prediction(
     assert set(load.answers.values()) == {"champion", "challenger"}
     with step(f"{len(load.answers):,} predictions in PostgreSQL"):
         wait_for(lambda: not missing(kube, load), "not every answered prediction came to PostgreSQL", seconds=180)
+    gone = open_spools(kube) - open_before - set(kube.pods("scoring"))
+    assert not gone, f"cohorts wait for ever for {gone}, whose pods ended in good order"
+
+
+def open_spools(kube: Kube) -> set[str]:
+    """Those that keep cohorts open until they are shipped."""
+    return set(ask_store(kube, "select worker from spools where lost_at is null"))

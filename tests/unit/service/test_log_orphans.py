@@ -322,3 +322,43 @@ def test_the_command_watches_first(store, tmp_path):
 @pytest.mark.parametrize("arguments", [["--give-up", "w"], ["--reason", "x"], ["somewhere"], ["--watch", "1"]])
 def test_arguments_that_lack_another_are_told(tmp_path, arguments):
     assert isinstance(gauntlet_ship(tmp_path, *arguments).exception, InvalidSetting)
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """A shipper that is told to stop as soon as it has begun."""
+    monkeypatch.setattr("service.logs.log_to_stderr", lambda _: None)
+    monkeypatch.setattr(shipper, "run_shipper", lambda spool, store, **_: ship(spool, store))
+
+
+def end(folder, *options):
+    done = CliRunner().invoke(gauntlet.cli, ["ship", "--folder", str(folder), *options])
+    assert done.exit_code == 0, done.output
+
+
+def test_a_spool_that_ends_with_its_pod_keeps_no_cohort_open(stopped, tmp_path):
+    spooled(tmp_path / "spool", prediction(1))
+    end(tmp_path, "--ends-spools")
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    assert spool_row(store)["lost_at"] is not None
+    assert len(in_store(store)["predictions"]) == 1
+    ship(tmp_path / "spool", store)
+    assert spool_row(store)["lost_at"] is None, "one that goes on is waited for again"
+    store.close()
+
+
+def test_one_to_which_somebody_writes_is_waited_for_whoever_stops_its_shipper(stopped, tmp_path):
+    writing = Spool(tmp_path / "spool", "w")
+    end(tmp_path, "--ends-spools")
+    writing.close()
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    assert spool_row(store)["lost_at"] is None
+    store.close()
+
+
+def test_without_being_told_so_a_shipper_ends_no_spool(stopped, tmp_path):
+    spooled(tmp_path / "spool", prediction(1))
+    end(tmp_path)
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    assert spool_row(store)["lost_at"] is None
+    store.close()
