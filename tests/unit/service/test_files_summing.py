@@ -12,7 +12,6 @@ from test_files_scoring import IDENTITY, OTHER, ROWS, Counting, customers, score
 
 from bentos.errors import InvalidData, InvalidSetting, NotFound, Refused
 from service.files import comparing, scoring
-from service.files.asking import columns_of
 from service.files.parts import _KEY
 from service.files.places import SUMMARY
 from service.files.sharing import Shard
@@ -393,16 +392,3 @@ def test_an_output_without_bad_rows_is_not_asked_for_any(tmp_path, output, aside
         score(tmp_path / "in.parquet", output, shard=Shard(index, 2))
     with pytest.raises(InvalidSetting, match="was made without --bad-rows; leave it out"):
         sum_up(tmp_path / "in.parquet", output, aside)
-
-
-@pytest.mark.parametrize(
-    ("given", "columns"),
-    [([], ()), ([""], ()), (["a", "b c"], ("a", "b c")), (["a, b"], ("a", "b")), (['"a,b",c'], ("a,b", "c"))],
-)
-def test_columns_to_keep_come_one_by_one_or_as_a_line_of_csv(given, columns):
-    assert columns_of(given) == columns
-
-
-def test_columns_to_keep_that_are_no_line_of_csv_are_refused():
-    with pytest.raises(InvalidSetting, match="it must be column names with commas between"):
-        columns_of(['"a'])
