@@ -26,6 +26,8 @@ from bentos.errors import InvalidExperiment
 from k8s.secrets import TRUST_KEY, TRUST_REVOKED, make_secrets
 from service.scoring.experiment import parse_experiment
 
+LOGS_MEBIBYTES = 100
+"""What a kubelet keeps of a container's output, at most: five files of 10 MiB, and their successors."""
 IMAGES = ROOT / "bentos" / "images"
 YOURS = {"gauntlet-on-pass"}
 """Secrets that only you can make; their component says how."""
@@ -117,7 +119,34 @@ def test_images_are_named_and_never_latest(overlay: str) -> None:
 def test_every_container_says_what_it_needs(overlay: str) -> None:
     for manifest, container in containers(overlay):
         for bound in ("requests", "limits"):
-            assert container["resources"][bound].keys() >= {"cpu", "memory"}, f"{named(manifest)}: {bound}"
+            assert container["resources"][bound].keys() >= {"cpu", "memory", "ephemeral-storage"}, (
+                f"{named(manifest)}: {bound}"
+            )
+
+
+MEBIBYTES = {"Mi": 1, "Gi": 1024}
+
+
+def mebibytes(text: str) -> int:
+    return int(text[:-2]) * MEBIBYTES[text[-2:]]
+
+
+def test_a_pod_may_use_the_disk_that_its_volumes_may_take(overlay: str) -> None:
+    """All of it counts together, and a pod beyond what its containers are allowed is evicted."""
+    for manifest, template in pods(overlay):
+        spec = template["spec"]
+        allowed = [c["resources"]["limits"]["ephemeral-storage"] for c in spec["containers"]]
+        allowed += [
+            c["resources"]["limits"]["ephemeral-storage"]
+            for c in spec.get("initContainers", [])
+            if c.get("restartPolicy") == "Always"
+        ]
+        volumes = [
+            volume["emptyDir"]["sizeLimit"]
+            for volume in spec.get("volumes", [])
+            if volume.get("emptyDir") and volume["emptyDir"].get("medium") != "Memory"
+        ]
+        assert sum(map(mebibytes, allowed)) > sum(map(mebibytes, volumes)) + LOGS_MEBIBYTES, named(manifest)
 
 
 def test_every_container_that_serves_is_probed(overlay: str) -> None:
