@@ -244,7 +244,14 @@ def missing(kube: Kube, load: Load) -> set[str]:
     return set(load.answers) - set(ask_store(kube, "select prediction_id from predictions"))
 
 
-def ask_store(kube: Kube, query: str) -> list[str]:
+def ask_store(kube: Kube, query: str, *, database: str = "gauntlet") -> list[str]:
     """What PostgreSQL answers, a line a row."""
-    command = ("psql", "--username=gauntlet", "--dbname=gauntlet", "--tuples-only", "--no-align", f"--command={query}")
+    command = (
+        "psql",
+        "--username=gauntlet",
+        f"--dbname={database}",
+        "--tuples-only",
+        "--no-align",
+        f"--command={query}",
+    )
     return kube("exec", "gauntlet-postgres-0", "--", *command).split()

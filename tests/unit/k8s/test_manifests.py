@@ -150,11 +150,14 @@ def test_a_pod_may_use_the_disk_that_its_volumes_may_take(overlay: str) -> None:
 
 
 def test_every_container_that_serves_is_probed(overlay: str) -> None:
-    for manifest, container in containers(overlay):
+    for manifest, template in pods(overlay):
         if manifest["kind"] in ("Deployment", "StatefulSet"):
-            # A sidecar that has trouble with the store must not take the pod out of the Service.
-            ready = set() if container.get("restartPolicy") == "Always" else {"readinessProbe"}
-            assert container.keys() >= {"startupProbe", "livenessProbe"} | ready, named(manifest)
+            for container in template["spec"]["containers"]:
+                assert container.keys() >= {"startupProbe", "livenessProbe", "readinessProbe"}, named(manifest)
+            for container in template["spec"].get("initContainers", []):
+                # A sidecar that has trouble with the store must not take the pod out of the Service; the others end.
+                is_sidecar = container.get("restartPolicy") == "Always"
+                assert not is_sidecar or container.keys() >= {"startupProbe", "livenessProbe"}, named(manifest)
 
 
 def test_no_container_may_do_more_than_it_must(overlay: str) -> None:

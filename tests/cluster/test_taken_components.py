@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from cluster_tools import ROOT, CommandFailed, Step, ask, run, wait_for
 from doors import doors_open_to
-from installing import HOST, REPLICAS, Installation, features_of
+from installing import HOST, REPLICAS, Installation, ask_store, features_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -207,3 +208,15 @@ def calls(installation: Installation) -> set[tuple[str, str]]:
     asked = [event["objectRef"] | {"verb": event["verb"]} for event in events if event["user"]["username"] == account]
     assert {one["namespace"] for one in asked} <= {kube.namespace}
     return {(one["verb"], one["resource"]) for one in asked}
+
+
+def test_mlflow_keeps_runs_and_models_in_postgresql(installation: Installation, tmp_path: Path, step: Step) -> None:
+    kube = installation.kube
+    with step("MLflow on PostgreSQL: train, gate, dump"), installation.taking(tmp_path, "mlflow/postgres"):
+        kube("rollout", "status", "deployment/gauntlet-mlflow", "--timeout=240s")
+        assert kube.run_job("train-elsewhere", "train", ESTIMATOR="logistic_regression")
+        assert kube.run_job("gate-elsewhere", "gate")
+        assert ask_store(kube, "select name, version from model_versions", database="mlflow") == ["churn|1"]
+        assert kube.run_job("dump-both", "gauntlet-postgres-dump", seconds=180)
+        assert {"gauntlet", "mlflow"} <= set(re.findall(r"(\w+)-\w+\.dump", kube("logs", "job/dump-both")))
+    kube("rollout", "status", "deployment/gauntlet-mlflow", "--timeout=240s")
