@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from bentos.artifact import write_beside
 from bentos.packing import Packed
@@ -273,11 +273,11 @@ class Narrator:
     def _indented(self, head: str, text: str) -> None:
         """A line whose continuation stands below its beginning."""
         self._status.stop()
-        grid = Table.grid()
-        grid.add_column(width=_INDENT)
-        grid.add_column()
-        grid.add_row(head, text)
-        self._console.print(grid, highlight=False)
+        before = Text.from_markup(head)
+        before.pad_right(_INDENT - len(before))
+        for line in Text.from_markup(text).wrap(self._console, self._console.width - _INDENT):
+            self._console.print(before + line, highlight=False, soft_wrap=True)
+            before = Text(" " * _INDENT)
 
     def _line(self, cells: tuple[str, ...]) -> None:
         widths = (7, 13, 6, 13, 6, 6)  # with the longest verdict 80 columns
