@@ -276,6 +276,7 @@ class Narrator:
         before = Text.from_markup(head)
         before.pad_right(_INDENT - len(before))
         for line in Text.from_markup(text).wrap(self._console, self._console.width - _INDENT):
+            line.rstrip()
             self._console.print(before + line, highlight=False, soft_wrap=True)
             before = Text(" " * _INDENT)
 
