@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bentos.errors import InvalidSetting, NotFound, Refused
+from bentos.images import LIBRARY
 
 PLACE = "{}"
 _LOADERS = (
@@ -31,7 +32,7 @@ class Delivery:
 
     def name(self, kind: str) -> str:
         """What an image is called."""
-        return f"{self.registry}/gauntlet-{kind}" if self.registry else f"docker.io/library/gauntlet-{kind}"
+        return f"{self.registry}/gauntlet-{kind}" if self.registry else f"{LIBRARY}/gauntlet-{kind}"
 
     def load(self, archive: Path) -> None:
         """Hand an archive to the nodes.

@@ -9,3 +9,7 @@ BASE = "python:3.11-slim"
 
 KINDS = ("scoring", "jobs")
 """Images that there are; each has a Dockerfile here of its name."""
+
+LIBRARY = "docker.io/library"
+"""Where Kubernetes looks for an image whose name says no registry: what is loaded into a node must be called so in
+full, as podman and buildah would call it `localhost/…`."""

@@ -9,7 +9,7 @@ import click
 
 from bentos.command_line import as_json_option, in_folder, print_result, progress
 from bentos.folder import Folder
-from bentos.images import BASE, KINDS
+from bentos.images import BASE, KINDS, LIBRARY
 
 if TYPE_CHECKING:
     from bentos.images.making import Image
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("kind", type=click.Choice(KINDS))
-@click.option("--tag", "reference", metavar="NAME:TAG", help="Default: gauntlet-KIND:local.")
+@click.option(
+    "--tag",
+    "reference",
+    metavar="NAME:TAG",
+    help=f"Default: {LIBRARY}/gauntlet-KIND:local, which a manifest may call gauntlet-KIND:local.",
+)
 @click.option("--engine", "engine_name", metavar="NAME", help="docker, podman, nerdctl or buildah. Default: the first "
               "that can build here.")  # fmt: skip
 @click.option("--base", default=BASE, show_default=True, metavar="IMAGE",
@@ -55,7 +60,7 @@ def image(
 
     order = Order(
         kind=kind,
-        reference=reference or f"gauntlet-{kind}:local",
+        reference=reference or f"{LIBRARY}/gauntlet-{kind}:local",
         base=base,
         bill=sbom or folder.path / "images" / f"{kind}.cdx.json",
         archive=archive,
