@@ -34,6 +34,7 @@ from k8s import commands as control
 from k8s import experiment_commands as experimenting
 from service import commands as data_plane
 from service.files import commands as files
+from service.insight import commands as explaining
 from training import commands as training
 from validation import commands as judgement
 from validation.gate import commands as gating
@@ -209,6 +210,7 @@ for command in (
     judgement.blessing,
     package,
     data_plane.serve,
+    explaining.insight,
     data_plane.keys,
     score_file,
     files.batch_summary,

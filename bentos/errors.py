@@ -18,6 +18,7 @@ Adapters translate what their libraries raise into one of these and chain the or
     + ArtifactDamaged        bytes that differ from the manifest
     + NotBlessed             no blessing, or one that does not hold for this artifact
     + NotConvertible         an estimator whose ONNX form answers differently
+    + NotExplained           an explanation that does not add up to the model's answer
     + NotAllowedByVerdict    a promotion or rollback that the evidence does not allow
   - Unavailable              something outside does not answer: tracking server, store, port, download
 """
@@ -130,6 +131,10 @@ class NotBlessed(Refused):
 
 class NotConvertible(Refused):
     """An estimator's ONNX form does not give the answers that the estimator gives."""
+
+
+class NotExplained(Refused):
+    """An explanation does not add up to what its model answers."""
 
 
 class NotAllowedByVerdict(Refused):

@@ -38,6 +38,11 @@ class Folder:
         return self.path / "bento"
 
     @property
+    def insight_bento(self) -> Path:
+        """A link to the Bento of the same models that explains them."""
+        return self.path / "insight-bento"
+
+    @property
     def experiment(self) -> Path:
         """The experiment file, which is the truth about roles and split."""
         return self.experiment_file or self.path / "experiment.yaml"

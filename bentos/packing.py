@@ -1,4 +1,6 @@
-"""Packing: the reigning champion and the challengers, from the registry into one Bento that `bentoml serve` takes.
+"""Packing: the reigning champion and the challengers, from the registry into Bentos that `bentoml serve` takes.
+
+Two are built of the same models: the one that scores, and the one that explains (`bentos/insight.yaml`).
 
 A model is copied once into BentoML's model store, under its name and the first digits of its digest. The Bento holds
 the code, `roles.json` and the pinned requirements; an image made of it holds the models too. Building runs in a process
@@ -38,13 +40,15 @@ from bentos.blessings import check_anchored, data_finding, expected_of, previous
 from bentos.building import BuildJob, Built
 from bentos.errors import BadInput, NotBlessed, NotFound, Refused
 from bentos.folder import Folder
-from bentos.requirements import read_requirements
+from bentos.requirements import INSIGHT, SERVING, read_requirements
 from bentos.roles import ROLES, BentoRoles, PackedModel, dump_roles, short
 
 if TYPE_CHECKING:
     from bentos.registry import Registry, Version
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+RECIPES = {SERVING: "bentofile.yaml", INSIGHT: "bentos/insight.yaml"}
+"""What each Bento is built by, after the group of packages that it installs."""
 BUILD_SECONDS = 300
 """A build takes two to five seconds; one that takes this long hangs."""
 
@@ -58,6 +62,8 @@ class Packed:
         path: Its folder.
         champion: The model that it was built around.
         challengers: The models that may be tried beside it.
+        insight_tag: The Bento of the same models that explains them, as BentoML names it.
+        insight_path: Its folder.
         warnings: What somebody should look at, such as a champion whose blessing expired.
     """
 
@@ -65,6 +71,8 @@ class Packed:
     path: Path
     champion: PackedModel
     challengers: tuple[PackedModel, ...]
+    insight_tag: str
+    insight_path: Path
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -72,6 +80,7 @@ class Packed:
         lines = (
             f"{self.tag}: champion {self.champion.name} version {self.champion.version}, {beside}",
             f"  {self.path}",
+            f"  {self.insight_tag}: explains them",
             *(f"  warning: {warning}" for warning in self.warnings),
         )
         return "\n".join(lines)
@@ -91,7 +100,7 @@ def package(
     trust: Trust | None = None,
     checkout: Path = CHECKOUT,
 ) -> Packed:
-    """Build the scoring Bento, and let `folder.bento` point at it.
+    """Build the scoring Bento and the one that explains it, and let `folder.bento` and `insight_bento` point at them.
 
     Args:
         registry: Where the models are.
@@ -130,15 +139,10 @@ def package(
             others = (*others, other)
             warnings = (*warnings, *_stale(version, blessing, champion))
         roles = BentoRoles(gauntlet=read_version(checkout), champion=first, challengers=others)
-        source = _lay_out(Path(beside) / "source", checkout, roles)
-        job = BuildJob(
-            source=str(source),
-            models={model.tag: str(artifact.folder) for model, artifact in zip(roles.models, fetched, strict=True)},
-            metadata={model.tag: msgspec.to_builtins(model) for model in roles.models},
-        )
-        built = _build(job, folder, tools=_stand_in_for_uv(Path(beside) / "tools"))
+        built, explaining = _build_both(Path(beside), checkout, roles, fetched, folder)
+    _point(folder.insight_bento, Path(explaining.path))
     _point(folder.bento, Path(built.path))
-    return Packed(built.tag, Path(built.path), first, others, warnings)
+    return Packed(built.tag, Path(built.path), first, others, explaining.tag, Path(explaining.path), warnings=warnings)
 
 
 def read_version(checkout: Path) -> str:
@@ -230,14 +234,31 @@ def _stale(version: Version, blessing: Blessing, champion: Version) -> tuple[str
     return (f"{version} was judged {against}, and not against {champion}; only live customers compare the two",)
 
 
-def _lay_out(source: Path, checkout: Path, roles: BentoRoles) -> Path:
-    """Everything that the Bento is built from, in a folder of its own, so that nothing else can slip in."""
-    described: dict[str, Any] = yaml.safe_load((checkout / "bentofile.yaml").read_text())
+def _build_both(
+    beside: Path, checkout: Path, roles: BentoRoles, artifacts: Sequence[Artifact], folder: Folder
+) -> tuple[Built, Built]:
+    """The Bento that scores and the one that explains, of the same models."""
+    tools = _stand_in_for_uv(beside / "tools")
+    built = []
+    for group, recipe in RECIPES.items():
+        job = BuildJob(
+            source=str(_lay_out(beside / group, checkout, roles, recipe, group)),
+            models={model.tag: str(artifact.folder) for model, artifact in zip(roles.models, artifacts, strict=True)},
+            metadata={model.tag: msgspec.to_builtins(model) for model in roles.models},
+        )
+        built.append(_build(job, folder, tools=tools))
+    return built[0], built[1]
+
+
+def _lay_out(source: Path, checkout: Path, roles: BentoRoles, recipe: str, group: str) -> Path:
+    """Everything that a Bento is built from, in a folder of its own, so that nothing else can slip in."""
+    described: dict[str, Any] = yaml.safe_load((checkout / recipe).read_text())
     for name in ("bentos", "service"):
         shutil.copytree(checkout / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(checkout / ".bentoignore", source)
     (source / ROLES).write_bytes(dump_roles(roles))
-    requirements = read_requirements(checkout / "uv.lock", python=described["docker"]["python_version"])
+    python = described["docker"]["python_version"]
+    requirements = read_requirements(checkout / "uv.lock", python=python, group=group)
     (source / "requirements.txt").write_text("\n".join(requirements) + "\n")
     described["models"] = [model.tag for model in roles.models]
     described["labels"] = {"gauntlet": roles.gauntlet, "champion": short(roles.champion.digest)}

@@ -1,4 +1,4 @@
-"""What scoring installs: its part of `uv.lock`, as pinned requirements.
+"""What an image installs: its group of `uv.lock`, as pinned requirements.
 
 The lock is read here, not exported by uv, so that packing needs neither uv nor an index wherever it runs; a test holds
 the result against `uv export`.
@@ -16,15 +16,17 @@ from packaging.markers import Marker
 from bentos.errors import NotFound
 
 PROJECT = "gauntlet"
-GROUP = "serving"
+SERVING, INSIGHT = "serving", "insight"
+"""Groups of packages that a Bento installs."""
 
 
-def read_requirements(lock: Path, *, python: str) -> list[str]:
-    """Everything that the project's own dependencies and the group `serving` need in an image, pinned.
+def read_requirements(lock: Path, *, python: str, group: str = SERVING) -> list[str]:
+    """Everything that the project's own dependencies and a group need in an image, pinned.
 
     Args:
         lock: `uv.lock`.
         python: The image's Python, such as `3.11`.
+        group: Of `pyproject.toml`'s dependency groups.
 
     Returns:
         Lines `name==version`, sorted; for Linux and CPython.
@@ -40,7 +42,7 @@ def read_requirements(lock: Path, *, python: str) -> list[str]:
     project = next(package for package in locked["package"] if package["name"] == PROJECT)
     environment = _linux(python)
     found: dict[tuple[str, str], None] = {}
-    waiting = [*_needed(project, environment), *_wanted(project["dev-dependencies"][GROUP], environment)]
+    waiting = [*_needed(project, environment), *_wanted(project["dev-dependencies"][group], environment)]
     while waiting:
         dependency = waiting.pop()
         package = _find(packages, dependency)

@@ -46,10 +46,18 @@ _ARCHIVE_HELP = "Where retention writes Parquet files, one a table and month. De
     type=click.Choice(["scoring"]),
     help="Start this process alone, as a container does; shipper and judge then run elsewhere.",
 )
+@click.option("--insight", is_flag=True, help="Start insight too, which explains; needs its group of packages.")
 @online_policy
 @in_folder
 def serve(
-    host: str, port: int, admin_port: int | None, workers: int, only: str | None, policy: Path | None, folder: Folder
+    host: str,
+    port: int,
+    admin_port: int | None,
+    workers: int,
+    only: str | None,
+    insight: bool,
+    policy: Path | None,
+    folder: Folder,
 ) -> None:
     """Serve the packed Bento over HTTP.
 
@@ -58,6 +66,8 @@ def serve(
     """
     from service.supervisor import serve as run
 
+    if only and insight:
+        raise InvalidSetting("--insight goes without --only: GAUNTLET_INSIGHT_URL names one that runs elsewhere")
     sys.exit(
         run(
             folder,
@@ -67,6 +77,7 @@ def serve(
             workers=workers,
             policy=rules_of(policy, folder),
             scoring_only=only == "scoring",
+            insight=insight,
         )
     )
 

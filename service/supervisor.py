@@ -1,4 +1,4 @@
-"""`gauntlet serve`: scoring workers, the shipper of their prediction log and the judge, as children of one process.
+"""`gauntlet serve`: scoring workers, the shipper of their log, the judge and, if asked for, insight, as its children.
 
 The port is this process's own, so requests wait while a worker restarts. A child that dies is started again with a
 growing pause, children end when this process does, and a stop goes in order: scoring first, then what drains its log.
@@ -59,6 +59,7 @@ class Supervisor:
         workers: int | None = None,
         admin_port: int | None = None,
         scoring: Mapping[str, str] | None = None,
+        insight: bool = False,
     ) -> None:
         """Take the ports and look at what is served; nothing runs before `start`. `scoring` are variables for it.
 
@@ -72,14 +73,18 @@ class Supervisor:
         if policy is not None and not policy.is_file():
             raise NotFound(f"there is no policy {policy}")
         self._source()
-        self._variables = scoring or {}
+        insight_port = _free_port() if insight else None
+        explained = {} if insight_port is None else {"GAUNTLET_INSIGHT_URL": f"http://127.0.0.1:{insight_port}"}
+        self._variables = {**explained, **(scoring or {})}
         settings = read_settings(folder=self._folder.path, worker="scoring", host=host)
         self._sockets = _listen(settings, port, admin_port)
         self.url = _url_of(self._sockets.clients, "https" if settings.tls_certificate else "http")
         self.admin_url = _url_of(self._sockets.admin)
         judge_port = _free_port()
         self._scoring = self._workers(settings, workers, judge_port, scoring_only)
-        self._others = Children([] if scoring_only else [self._shipper(), self._judge(judge_port, policy)])
+        beside = [] if scoring_only else [self._shipper(), self._judge(judge_port, policy)]
+        explaining = [] if insight_port is None else [self._insight(insight_port)]
+        self._others = Children([*beside, *explaining])
         self._turn = threading.Lock()
 
     @property
@@ -157,6 +162,10 @@ class Supervisor:
         arguments = ("judge", "--host", "127.0.0.1", "--port", str(port), *rules, *self._in_folder())
         return Child("judge", "gauntlet", arguments, {}, lambda: CODE, log=self._logs / "judge.log")
 
+    def _insight(self, port: int) -> Child:
+        arguments = ("insight", "--host", "127.0.0.1", "--port", str(port), *self._in_folder())
+        return Child("insight", "gauntlet", arguments, {}, lambda: CODE, log=self._logs / "insight.log")
+
     @property
     def _logs(self) -> Path:
         return self._folder.path / "logs"
@@ -174,6 +183,7 @@ def serve(
     scoring_only: bool = False,
     workers: int | None = None,
     admin_port: int | None = None,
+    insight: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> int:
     """Serve the folder's Bento until SIGTERM or SIGINT.
@@ -186,6 +196,7 @@ def serve(
         scoring_only: Serve without shipper and judge, as a container does; one worker is this very process.
         workers: How many scoring processes share the port; None: as GAUNTLET_WORKERS says.
         admin_port: Port of the metrics; None: as the settings say, and any where `port` is 0.
+        insight: Start insight too, which explains.
         announce: Gets one line for people when it begins; stderr where none is given.
 
     Returns:
@@ -199,7 +210,9 @@ def serve(
     say = announce or _say
     if scoring_only:
         return _serve_alone(folder, host, port, workers, admin_port)
-    supervisor = Supervisor(folder, host=host, port=port, policy=policy, workers=workers, admin_port=admin_port)
+    supervisor = Supervisor(
+        folder, host=host, port=port, policy=policy, workers=workers, admin_port=admin_port, insight=insight
+    )
     log_to_stderr("serve")
     stop = stop_at_signals()
     try:

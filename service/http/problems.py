@@ -46,6 +46,7 @@ KINDS: dict[type[GauntletError], Kind] = {
     errors.ArtifactDamaged: Kind(500, "artifact-damaged", "A model is not what was packed"),
     errors.NotBlessed: Kind(409, "not-blessed", "A model without a blessing that holds"),
     errors.NotConvertible: Kind(409, "not-convertible", "A model that cannot be served"),
+    errors.NotExplained: Kind(500, "not-explained", "An explanation that does not add up"),
     errors.NotAllowedByVerdict: Kind(409, "not-allowed-by-verdict", "The evidence does not allow it"),
     errors.Unavailable: Kind(503, "unavailable", "Something that is needed does not answer"),
 }

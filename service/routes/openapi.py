@@ -21,6 +21,7 @@ _REFUSALS = {
     "400": "The body is no JSON",
     "401": "An API key is needed",
     "403": "The API key may not ask this",
+    "404": "What the request names, such as a model, is not here",
     "408": "The body did not arrive in time",
     "413": "The body is too large",
     "415": "The body is declared as something that the route does not read",
@@ -151,7 +152,14 @@ def treatments_operation(most_rows: int) -> Schema:
 
 def explain_operation(example: Example) -> Schema:
     """Of `POST /v1/explain`."""
-    return _insight_operation("explain", "The explanation, as insight gives it", example)
+    asked: Schema = {
+        "model": {
+            "type": ["string", "object"],
+            "description": "Whose word: a digest, or as scoring answers it",
+        },
+        "variant": {"enum": ["champion", "challenger"], "description": "Whose word, where no model is named"},
+    }
+    return _insight_operation("explain", "The explanation, as insight gives it", example, asked)
 
 
 def email_operation(example: Example) -> Schema:
@@ -212,14 +220,14 @@ def _telling_operation(name: str, schema: str, example: Mapping[str, Any], most_
     }
 
 
-def _insight_operation(operation_id: str, answer: str, example: Example) -> Schema:
-    schema = {"type": "object", "required": ["features"], "properties": {"features": ref("Features")}}
+def _insight_operation(operation_id: str, answer: str, example: Example, asked: Schema | None = None) -> Schema:
+    schema = {"type": "object", "required": ["features"], "properties": {"features": ref("Features"), **(asked or {})}}
     found = {"description": answer, "content": {_JSON: {"schema": {"type": "object"}}}}
     return {
         "operationId": operation_id,
         "description": "Answered by insight, a service of its own: what it answers is passed on.",
         "requestBody": _body({_JSON: {"schema": schema, "example": {"features": dict(example)}}}),
-        "responses": {"200": found, **_refusals("422", "503")},
+        "responses": {"200": found, **_refusals("404", "422", "503")},
     }
 
 

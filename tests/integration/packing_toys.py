@@ -64,12 +64,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def bentoml_serving(folder, place: Path, **environment: str | None) -> Iterator[tuple[str, str]]:
+def bentoml_serving(
+    folder, place: Path, *, bento: Path | None = None, **environment: str | None
+) -> Iterator[tuple[str, str]]:
     """`bentoml serve` of the folder's Bento, as a user starts it, on free ports.
 
     Args:
         folder: The installation's.
         place: Where its spool and log go.
+        bento: Another Bento than the one that scores.
         environment: Variables beside the usual ones; None takes one away.
 
     Yields:
@@ -86,7 +89,7 @@ def bentoml_serving(folder, place: Path, **environment: str | None) -> Iterator[
     }
     given = {name: value for name, value in {**os.environ, **usual, **environment}.items() if value is not None}
     program = str(Path(sys.executable).with_name("bentoml"))
-    command = [program, "serve", str(folder.bento), "--host", "127.0.0.1", "--port", str(port)]
+    command = [program, "serve", str(bento or folder.bento), "--host", "127.0.0.1", "--port", str(port)]
     log = place / "bentoml.log"
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=place, env=given, stdout=file, stderr=file)

@@ -58,7 +58,23 @@ def test_the_bento_holds_the_service_and_nothing_else(folder):
     files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
     assert {"service/app.py", "service/entry.py", "bentos/artifact/scorer.py", "roles.json", "bentofile.yaml"} <= files
     assert {name.partition("/")[0] for name in files} == {"service", "bentos", "roles.json", "bentofile.yaml"}
-    assert not [name for name in files if "demo" in name or name.startswith("service/files") or name.endswith(".pyc")]
+    left_out = ("service/files", "service/insight")
+    assert not [name for name in files if "demo" in name or name.startswith(left_out) or name.endswith(".pyc")]
+
+
+def test_the_insight_bento_holds_the_same_models_and_what_explains_them(packed, folder):
+    assert folder.insight_bento.resolve() == packed.insight_path.resolve() != packed.path.resolve()
+    source = folder.insight_bento / "src"
+    files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    assert {"service/insight/app.py", "service/insight/worker.py", "bentos/pipeline.py", "roles.json"} <= files
+    assert {name.partition("/")[0] for name in files} == {"service", "bentos", "roles.json", "bentofile.yaml"}
+    assert (source / "roles.json").read_bytes() == (folder.bento / "src" / "roles.json").read_bytes()
+    described = yaml.safe_load((folder.insight_bento / "bento.yaml").read_text())
+    assert described["name"] == "gauntlet-insight"
+    assert [model["tag"] for model in described["models"]] == [packed.champion.tag, packed.challengers[0].tag]
+    lines = (folder.insight_bento / "env" / "python" / "requirements.txt").read_text().split()
+    assert [line for line in lines if line.startswith("shap==")]
+    assert not [line for line in lines if line.startswith(("onnxruntime", "mlflow", "--"))]
 
 
 def test_the_image_installs_what_the_lock_says(folder):
@@ -82,6 +98,7 @@ def test_packing_again_moves_the_link_and_keeps_the_old_bento(packed, folder, re
         assert read_roles(folder.bento / "src" / "roles.json").challengers == ()
     finally:
         packing._point(folder.bento, packed.path)
+        packing._point(folder.insight_bento, packed.insight_path)
 
 
 @pytest.fixture
@@ -199,7 +216,7 @@ def test_a_reigning_champion_is_packed_after_its_blessing_expired_or_was_revoked
     trust = Trust(keys=read_public_keys(tmp_path / "key.pub"), revoked={digest: "by ann: unfair"})
     now = NOW + timedelta(days=2)
     packed = package(registry, champion=champion, challengers=[], folder=Folder(tmp_path), now=now, trust=trust)
-    assert len(built) == 1
+    assert len(built) == len(packing.RECIPES) == 2
     said = ["is not signed", "was revoked by ann: unfair", "expired on"]
     assert all(word in warning for word, warning in zip(said, packed.warnings, strict=True))
     assert str(packed).count("warning: the reigning champion is packed although") == 3

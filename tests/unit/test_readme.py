@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import gauntlet
+from service.insight.settings import InsightSettings
 from service.metric_names import HELP, JUDGE_HELP, SHIPPER_HELP
 from service.settings import Settings
 
@@ -26,6 +27,12 @@ def test_every_metric_is_listed_with_its_help():
 def test_every_setting_of_scoring_is_listed_and_no_other():
     listed = re.findall(r"^\| `GAUNTLET_(\w+)` \| scoring \|", README, re.M)
     assert sorted(name.lower() for name in listed) == sorted(set(Settings.model_fields) - {"folder"})
+
+
+def test_every_setting_of_insight_is_listed_and_no_other():
+    listed = re.findall(r"^\| `GAUNTLET_(\w+)` \| insight \|", README, re.M)
+    shared = {"folder", "bento", "experiment_file"}
+    assert sorted(name.lower() for name in listed) == sorted(set(InsightSettings.model_fields) - shared)
 
 
 def test_every_command_that_the_readme_types_exists():

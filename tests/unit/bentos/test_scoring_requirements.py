@@ -16,22 +16,30 @@ UV = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=str(C
 
 
 @pytest.mark.skipif(UV is None, reason="there is no uv to compare with")
+@pytest.mark.parametrize("group", ["serving", "insight"])
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-def test_requirements_are_those_that_uv_exports(python):
-    command = [UV, "export", "--offline", "--frozen", "--no-default-groups", "--group", "serving", "--no-hashes"]
+def test_requirements_are_those_that_uv_exports(python, group):
+    command = [UV, "export", "--offline", "--frozen", "--no-default-groups", "--group", group, "--no-hashes"]
     options = ["--no-emit-project", "--no-header", "--no-annotate", "--quiet"]
     exported = subprocess.run([*command, *options], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
     linux = {"sys_platform": "linux", "python_version": python, "python_full_version": f"{python}.0"}
     environment = {**linux, "implementation_name": "cpython", "platform_python_implementation": "CPython"}
     wanted = [Requirement(line) for line in exported.splitlines()]
     expected = {f"{r.name}{r.specifier}" for r in wanted if r.marker is None or r.marker.evaluate(environment)}
-    assert set(read_requirements(CHECKOUT / "uv.lock", python=python)) == expected
+    assert set(read_requirements(CHECKOUT / "uv.lock", python=python, group=group)) == expected
 
 
 def test_what_every_process_carries_is_there_and_training_is_not():
     names = {line.partition("==")[0] for line in read_requirements(CHECKOUT / "uv.lock", python="3.11")}
     assert {"bentoml", "click", "httptools", "msgspec", "numpy", "onnxruntime", "pydantic-settings", "uvloop"} <= names
     assert not names & {"scikit-learn", "mlflow", "pandas", "sqlalchemy", "shap", "gauntlet"}
+
+
+def test_insight_installs_what_explains_and_nothing_that_scores_or_trains():
+    lock = CHECKOUT / "uv.lock"
+    names = {line.partition("==")[0] for line in read_requirements(lock, python="3.11", group="insight")}
+    assert {"bentoml", "httptools", "scikit-learn", "shap", "skops", "uvicorn", "numpy", "msgspec"} <= names
+    assert not names & {"onnxruntime", "mlflow", "sqlalchemy", "skl2onnx", "gauntlet"}
 
 
 def test_extras_are_followed(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 
 from bentos.errors import InvalidSetting
 from service import settings
+from service.insight import settings as insight_settings
+from service.insight.settings import InsightSettings, read_insight_settings
 from service.settings import Settings, read_settings
 
 
@@ -43,17 +45,25 @@ def test_what_is_not_allowed_is_refused_by_name(monkeypatch, name, value):
         read_settings()
 
 
-def test_every_setting_says_what_it_is_under_its_line():
-    tree = ast.parse(inspect.getsource(settings))
-    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
+@pytest.mark.parametrize(("module", "kind"), [(settings, Settings), (insight_settings, InsightSettings)])
+def test_every_setting_says_what_it_is_under_its_line(module, kind):
+    tree = ast.parse(inspect.getsource(module))
+    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__]
     explained = {
         one.target.id
         for one, after in pairwise(body)
         if isinstance(one, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
     }
-    assert explained == set(Settings.model_fields)
+    assert explained == set(kind.model_fields)
 
 
 def test_defaults_listen_on_loopback_alone():
     found = read_settings()
     assert (found.host, found.port, found.worker) == ("127.0.0.1", 3000, socket.gethostname())
+
+
+@pytest.mark.parametrize(("name", "value"), [("INSIGHT_WORKERS", "0"), ("INSIGHT_PORT", "x"), ("BENTO", "relative")])
+def test_what_insight_is_not_allowed_is_refused_by_name(monkeypatch, name, value):
+    monkeypatch.setenv(f"GAUNTLET_{name}", value)
+    with pytest.raises(InvalidSetting, match=f"GAUNTLET_{name}"):
+        read_insight_settings()

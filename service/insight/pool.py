@@ -1,0 +1,277 @@
+"""Insight's workers: a row each at a time, within a time; one that takes longer or dies is replaced by another.
+
+A worker is a process, because nothing else ends work that SHAP has begun. A row whose worker died gets a second one, as
+explaining changes nothing; a row that costs two their lives is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bentos import errors
+from bentos.errors import GauntletError, Unavailable
+from service.insight.explanation import Explanation
+from service.insight.frames import HEAD, LONGEST, Ask, Told, frame
+
+logger = logging.getLogger("gauntlet.insight")
+
+MOST_DEATHS = 2
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long things may take, in seconds.
+
+    Attributes:
+        row: Work on one row.
+        answer: From asking to the answer, the queue included.
+        start: A worker's start.
+    """
+
+    row: float
+    answer: float
+    start: float
+
+
+@dataclass
+class _Job:
+    ask: Ask
+    answer: asyncio.Future[Explanation]
+    deaths: int = 0
+
+
+class Worker:
+    """One process that explains."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, command: Sequence[str], code: Path) -> Worker:
+        """Start one; it is not ready before `hear` gave its first word."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=code,
+            env={**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in a terminal is for this process, which ends its workers
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def hear(self) -> Told:
+        """Its next word.
+
+        Raises:
+            OSError: It died, or says what cannot be understood.
+        """
+        assert self._process.stdout is not None  # noqa: S101  # it was asked for
+        try:
+            (length,) = HEAD.unpack(await self._process.stdout.readexactly(HEAD.size))
+            if length > LONGEST:
+                raise OSError(f"a worker says {length} bytes at once")
+            return msgspec.msgpack.decode(await self._process.stdout.readexactly(length), type=Told)
+        except (asyncio.IncompleteReadError, msgspec.MsgspecError) as e:
+            raise OSError("a worker died or cannot be understood") from e
+
+    async def ask(self, asked: Ask) -> Told:
+        """Let it explain a row.
+
+        Raises:
+            OSError: As `hear`.
+        """
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.write(frame(asked))
+        await self._process.stdin.drain()
+        return await self.hear()
+
+    async def wait(self) -> int:
+        """Wait until it is dead."""
+        return await self._process.wait()
+
+    async def end(self) -> int:
+        """Kill it if it lives; gives its exit code."""
+        if self._process.returncode is None:
+            self._process.kill()
+        return await self._process.wait()
+
+
+class Pool:
+    """Workers that are kept running.
+
+    Attributes:
+        failure: Why the last worker could not start; None where it could.
+    """
+
+    def __init__(self, command: Sequence[str], code: Path, *, size: int, limits: Limits) -> None:
+        """Start nothing yet.
+
+        Args:
+            command: Of one worker.
+            code: The folder that its code comes from.
+            size: How many.
+            limits: How long things may take.
+        """
+        self.failure: str | None = None
+        self._command, self._code = command, code
+        self._size, self._limits = size, limits
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._ready: set[Worker] = set()
+        self._keepers: list[asyncio.Task[None]] = []
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the workers that are ready."""
+        return sorted(worker.pid for worker in self._ready)
+
+    async def start(self) -> None:
+        """Begin to start workers; requests wait for them."""
+        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self._size)]
+
+    async def stop(self) -> None:
+        """End every worker."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def explain(self, asked: Ask) -> Explanation:
+        """Let a worker explain a row.
+
+        Raises:
+            Unavailable: No worker explained it in time, or two died over it.
+            GauntletError: What the worker says is wrong with it.
+        """
+        job = _Job(asked, asyncio.get_running_loop().create_future())
+        self._jobs.put_nowait(job)
+        try:
+            async with asyncio.timeout(self._limits.answer):
+                return await job.answer
+        except TimeoutError as e:
+            why = f": {self.failure}" if self.failure and not self._ready else ""
+            raise Unavailable(f"no worker of insight gave an answer within {self._limits.answer:g} s{why}") from e
+
+    async def _keep(self) -> None:
+        """Keep one worker running, with a growing pause where it cannot start."""
+        pause = 0.0
+        while True:
+            await asyncio.sleep(pause)
+            worker, code = None, None
+            try:
+                worker = await self._started()
+                pause = 0.0
+                await self._serve(worker)
+            except Unavailable as e:
+                pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+                self.failure = str(e)
+            finally:
+                if worker is not None:
+                    self._ready.discard(worker)
+                    code = await worker.end()
+            logger.error("worker_ended", extra={"exit_code": code, "reason": self.failure, "pause_seconds": pause})
+
+    async def _started(self) -> Worker:
+        """A worker that has loaded its models.
+
+        Raises:
+            Unavailable: It cannot start.
+        """
+        try:
+            worker = await Worker.start(self._command, self._code)
+        except OSError as e:
+            raise Unavailable(f"no worker can be started: {e.strerror or e}") from e
+        try:
+            await self._greet(worker)
+        except BaseException:
+            await worker.end()
+            raise
+        self.failure = None
+        self._ready.add(worker)
+        logger.info("worker_ready", extra={"pid": worker.pid})
+        return worker
+
+    async def _greet(self, worker: Worker) -> None:
+        """Wait for a worker's first word.
+
+        Raises:
+            Unavailable: It cannot start.
+        """
+        try:
+            async with asyncio.timeout(self._limits.start):
+                told = await worker.hear()
+        except TimeoutError as e:
+            raise Unavailable(f"a worker was not ready within {self._limits.start:g} s") from e
+        except OSError as e:
+            raise Unavailable("a worker died before it was ready; the log says of what") from e
+        if told.error is not None:
+            raise Unavailable(told.reason)
+
+    async def _serve(self, worker: Worker) -> None:
+        """Hand rows to a worker until it dies or is to be killed."""
+        died = asyncio.create_task(worker.wait())
+        try:
+            while (job := await self._next(died)) is not None:
+                if not job.answer.done() and not await self._work(worker, job):
+                    return
+        finally:
+            died.cancel()
+
+    async def _next(self, died: asyncio.Task[int]) -> _Job | None:
+        """The next row; None where the worker is dead. An idle worker's death is seen at once, not by the next row."""
+        getting, job = asyncio.create_task(self._jobs.get()), None
+        try:
+            await asyncio.wait({getting, died}, return_when=asyncio.FIRST_COMPLETED)
+            if not died.done():
+                job = getting.result()
+            return job
+        finally:
+            if job is None and not getting.cancel():  # it came together with the death
+                self._jobs.put_nowait(getting.result())
+
+    async def _work(self, worker: Worker, job: _Job) -> bool:
+        """One row by one worker; gives whether the worker can go on."""
+        try:
+            async with asyncio.timeout(self._limits.row):
+                told = await worker.ask(job.ask)
+        except TimeoutError:
+            _settle(job, Unavailable(f"explaining this row took longer than {self._limits.row:g} s"))
+            return False
+        except OSError:
+            job.deaths += 1
+            if job.deaths < MOST_DEATHS:
+                self._jobs.put_nowait(job)
+            else:
+                _settle(job, Unavailable(f"{job.deaths} workers died over this row"))
+            return False
+        _settle(job, told.explanation or _error_of(told))
+        return True
+
+
+def _settle(job: _Job, found: Explanation | GauntletError) -> None:
+    if job.answer.done():  # nobody waits any more
+        return
+    if isinstance(found, GauntletError):
+        job.answer.set_exception(found)
+    else:
+        job.answer.set_result(found)
+
+
+def _error_of(told: Told) -> GauntletError:
+    kind = getattr(errors, told.error or "", GauntletError)
+    is_known = isinstance(kind, type) and issubclass(kind, GauntletError) and not issubclass(kind, errors.WithProblems)
+    return kind(told.reason) if is_known else GauntletError(told.reason)

@@ -1,0 +1,72 @@
+"""Settings of the insight process, from environment variables that begin with `GAUNTLET_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bentos.errors import InvalidSetting
+from bentos.folder import Folder
+from service.settings import AbsolutePath
+
+
+class InsightSettings(BaseSettings):
+    """What one insight process is told. Every field is `GAUNTLET_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="GAUNTLET_", frozen=True, extra="ignore")
+
+    folder: AbsolutePath | None = None
+    """The installation's folder, from which `experiment_file` follows where it is not named. None in containers."""
+
+    bento: AbsolutePath | None = None
+    """The Bento's folder. None: the one that this code lies in."""
+
+    experiment_file: AbsolutePath | None = None
+    """The experiment file, reread while serving: it says whose word is explained where a request names no model. None
+    and no `folder`: the Bento's own champion."""
+
+    insight_workers: int = Field(default=2, ge=1, le=64)
+    """How many processes explain: one row each at a time, each with scikit-learn, SHAP and the models in its memory."""
+
+    insight_row_seconds: float = Field(default=8.0, gt=0, le=120)
+    """How long one row may be worked on; the worker that takes longer is killed, and another is started."""
+
+    insight_answer_seconds: float = Field(default=15.0, gt=0, le=120)
+    """How long a request may wait for its explanation, its time in the queue included. Stay below scoring's
+    `GAUNTLET_INSIGHT_TIMEOUT_SECONDS`, or clients are told of scoring's patience and not of the reason."""
+
+    insight_queue: int = Field(default=16, ge=0, le=1000)
+    """How many requests may wait for a worker; more get 429 and `Retry-After`."""
+
+    insight_cache_rows: int = Field(default=1000, ge=0, le=1_000_000)
+    """How many explanations are kept, by artifact digest and row: 14 kB each with twenty features. 0: none."""
+
+    insight_start_seconds: float = Field(default=120.0, gt=0, le=3600)
+    """How long a worker may take to import SHAP and to load its models: a few seconds, on a busy machine many."""
+
+    insight_host: str = "127.0.0.1"
+    """The address that insight listens on. It asks nobody for a key: scoring does, and passes on who may come in."""
+
+    insight_port: int = Field(default=3004, ge=0, le=65535)
+    """The port that insight listens on."""
+
+    @property
+    def experiment_path(self) -> Path | None:
+        """The experiment file; None for the Bento's own champion."""
+        return self.experiment_file or (Folder(self.folder).experiment if self.folder else None)
+
+
+def read_insight_settings(**given: Any) -> InsightSettings:
+    """The settings of this process: what is given here, then the environment, then defaults.
+
+    Raises:
+        InvalidSetting: With every variable that is not allowed.
+    """
+    try:
+        return InsightSettings(**given)
+    except ValidationError as e:
+        named = ((".".join(map(str, error["loc"])).upper(), error["msg"]) for error in e.errors())
+        raise InvalidSetting("; ".join(f"GAUNTLET_{name}: {said}" for name, said in named)) from e
