@@ -116,22 +116,10 @@ class ClusterStage:
         self, estimator: str, *, without: tuple[str, ...] = (), parameters: dict[str, int] | None = None
     ) -> Trained:
         """A Job from the CronJob `train`."""
-        words = [
-            "train",
-            "--data",
-            DATA,
-            "--estimator",
-            estimator,
-            "--seed",
-            str(self.seed),
-            "--json",
-        ]
+        words = ["train", "--json", f"--data={DATA}", f"--estimator={estimator}", f"--seed={self.seed}"]
         words += [f"--without={name}" for name in without]
         words += [f"--parameter={name}={value}" for name, value in (parameters or {}).items()]
-        ran = self._run("train", words)
-        if ran.exit_code:
-            raise Unavailable(f"{ran.job} ended with exit code {ran.exit_code}: {ran.last_words or ran.output[-2000:]}")
-        return msgspec.convert(_json_in(ran), type=Trained)
+        return msgspec.convert(_json_in(self._succeeded(self._run("train", words))), type=Trained)
 
     def gate(self, candidate: Version) -> GateReport:
         """A Job from the CronJob `gate`; its exit code is the verdict."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bentos.artifact import Trust, policies_of, public_keys_of
 from bentos.errors import (
@@ -156,21 +157,17 @@ def rollback(
     trial = current.focused(challenger)
     if reason is not None and not reason.strip():
         raise InvalidSetting("the reason is empty; it must say why the challenger is rolled back")
-    try:
-        verdict: Verdict | None = look(
-            folder,
-            store=store,
-            policy_path=policy_path,
-            as_of=as_of,
-            now=now,
-            challenger=trial.challenger,
-            lineage=model,
-            place=place,
-        )
-    except (GauntletError, OSError):
-        if reason is None:
-            raise
-        verdict = None
+    verdict = _look_if_it_can(
+        folder,
+        must=reason is None,
+        store=store,
+        policy_path=policy_path,
+        as_of=as_of,
+        now=now,
+        challenger=trial.challenger,
+        lineage=model,
+        place=place,
+    )
     if reason is None and verdict is not None and verdict.verdict != "ROLLBACK":
         raise NotAllowedByVerdict(
             f"no rollback by verdict: it is {verdict.verdict}: {'; '.join(verdict.reasons)}; with a reason of your own "
@@ -251,6 +248,16 @@ def reconcile_aliases(
         else:
             settled.append(settle(store, change, "void", "the experiment file says otherwise"))
     return settled
+
+
+def _look_if_it_can(folder: Folder, *, must: bool, **options: Any) -> Verdict | None:
+    """The verdict; a person's own reason does without one that cannot be had."""
+    try:
+        return look(folder, **options)
+    except (GauntletError, OSError):
+        if must:
+            raise
+        return None
 
 
 def _require_challenger(experiment: Experiment, verb: str) -> None:
