@@ -60,6 +60,18 @@ def as_json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
 
 
+def candidate_file_option(told: str) -> Callable[..., Any]:
+    """Give a subcommand `--candidate-file`, by which a training hands over to the gate that comes after it."""
+    return click.option(
+        "--candidate-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="GAUNTLET_CANDIDATE_FILE",
+        show_envvar=True,
+        metavar="FILE",
+        help=told,
+    )
+
+
 class Percent(click.ParamType[float]):
     """A percentage from 0 to 100, with or without its sign; a fraction such as 0.25 is asked back, as it is a trap."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,15 @@ _LINES = 12
 
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl in one namespace of the current kubeconfig context."""
+    """kubectl in one namespace of the current kubeconfig context.
+
+    Attributes:
+        namespace: Where.
+        environment: In which it runs, and by whose PATH it is found; None: this process's own.
+    """
 
     namespace: str
+    environment: Mapping[str, str] | None = None
 
     def __call__(self, *arguments: str | Path, given: str | None = None) -> str:
         """Run it, and return what it printed.
@@ -29,7 +36,9 @@ class Kubectl:
             Refused: It failed; the message ends with its last words.
         """
         command = self._command(*arguments)
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command, input=given, env=self.environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             said = "\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()][-_LINES:])
             raise Refused(f"{' '.join(command[:5])} failed with exit code {done.returncode}:\n{said}")
@@ -44,7 +53,9 @@ class Kubectl:
             Unavailable: It does not forward; the message says why.
         """
         command = self._command("port-forward", "--address=127.0.0.1", target, f":{port}")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as forwarding:  # noqa: S603
+        with subprocess.Popen(  # noqa: S603
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as forwarding:
             try:
                 said = forwarding.stdout.readline() if forwarding.stdout else ""
                 found = re.search(r"127\.0\.0\.1:(\d+)", said)
@@ -64,7 +75,7 @@ class Kubectl:
         return self("config", "current-context").strip()
 
     def _command(self, *arguments: str | Path) -> list[str]:
-        kubectl = shutil.which("kubectl")
+        kubectl = shutil.which("kubectl", path=(self.environment or os.environ).get("PATH"))
         if kubectl is None:
             raise NotFound("kubectl is not installed; it renders and applies k8s/, and must be 1.30 or later")
         return [kubectl, "--namespace", self.namespace, *(str(argument) for argument in arguments)]

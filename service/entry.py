@@ -15,7 +15,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,41 +120,22 @@ def run(settings: Settings, listening: socket.socket | None = None, admin: socke
 
 
 def _serve(settings: Settings, listening: socket.socket, admin: socket.socket) -> None:
-    import uvicorn
-
     from service.application import Application
-    from service.http.connections import allow_connections
-    from service.http.server import Protocol, Server
+    from service.http.server import run_server
 
     application = Application(settings)
-    most = allow_connections()
-    config = uvicorn.Config(
+    run_server(
         Front(application, admin),
+        listening,
+        drain=application.drain,
+        drain_seconds=settings.drain_seconds,
+        patience_seconds=settings.patience_seconds,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=partial(Protocol, most_connections=most),  # type: ignore[arg-type]
-        ws="none",
-        lifespan="on",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,  # nobody here asks where a client is
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.grace_seconds,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
-    server = Server(
-        config,
-        drain=application.drain,
-        drain_seconds=settings.drain_seconds,
-        patience_seconds=settings.patience_seconds,
-        most_connections=most,
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises it again after a clean stop, which shall exit with 0
-        signal.signal(number, lambda *_: None if server.started else sys.exit(0))
-    server.run(sockets=[listening])
 
 
 def listen(host: str, port: int, flag: str = "--port", *, is_shared: bool = False) -> socket.socket:

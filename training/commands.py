@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bentos.command_line import as_json_option, in_folder, print_result, progress, suggest
+from bentos.command_line import as_json_option, candidate_file_option, in_folder, print_result, progress, suggest
 from bentos.folder import Folder
 
 USE_CASES = Path(__file__).parent / "use_cases"
@@ -50,14 +50,7 @@ USE_CASES = Path(__file__).parent / "use_cases"
 )
 @click.option("--parameters-file", type=click.Path(path_type=Path), metavar="FILE", help="The same as YAML; flags win.")
 @click.option("--without", multiple=True, metavar="FEATURE", help="A feature the model must not read; repeatable.")
-@click.option(
-    "--candidate-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    envvar="GAUNTLET_CANDIDATE_FILE",
-    show_envvar=True,
-    metavar="FILE",
-    help="Write which version this made, such as models:/churn/7, for a gate that comes after it.",
-)
+@candidate_file_option("Write which version this made, such as models:/churn/7, for a gate that comes after it.")
 @click.option("--seed", default=0, show_default=True, help="Of everything random.")
 @click.option("--rows", default=7000, show_default=True, help="How many synthetic customers, where there is no --data.")
 @in_folder

@@ -39,6 +39,10 @@ def is_database(source: str) -> bool:
     scheme = source.partition("://")[0]
     if scheme not in (*_WEB, *_DATABASES):
         raise InvalidSetting(f"data is {scheme}://...; it must be {ALLOWED}")
+    if scheme in _WEB and "@" in source.partition("://")[2].partition("/")[0]:
+        raise InvalidSetting(
+            "the URL of the data holds a user's name or password; it must be a signed link, or an open one"
+        )
     return scheme in _DATABASES
 
 

@@ -45,7 +45,7 @@ DATA = "/data/history.parquet"
 """Where the train Job finds the history: the ConfigMap `gauntlet-data` is mounted there."""
 _LOOKS = 10
 _SETTLE_SECONDS = 120.0
-_MIND = "GAUNTLET_OBSERVED_AHEAD_SECONDS"
+_AHEAD = "GAUNTLET_OBSERVED_AHEAD_SECONDS"
 
 
 class ClusterStage:
@@ -94,7 +94,7 @@ class ClusterStage:
         with self._timed("image jobs"):
             image = installing.build("jobs", "demo", self.folder)
         self._step("image", f"{image.reference}: {image.unpacked_mb:,.0f} MB, {self._last}", f"{installing.delivered}")
-        settings = {_MIND: str(2 * self.policy.maturity_window // 1_000_000 + 172_800)}
+        settings = {_AHEAD: str(2 * self.policy.maturity_window // 1_000_000 + 172_800)}
         with self._timed("install"):
             installing.install(policy=self._online_policy, scoring=settings)
         self._step(

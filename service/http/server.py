@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -19,7 +22,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.application import HttpApplication
-from service.http.connections import MOST_CONNECTIONS, REFUSAL, Stalled
+from service.http.connections import MOST_CONNECTIONS, REFUSAL, Stalled, allow_connections
 from service.http.whole import Whole
 
 logger = logging.getLogger("gauntlet.entry")
@@ -314,3 +317,48 @@ def _without_upgrade(data: bytes) -> bytes:
     """
     head, end, rest = data.partition(b"\r\n\r\n")
     return b"".join((_UPGRADE.sub(b"ignored", head), end, rest))
+
+
+def run_server(
+    application: Asgi,
+    listening: socket.socket,
+    *,
+    drain: Callable[[], None],
+    drain_seconds: float,
+    patience_seconds: float,
+    **options: Any,
+) -> None:
+    """Serve on a socket until told to stop. Run it in the main thread of its process.
+
+    Args:
+        application: Answers.
+        listening: Where.
+        drain: As `Server`.
+        drain_seconds: As `Server`.
+        patience_seconds: As `Server`.
+        options: What else uvicorn is told.
+    """
+    most = allow_connections()
+    config = uvicorn.Config(
+        application,
+        http=partial(Protocol, most_connections=most),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # nobody here asks where a client is
+        **options,
+    )
+    server = Server(
+        config,
+        drain=drain,
+        drain_seconds=drain_seconds,
+        patience_seconds=patience_seconds,
+        most_connections=most,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises it again after a clean stop, which shall exit with 0
+        signal.signal(number, lambda *_: None if server.started else sys.exit(0))
+    server.run(sockets=[listening])

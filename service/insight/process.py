@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-from functools import partial
 
 from bentos.errors import GauntletError
 from service.children import BAD_START
@@ -27,39 +25,19 @@ def run_insight(settings: InsightSettings) -> None:
     Raises:
         GauntletError: The Bento cannot be explained, or the port cannot be had.
     """
-    import uvicorn
-
-    from service.http.connections import allow_connections
-    from service.http.server import Protocol, Server
+    from service.http.server import run_server
     from service.insight.application import PATIENCE_SECONDS, InsightApplication
 
     application = InsightApplication(settings)
-    listening = listen(settings.insight_host, settings.insight_port)
-    most = allow_connections()
-    config = uvicorn.Config(
+    run_server(
         application,
-        loop="asyncio",
-        http=partial(Protocol, most_connections=most),  # type: ignore[arg-type]
-        ws="none",
-        lifespan="on",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    server = Server(
-        config,
+        listen(settings.insight_host, settings.insight_port),
         drain=application.drain,
         drain_seconds=0.0,
         patience_seconds=PATIENCE_SECONDS,
-        most_connections=most,
+        loop="asyncio",
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises it again after a clean stop, which shall exit with 0
-        signal.signal(number, lambda *_: None if server.started else sys.exit(0))
-    server.run(sockets=[listening])
 
 
 def main() -> int:

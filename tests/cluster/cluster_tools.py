@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
+
+from k8s.kubectl import Kubectl
 
 T = TypeVar("T")
 
@@ -193,22 +195,9 @@ class Kube:
         (container,) = pod["status"]["containerStatuses"]
         return int(container["state"]["terminated"]["exitCode"])
 
-    @contextmanager
-    def forward(self, target: str, port: int) -> Iterator[str]:
-        """Forward a free port of 127.0.0.1 to a Service. Yields its URL."""
-        command = self._command("port-forward", "--address=127.0.0.1", target, f":{port}")
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(self.environment)
-        ) as forwarding:
-            try:
-                assert forwarding.stdout is not None
-                said = forwarding.stdout.readline()
-                found = re.search(r"127\.0\.0\.1:(\d+)", said)
-                if not found:
-                    raise CommandFailed(f"kubectl port-forward {target}: {said}")
-                yield f"http://127.0.0.1:{found[1]}"
-            finally:
-                forwarding.terminate()
+    def forward(self, target: str, port: int) -> AbstractContextManager[str]:
+        """Forward a free port of 127.0.0.1 to a Service. Gives its URL."""
+        return Kubectl(self.namespace, dict(self.environment)).forward(target, port)
 
     def describe(self) -> str:
         """What someone needs to see who reads of a failure: objects, events, and every pod's last lines."""

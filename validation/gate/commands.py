@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bentos.command_line import as_json_option, in_folder, progress, suggest
+from bentos.command_line import as_json_option, candidate_file_option, in_folder, progress, suggest
 from bentos.errors import NotFound, Unavailable
 from bentos.folder import Folder
 from validation.gate.defaults import POLICIES, POLICY
@@ -112,14 +112,7 @@ CANDIDATE = "models:/churn@candidate"
 
 @click.command()
 @click.argument("candidate", required=False)
-@click.option(
-    "--candidate-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    envvar="GAUNTLET_CANDIDATE_FILE",
-    show_envvar=True,
-    metavar="FILE",
-    help="Judge the version that `gauntlet train` wrote there, if no CANDIDATE is named.",
-)
+@candidate_file_option("Judge the version that `gauntlet train` wrote there, if no CANDIDATE is named.")
 @gate_options
 def gate(candidate: str | None, candidate_file: Path | None, **options: Any) -> None:
     """Judge a candidate on its untouched holdout.
@@ -141,6 +134,9 @@ def _named_in(file: Path | None) -> str:
     if file is None:
         return CANDIDATE
     try:
-        return file.read_text(encoding="utf-8").strip()
+        named = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as e:
         raise NotFound(f"{file} names no candidate, as it cannot be read: {e}") from e
+    if not named:
+        raise NotFound(f"{file} names no candidate, as it is empty")
+    return named

@@ -99,18 +99,8 @@ def promote(
         lineage=model,
         place=place,
     )
-    if verdict.verdict != "PROMOTE":
-        raise NotAllowedByVerdict(f"no promotion: the verdict is {verdict.verdict}: {'; '.join(verdict.reasons)}")
-    lost = lost_from_ledger(store, current.id)
-    if lost:
-        raise NotAllowedByVerdict(
-            f"no promotion: the ledger is not what it was, {lost[0]}; `gauntlet verdict --replay` compares all"
-        )
-    version = registry.find_by_digest(model, verdict.challenger or "")
-    if version is None:
-        raise NotFound(f"no version of {model} in the registry has the challenger's digest {verdict.challenger}")
-    trust = trust_of(folder, os.environ)
-    check_blessed(registry, version, now=now, trust=trust, champion=verdict.champion)
+    _check_allowed(store, verdict)
+    _check_challenger(folder, registry, verdict, model=model, now=now)
     after = swap_roles(current, now=now, lead=lead)
     change = _change("promote", current, after, verdict, model=model, who=who, now=now)
     policy = load_policy(policy_path)
@@ -248,6 +238,25 @@ def reconcile_aliases(
         else:
             settled.append(settle(store, change, "void", "the experiment file says otherwise"))
     return settled
+
+
+def _check_allowed(store: Store, verdict: Verdict) -> None:
+    """The verdict is PROMOTE, and the ledger still is what earlier verdicts rested on."""
+    if verdict.verdict != "PROMOTE":
+        raise NotAllowedByVerdict(f"no promotion: the verdict is {verdict.verdict}: {'; '.join(verdict.reasons)}")
+    lost = lost_from_ledger(store, verdict.experiment)
+    if lost:
+        raise NotAllowedByVerdict(
+            f"no promotion: the ledger is not what it was, {lost[0]}; `gauntlet verdict --replay` compares all"
+        )
+
+
+def _check_challenger(folder: Folder, registry: RegistryPort, verdict: Verdict, *, model: str, now: datetime) -> None:
+    """The challenger is in the registry, with a blessing that holds today."""
+    version = registry.find_by_digest(model, verdict.challenger or "")
+    if version is None:
+        raise NotFound(f"no version of {model} in the registry has the challenger's digest {verdict.challenger}")
+    check_blessed(registry, version, now=now, trust=trust_of(folder, os.environ), champion=verdict.champion)
 
 
 def _look_if_it_can(folder: Folder, *, must: bool, **options: Any) -> Verdict | None:

@@ -119,6 +119,12 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(tmp_path):
     assert "s3cret" not in str(told.value)
 
 
+def test_a_password_in_a_links_address_is_refused_and_not_repeated(tmp_path):
+    with pytest.raises(InvalidSetting, match="a signed link, or an open one") as told:
+        read("https://crm:s3cret@host/customers.csv", tmp_path)
+    assert "s3cret" not in str(told.value)
+
+
 def test_a_password_file_that_is_not_there_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("GAUNTLET_DATA_PASSWORD_FILE", str(tmp_path / "nobody"))
     with pytest.raises(InvalidSetting, match=r"names .*nobody, which cannot be read"):

@@ -37,4 +37,7 @@ def test_a_named_candidate_wins_and_without_either_the_alias_says_who_it_is(judg
 def test_a_file_that_is_not_there_is_told_and_nothing_is_judged(judged, tmp_path):
     done = CliRunner().invoke(commands.gate, ["--candidate-file", str(tmp_path / "nobody")])
     assert "names no candidate, as it cannot be read" in str(done.exception)
+    (tmp_path / "empty").write_text("\n")
+    done = CliRunner().invoke(commands.gate, ["--candidate-file", str(tmp_path / "empty")])
+    assert "names no candidate, as it is empty" in str(done.exception)
     assert judged == []
