@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis tries the same examples in every run and watches no clock, and logging stays as it was."""
+"""What every test shares: hypothesis tries the same examples in every run, and logging stays as it was."""
 
 import logging
 from collections.abc import Iterator

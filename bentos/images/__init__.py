@@ -7,7 +7,7 @@ what the image holds, and `making` does one after the other.
 BASE = "python:3.11-slim"
 """What images are built on where nobody names another."""
 
-KINDS = ("scoring", "jobs")
+KINDS = ("scoring", "insight", "jobs")
 """Images that there are; each has a Dockerfile here of its name."""
 
 LIBRARY = "docker.io/library"

@@ -50,10 +50,11 @@ def image(
     folder: Folder,
     as_json: bool,
 ) -> None:
-    """Build an image: of the packed Bento, or of the Jobs.
+    """Build an image: of a packed Bento, or of the Jobs.
 
-    scoring holds the Bento that `gauntlet package` built last; jobs holds what trains, judges and ships. What follows
-    -- goes to the builder's own build command. The same inputs give the same id.
+    scoring holds the Bento that `gauntlet package` built last, insight the one that explains the same models, jobs
+    what trains, judges and ships. What follows -- goes to the builder's own build command. The same inputs give the
+    same id.
     """
     from bentos.images.engines import find_engine
     from bentos.images.making import Order, make_image

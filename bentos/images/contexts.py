@@ -60,22 +60,34 @@ def lay_out_jobs(target: Path, checkout: Path = CHECKOUT) -> Context:
 
 
 def lay_out_scoring(target: Path, folder: Folder, epoch: int) -> Context:
-    """The Bento that `gauntlet package` built last, with the models that it names inside.
+    """The Bento that `gauntlet package` built last, with the models that it names inside; see `_lay_out_bento`."""
+    return _lay_out_bento(target, folder.bento, HERE / "scoring.Dockerfile", folder, epoch)
+
+
+def lay_out_insight(target: Path, folder: Folder, epoch: int) -> Context:
+    """The Bento that was built of the same models to explain them; see `_lay_out_bento`."""
+    return _lay_out_bento(target, folder.insight_bento, HERE / "insight.Dockerfile", folder, epoch)
+
+
+def _lay_out_bento(target: Path, bento: Path, dockerfile: Path, folder: Folder, epoch: int) -> Context:
+    """A Bento with the models that it names inside.
 
     BentoML dates what it builds and gives it a random version; here both follow from the content, so that the same
     models and the same code make the same image.
 
     Args:
         target: An empty folder.
+        bento: The Bento.
+        dockerfile: The steps.
         folder: The installation.
         epoch: Seconds since 1970 that the content is dated with.
 
     Raises:
         NotFound: Nothing was packed, or a model is gone.
     """
-    if not folder.bento.exists():
-        raise NotFound(f"there is no {folder.bento}; pack the champion first: gauntlet package")
-    _copy(folder.bento.resolve(), target)
+    if not bento.exists():
+        raise NotFound(f"there is no {bento}; pack the champion first: gauntlet package")
+    _copy(bento.resolve(), target)
     roles = read_roles(target / "src" / ROLES)
     for model in roles.models:
         artifact = find_artifact(model, (folder.bentoml / "models",))
@@ -87,7 +99,7 @@ def lay_out_scoring(target: Path, folder: Folder, epoch: int) -> Context:
     _redate(target / "bento.yaml", target / "bento.yaml", epoch, version=_digest_of(target / "src")[:12])
     _copy(SLIMMING, target / SLIMMING.name)
     labels = {f"gauntlet.{name}": text for name, text in told_of(roles).items() if text}
-    return Context(target, HERE / "scoring.Dockerfile", labels, roles)
+    return Context(target, dockerfile, labels, roles)
 
 
 def _redate(source: Path, target: Path, epoch: int, **changes: str) -> None:

@@ -16,7 +16,7 @@ COPY . ./
 # Bytecode is made here: on a read-only root it could never be kept, and importing mlflow would compile it in every Job.
 RUN mv slimming.py /tmp/ \
     && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. HOME=/tmp .venv/bin/python /tmp/slimming.py \
-       /app/.venv /app/installed.json gauntlet training.train training.tracking validation.gate.run validation.gate.page validation.judge.process \
+       /app/.venv /app/installed.json jobs gauntlet training.train training.tracking validation.gate.run validation.gate.page validation.judge.process \
        service.files.scoring service.prediction_log.shipper bentos.registry k8s.experiment_map kubernetes.client kubernetes.config mlflow mlflow.server mlflow.server.fastapi_app \
        sklearn.ensemble sklearn.linear_model skl2onnx skops.io pandera plotly psycopg statsmodels.api matplotlib.pyplot \
     && chmod -R a+rX /app

@@ -14,7 +14,7 @@ from bentos.artifact import write_beside
 from bentos.errors import InvalidSetting
 from bentos.folder import Folder
 from bentos.images.bill import make_bill, read_installed
-from bentos.images.contexts import Context, lay_out_jobs, lay_out_scoring
+from bentos.images.contexts import Context, lay_out_insight, lay_out_jobs, lay_out_scoring
 from bentos.images.engines import Engine, Wanted
 from bentos.images.release import write_release
 from bentos.packing import CHECKOUT, read_version
@@ -82,7 +82,7 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
     Args:
         order: What.
         engine: Builds.
-        folder: The installation, whose Bento the scoring image holds.
+        folder: The installation, whose Bentos the images of scoring and insight hold.
         progress: Is told what goes on.
 
     Raises:
@@ -153,8 +153,9 @@ def _pushed(order: Order, engine: Engine, context: Context) -> str | None:
     digest = engine.push(order.reference)
     if order.release is not None:
         repository = order.reference.rpartition(":")[0]
-        name = f"gauntlet-{order.kind}"
-        write_release(order.release, name=name, repository=repository, digest=digest, roles=context.roles)
+        # Only the scoring Deployment says which models it carries: the API server asks no other.
+        roles = context.roles if order.kind == "scoring" else None
+        write_release(order.release, name=f"gauntlet-{order.kind}", repository=repository, digest=digest, roles=roles)
     return digest
 
 
@@ -167,7 +168,9 @@ def _check(order: Order) -> None:
 
 
 def _context(kind: str, place: Path, folder: Folder, epoch: int) -> Context:
-    return lay_out_scoring(place, folder, epoch) if kind == "scoring" else lay_out_jobs(place)
+    if kind == "jobs":
+        return lay_out_jobs(place)
+    return (lay_out_scoring if kind == "scoring" else lay_out_insight)(place, folder, epoch)
 
 
 def _labels(order: Order, revision: str, base_digest: str) -> dict[str, str]:

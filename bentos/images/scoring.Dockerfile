@@ -16,7 +16,7 @@ COPY . /app/bento
 # Bytecode is made here, as it could never be kept on a read-only root, and of what the entry imports alone.
 RUN cd /app/bento/src && mv ../slimming.py /tmp/ \
     && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. /app/.venv/bin/python /tmp/slimming.py \
-       /app/.venv /app/installed.json --scoring service.entry service.application service.settings service.supervisor \
+       /app/.venv /app/installed.json scoring service.entry service.application service.settings service.supervisor \
        uvloop uvicorn uvicorn.loops.uvloop uvicorn.protocols.http.httptools_impl uvicorn.lifespan.on \
        onnxruntime cryptography.hazmat.primitives.asymmetric.ed25519 \
     && chmod -R a+rX /app

@@ -1,7 +1,7 @@
 """What a build does with the packages that it installed: bytecode where it is used, no file that nobody reads.
 
 Runs inside the build, by the image's own Python and with nothing but its standard library:
-`python slimming.py ENVIRONMENT INSTALLED.json [--scoring] MODULE...` imports the modules, compiles what that loaded,
+`python slimming.py ENVIRONMENT INSTALLED.json KIND MODULE...` imports the modules, compiles what that loaded,
 removes what no program reads (tests, sources of extensions, headers, stubs; the parts of packages that are named
 below, too), and writes down what is installed, Debian's packages with it.
 """
@@ -20,19 +20,21 @@ from pathlib import Path
 SOURCES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".pxd", ".pyi", ".pyx", ".pxi", ".a", ".lib")
 """What a compiler or a type checker reads."""
 
-UNUSED_BY_SCORING = (
-    "onnxruntime/quantization",  # tools that change or convert models
-    "onnxruntime/tools",
-    "onnxruntime/transformers",
-    "onnxruntime/backend",
-    "onnxruntime/datasets",
-    "numpy/f2py",  # others do: SciPy and what stands on it
-    "numpy/_core/lib",
-    "numpy/_core/include",
-)
-
-UNUSED_BY_JOBS = ("kubernetes/aio",)
-"""The same client once more, for another kind of program."""
+UNUSED = {
+    "scoring": (
+        "onnxruntime/quantization",  # tools that change or convert models
+        "onnxruntime/tools",
+        "onnxruntime/transformers",
+        "onnxruntime/backend",
+        "onnxruntime/datasets",
+        "numpy/f2py",  # others do: SciPy and what stands on it
+        "numpy/_core/lib",
+        "numpy/_core/include",
+    ),
+    "insight": (),
+    "jobs": ("kubernetes/aio",),  # the same client once more, for another kind of program
+}
+"""Parts of packages that no program of an image reads, by its kind."""
 
 DPKG = Path("/var/lib/dpkg/status")
 
@@ -84,11 +86,10 @@ def installed() -> Iterator[dict[str, str]]:
 
 def main() -> None:
     """Compile, remove and write down, as the command line says."""
-    environment, told, *modules = sys.argv[1:]
-    is_scoring = modules[0] == "--scoring"
+    environment, told, kind, *modules = sys.argv[1:]
     (packages,) = Path(environment).glob("lib/python3.*/site-packages")
-    compiled = compile_loaded(Path(environment), modules[1:] if is_scoring else modules)
-    freed = remove_unread(packages, UNUSED_BY_SCORING if is_scoring else UNUSED_BY_JOBS)
+    compiled = compile_loaded(Path(environment), modules)
+    freed = remove_unread(packages, UNUSED[kind])
     Path(told).write_text(json.dumps(list(installed()), indent=1) + "\n")
     sys.stdout.write(f"compiled {compiled} files, freed {freed / 1e6:.0f} MB\n")
 

@@ -154,13 +154,15 @@ class ClusterStage:
         """Roll the packed Bento out, and give the way in through the Ingress; it goes on serving afterwards."""
         installing = self._installing
         roles = read_roles(self.folder.bento / "src" / ROLES)
-        with self._timed("image scoring"):
-            image = installing.build("scoring", self.folder.bento.resolve().name, self.folder)
-        self._step("image", f"{image.reference}: {image.unpacked_mb:,.0f} MB, {self._last}")
+        tag = self.folder.bento.resolve().name
+        for kind in ("scoring", "insight"):
+            with self._timed(f"image {kind}"):
+                image = installing.build(kind, tag, self.folder)
+            self._step("image", f"{image.reference}: {image.unpacked_mb:,.0f} MB, {self._last}")
         with self._timed("roll out"):
             with suppress(Refused):  # there is one, and it is never reset
                 self._cluster.create_map(dump_experiment(first_experiment(roles.champion.digest, now=_now())).decode())
-            replicas = installing.roll_out(image.reference.rpartition(":")[2])
+            replicas = installing.roll_out(tag)
             door = self._await_door()
         self._step("serve", f"{replicas} replicas are ready behind the Ingress {door}, {self._last}")
         yield door

@@ -142,9 +142,9 @@ class Installing:
         return self._kubectl.forward("service/gauntlet-mlflow", 5000)
 
     def roll_out(self, tag: str) -> int:
-        """Let scoring run this image; gives how many replicas are ready."""
+        """Let scoring and insight run the images of this tag; gives how many replicas of scoring are ready."""
         self._apply(tag, replicas=REPLICAS)
-        self._await("deployment/gauntlet", "deployment/gauntlet-judge")
+        self._await("deployment/gauntlet", "deployment/gauntlet-judge", "deployment/gauntlet-insight")
         return REPLICAS
 
     def door(self) -> Door:
@@ -157,7 +157,7 @@ class Installing:
 
     def _kustomization(self, tag: str, replicas: int) -> dict[str, Any]:
         """The local overlay with these images, a policy of minutes, and replicas that no autoscaler counts yet."""
-        named = {"newName": self._delivery.name("scoring")}, {"newName": self._delivery.name("jobs")}
+        tags = {"scoring": tag, "insight": tag, "jobs": "demo"}
         setting = [{"name": key, "value": value} for key, value in self._settings.items()]
         pod = {"spec": {"containers": [{"name": "scoring", "env": setting}]}}
         scoring = {
@@ -173,13 +173,13 @@ class Installing:
             "namespace": self._kubectl.namespace,
             "resources": [os.path.relpath(CHECKOUT / "k8s" / "overlays" / "local", self.overlay.resolve())],
             "images": [
-                {"name": "gauntlet-scoring", "newTag": tag, **named[0]},
-                {"name": "gauntlet-jobs", "newTag": "demo", **named[1]},
+                {"name": f"gauntlet-{kind}", "newName": self._delivery.name(kind), "newTag": named}
+                for kind, named in tags.items()
             ],
-            # The judge waits for the experiment too; a pod that waits for a ConfigMap looks again every minute or two.
+            # These wait for the experiment too; a pod that waits for a ConfigMap looks again every minute or two.
             "replicas": [
                 {"name": "gauntlet", "count": replicas},
-                {"name": "gauntlet-judge", "count": min(replicas, 1)},
+                *({"name": f"gauntlet-{name}", "count": min(replicas, 1)} for name in ("judge", "insight")),
             ],
             "configMapGenerator": [
                 {

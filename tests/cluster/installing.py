@@ -18,7 +18,7 @@ from load import Load
 
 from bentos.artifact import Contract, Numeric, load_artifact
 from bentos.folder import Folder
-from bentos.images.contexts import lay_out_jobs, lay_out_scoring
+from bentos.images.contexts import Context, lay_out_insight, lay_out_jobs, lay_out_scoring
 from bentos.roles import BentoRoles, find_artifact
 from service.scoring.experiment import (
     Experiment,
@@ -133,8 +133,7 @@ def installation(
     place = tmp_path_factory.mktemp("cluster")
     home = place / "home"
     with step("jobs image"):
-        context = lay_out_jobs(place / "jobs")
-        jobs = cluster.build("jobs", digest_of(context.folder, context.dockerfile), home)
+        jobs = build(cluster, lay_out_jobs(place / "jobs"), home)
     with step("MLflow and PostgreSQL up"):
         kube("create", "namespace", kube.namespace)
         key = make_secrets(kube, gauntlet)
@@ -147,15 +146,17 @@ def installation(
             gauntlet("package", "--challenger", "models:/churn@challenger", "--folder", home, tracking=tracking)
     with step("scoring image"):
         context = lay_out_scoring(place / "scoring", Folder(home), 0)
-        scoring = cluster.build("scoring", digest_of(context.folder, context.dockerfile), home)
+        scoring = build(cluster, context, home)
+    with step("insight image"):
+        insight = build(cluster, lay_out_insight(place / "insight", Folder(home), 0), home)
     roles = context.roles
     assert roles is not None
     with step("two replicas ready"):
-        images = {"gauntlet-jobs": jobs, "gauntlet-scoring": scoring}
+        images = {"gauntlet-jobs": jobs, "gauntlet-scoring": scoring, "gauntlet-insight": insight}
         kube("create", "-k", write_experiment(place / "experiment", kube, roles.champion.digest))
         kube("apply", "-k", write_overlay(place / "serving", kube, images, replicas=REPLICAS))
-        kube("rollout", "status", "deployment/gauntlet", "--timeout=120s")
-        kube("rollout", "status", "deployment/gauntlet-judge", "--timeout=120s")
+        for name in ("gauntlet", "gauntlet-judge", "gauntlet-insight"):
+            kube("rollout", "status", f"deployment/{name}", "--timeout=120s")
     contract = load_artifact(find_artifact(roles.champion, (context.folder / "models",))).contract
     yield Installation(kube, roles, contract, key, images)
     for tag in (scoring, f"{scoring}-again"):  # it holds this run's models; the other is kept for the next run
@@ -167,6 +168,11 @@ def make_secrets(kube: Kube, gauntlet: Callable[..., str]) -> str:
     said: list[str] = []
     kube("create", "-f", "-", given=gauntlet("secrets", "--namespace", kube.namespace, errors=said))
     return next(line.split(": ")[1] for line in said[0].splitlines() if " for admin: " in line)
+
+
+def build(cluster: TestCluster, context: Context, home: Path) -> str:
+    """Have the image of a context in the cluster. Returns its tag."""
+    return cluster.build(context.dockerfile.stem, digest_of(context.folder, context.dockerfile), home)
 
 
 def make_models(kube: Kube, step: Step, gauntlet: Callable[..., str]) -> None:
@@ -199,7 +205,10 @@ def write_overlay(
         resources=[os.path.relpath(ROOT / "k8s" / "overlays" / "local", folder)],
         components=[os.path.relpath(ROOT / "k8s" / "components" / name, folder) for name in components],
         images=[{"name": name, "newTag": tag} for name, tag in {**images, "postgres": POSTGRES}.items()],
-        replicas=[{"name": "gauntlet", "count": replicas}],
+        replicas=[
+            {"name": "gauntlet", "count": replicas},
+            {"name": "gauntlet-insight", "count": min(replicas, 1)},
+        ],
         patches=[
             {"target": {"kind": kind, "name": name}, "patch": json.dumps([{"op": "add", "path": at, "value": to}])}
             for kind, name, at, to in patches

@@ -50,7 +50,8 @@ def played(
     note(f"gauntlet demo --on-cluster: {record['seconds'] / 60:.1f} minutes, of which seconds by step {parts}")
     yield folder, record
     for bento in record["bentos"]:
-        cluster.remove("gauntlet-scoring", bento["tag"].partition(":")[2])
+        for kind in ("scoring", "insight"):
+            cluster.remove(f"gauntlet-{kind}", bento["tag"].partition(":")[2])
 
 
 def test_a_better_challenger_is_promoted_and_a_harmful_one_rolled_back(played: tuple[Path, dict[str, Any]]) -> None:
@@ -84,16 +85,26 @@ def test_the_new_champion_answers_through_the_ingress(played: tuple[Path, dict[s
     assert (folder / "api-key").stat().st_mode & 0o077 == 0
 
 
+def test_the_new_champions_word_is_explained_through_the_ingress(played: tuple[Path, dict[str, Any]]) -> None:
+    folder, record = played
+    key = (folder / "api-key").read_text().strip()
+    features = json.loads((folder / "data" / "customer.json").read_text())["features"]
+    said = ask(f"{INGRESS}/v1/explain", {"features": features}, host=HOST, key=key, seconds=30)
+    assert said.status == 200, said.text
+    assert said.json()["model"]["digest"] == record["models"][1]["digest"]
+    assert said.json()["explanation"]["contributions"].keys() == features.keys()
+
+
 def test_what_runs_there_keeps_to_what_the_namespace_allows(played: tuple[Path, dict[str, Any]], kube: Kube) -> None:
     warnings = kube("get", "events", "--field-selector=reason=FailedCreate", "-o", "name")
     assert warnings == ""
     statuses = [
         status
-        for component in ("scoring", "judge", "mlflow", "postgres")
+        for component in ("scoring", "judge", "insight", "mlflow", "postgres")
         for name in kube.pods(component)
         for status in kube.read("pod", name)["status"]["containerStatuses"]
     ]
-    assert len(statuses) >= 5
+    assert len(statuses) >= 6
     assert {status["restartCount"] for status in statuses} == {0}
 
 

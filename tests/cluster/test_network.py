@@ -10,12 +10,14 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 DOORS = {
     "scoring": ("gauntlet", 80),
+    "insight": ("gauntlet-insight", 3004),
     "judge": ("gauntlet-judge", 3002),
     "mlflow": ("gauntlet-mlflow", 5000),
     "postgres": ("gauntlet-postgres", 5432),
 }
 ALLOWED = {
-    "scoring": {"judge", "postgres"},
+    "scoring": {"insight", "judge", "postgres"},
+    "insight": set[str](),
     "judge": {"postgres"},
     "train": {"mlflow"},
     "gate": {"mlflow"},

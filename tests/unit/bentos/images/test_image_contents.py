@@ -1,6 +1,7 @@
 """What goes into an image, what is taken out of it, and the bill of what it holds."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,11 @@ from cyclonedx.validation.json import JsonStrictValidator
 import gauntlet
 from bentos.errors import InvalidSetting, NotFound
 from bentos.folder import Folder
+from bentos.images import KINDS
 from bentos.images.bill import Installed, make_bill
-from bentos.images.contexts import SLIMMING, lay_out_jobs, lay_out_scoring
+from bentos.images.contexts import HERE, SLIMMING, lay_out_insight, lay_out_jobs, lay_out_scoring
 from bentos.images.making import Order, make_image
-from bentos.images.slimming import installed, remove_unread
+from bentos.images.slimming import UNUSED, installed, remove_unread
 from bentos.roles import BentoRoles, PackedModel, dump_roles
 
 DIGEST, OTHER, IMAGE = ("sha256:" + digit * 64 for digit in "abd")
@@ -44,8 +46,9 @@ def home(tmp_path):
             artifact.mkdir(parents=True, exist_ok=True)
             (artifact / "model.onnx").write_bytes(model.digest.encode())
             (artifact.parent / "model.yaml").write_text(yaml.safe_dump({"creation_time": when}))
-        folder.bento.unlink(missing_ok=True)
-        folder.bento.symlink_to(bento)
+        for link in (folder.bento, folder.insight_bento):
+            link.unlink(missing_ok=True)
+            link.symlink_to(bento)
         return folder
 
     return pack
@@ -73,9 +76,30 @@ def test_the_labels_name_models_and_blessings(home, tmp_path):
     }
 
 
-def test_without_a_bento_it_says_how_to_pack_one(tmp_path):
+def test_insight_is_laid_out_of_its_own_bento_with_the_same_models(home, tmp_path):
+    folder = home()
+    explaining = folder.path / "bentoml" / "bentos" / "gauntlet-insight"
+    shutil.copytree(folder.bento.resolve(), explaining)
+    (explaining / "src" / "explains.py").touch()
+    folder.insight_bento.unlink()
+    folder.insight_bento.symlink_to(explaining)
+    scoring, insight = lay_out_scoring(tmp_path / "one", folder, 7), lay_out_insight(tmp_path / "two", folder, 7)
+    assert set(files_of(insight.folder)) - set(files_of(scoring.folder)) == {"src/explains.py"}
+    assert (insight.labels, insight.roles) == (scoring.labels, scoring.roles)
+    assert (scoring.dockerfile.name, insight.dockerfile.name) == ("scoring.Dockerfile", "insight.Dockerfile")
+
+
+@pytest.mark.parametrize("lay_out", [lay_out_scoring, lay_out_insight])
+def test_without_a_bento_it_says_how_to_pack_one(lay_out, tmp_path):
     with pytest.raises(NotFound, match="pack the champion first: gauntlet package"):
-        lay_out_scoring(tmp_path / "one", Folder(tmp_path / "nothing"), 7)
+        lay_out(tmp_path / "one", Folder(tmp_path / "nothing"), 7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_image_has_steps_that_name_it_to_what_slims_it(kind):
+    steps = (HERE / f"{kind}.Dockerfile").read_text()
+    assert f"/app/installed.json {kind} " in steps
+    assert kind in UNUSED
 
 
 def test_the_jobs_image_holds_the_code_and_nothing_that_running_left(tmp_path):
@@ -108,7 +132,7 @@ def test_bytecode_is_made_of_what_is_imported_and_depends_on_no_date(tmp_path):
 
     def slim():
         environment = {"PYTHONPATH": str(packages), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, SLIMMING, tmp_path / "env", told, "used"]
+        command = [sys.executable, SLIMMING, tmp_path / "env", told, "jobs", "used"]
         subprocess.run(command, check=True, capture_output=True, env=environment)
         (compiled,) = (packages / "__pycache__").iterdir()
         return compiled.read_bytes()

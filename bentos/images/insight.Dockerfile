@@ -1,0 +1,41 @@
+# The insight image, from the Bento that explains the models of the scoring Bento: `gauntlet image insight` lays the context
+# out (the Bento with its models inside, slimming.py beside it) and builds it.
+#
+# It is an image of its own, as SHAP, Numba, pandas and scikit-learn are twice what scoring carries, and none of it is
+# needed to score.
+ARG BASE=python:3.11-slim
+FROM ${BASE} AS made
+COPY env/python/requirements.txt /app/requirements.txt
+# uv is needed in this stage only.
+RUN python -m venv /uv \
+    && /uv/bin/python -m pip install --quiet --no-cache-dir uv==0.13.9 \
+    && python -m venv --without-pip /app/.venv \
+    && /uv/bin/uv pip install --quiet --no-cache --no-deps --link-mode copy \
+       --python /app/.venv/bin/python --requirement /app/requirements.txt
+COPY . /app/bento
+# Bytecode is made here, as it could never be kept on a read-only root, and of what process and workers import alone.
+RUN cd /app/bento/src && mv ../slimming.py /tmp/ \
+    && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. HOME=/tmp MPLBACKEND=agg /app/.venv/bin/python /tmp/slimming.py \
+       /app/.venv /app/installed.json insight service.insight.process service.insight.application service.insight.worker \
+       uvicorn uvicorn.loops.asyncio uvicorn.protocols.http.httptools_impl uvicorn.lifespan.on \
+       shap skops.io sklearn.ensemble sklearn.linear_model sklearn.pipeline sklearn.preprocessing \
+    && chmod -R a+rX /app
+
+FROM ${BASE}
+COPY --from=made /app /app
+WORKDIR /app/bento/src
+# One thread: a worker explains one row, and linear algebra would start a thread for each core of the node.
+ENV PATH=/app/.venv/bin:$PATH \
+    HOME=/tmp \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    BENTOML_HOME=/tmp/bentoml \
+    BENTOML_DO_NOT_TRACK=true \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    OMP_NUM_THREADS=1 \
+    OPENBLAS_NUM_THREADS=1 \
+    OTEL_SDK_DISABLED=true \
+    GAUNTLET_INSIGHT_HOST=0.0.0.0
+USER 10001:10001
+EXPOSE 3004
+CMD ["python", "-m", "service.insight.process"]
