@@ -15,10 +15,14 @@ from typing import Any
 
 from bentos.artifact import new_keys
 from bentos.revocations import no_revocations
-from service.http.keys import SCOPES, key_line, make_key
+from service.http.keys import SCOPES, Scope, key_line, make_key
 from service.prediction_log.tombstones import KEY_BYTES
 
 _NAME = "app.kubernetes.io/name"
+
+_CONSOLE = "console"
+_CONSOLE_MAY: tuple[Scope, ...] = ("score", "outcomes")
+"""What the console asks of scoring: what-ifs, explanations, drafts; a treatment where an operator records one."""
 
 TRUST_KEY, TRUST_REVOKED = "blessing.pub", "revocations.json"
 """What the ConfigMap `gauntlet-trust` holds: by whom blessings must be signed, and which were taken back."""
@@ -39,12 +43,16 @@ def make_secrets(namespace: str, client: str) -> tuple[list[dict[str, Any]], dic
         InvalidSetting: The client's name is not what it must be.
     """
     keys = {scope: make_key() for scope in SCOPES}
-    lines = {scope: f"{key_line(key, client)}\n".encode() for scope, key in keys.items()}
+    console = make_key()
+    lines = {scope: f"{key_line(key, client)}\n" for scope, key in keys.items()}
+    for scope in _CONSOLE_MAY:
+        lines[scope] += f"{key_line(console, _CONSOLE)}\n"
     private, public, _ = new_keys()
     trust = {TRUST_KEY: public.decode(), TRUST_REVOKED: no_revocations().decode()}
     return [
-        _secret(namespace, "gauntlet-api-keys", lines),
+        _secret(namespace, "gauntlet-api-keys", {scope: text.encode() for scope, text in lines.items()}),
         _secret(namespace, "gauntlet-blessing-key", {"key.pem": private}),
+        _secret(namespace, "gauntlet-console", {"api-key": console.encode(), "session-key": secrets.token_bytes(64)}),
         _secret(namespace, "gauntlet-database", {"password": secrets.token_urlsafe(32).encode()}),
         _secret(namespace, "gauntlet-tombstone", {"key": secrets.token_bytes(KEY_BYTES)}),
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(namespace, "gauntlet-trust"), "data": trust},

@@ -1,5 +1,5 @@
-# One image for the Jobs (train, gate, promote, rollback, score-file), the judge, the shipper and the MLflow server: they share their packages
-# (MLflow, SQLAlchemy, SciPy), so that a node keeps one image of them and not five. `gauntlet image jobs` builds it.
+# One image for the Jobs (train, gate, promote, rollback, score-file), the judge, the shipper, the console and the MLflow server: they share
+# their packages (MLflow, SQLAlchemy, SciPy, Plotly), so that a node keeps one image of them and not six. `gauntlet image jobs` builds it.
 #
 # Packages are those of uv.lock, with their hashes. The root is only read: what a Job writes goes to /tmp and to
 # GAUNTLET_FOLDER, which are volumes.
@@ -11,13 +11,13 @@ COPY pyproject.toml uv.lock ./
 RUN python -m venv /uv \
     && /uv/bin/python -m pip install --quiet --no-cache-dir uv==0.13.9 \
     && UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
-       /uv/bin/uv sync --quiet --frozen --no-cache --no-install-project --no-default-groups --group training --group cluster
+       /uv/bin/uv sync --quiet --frozen --no-cache --no-install-project --no-default-groups --group training --group cluster --group console
 COPY . ./
 # Bytecode is made here: on a read-only root it could never be kept, and importing mlflow would compile it in every Job.
 RUN mv slimming.py /tmp/ \
     && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. HOME=/tmp .venv/bin/python /tmp/slimming.py \
        /app/.venv /app/installed.json jobs gauntlet training.train training.tracking validation.gate.run validation.gate.page validation.judge.process \
-       service.files.scoring service.prediction_log.shipper bentos.registry k8s.experiment_map kubernetes.client kubernetes.config mlflow mlflow.server mlflow.server.fastapi_app \
+       service.files.scoring service.prediction_log.shipper service.console.process service.console.app bentos.registry k8s.experiment_map kubernetes.client kubernetes.config mlflow mlflow.server mlflow.server.fastapi_app \
        sklearn.ensemble sklearn.linear_model skl2onnx skops.io pandera plotly psycopg statsmodels.api matplotlib.pyplot \
     && chmod -R a+rX /app
 

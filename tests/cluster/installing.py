@@ -155,7 +155,7 @@ def installation(
         images = {"gauntlet-jobs": jobs, "gauntlet-scoring": scoring, "gauntlet-insight": insight}
         kube("create", "-k", write_experiment(place / "experiment", kube, roles.champion.digest))
         kube("apply", "-k", write_overlay(place / "serving", kube, images, replicas=REPLICAS))
-        for name in ("gauntlet", "gauntlet-judge", "gauntlet-insight"):
+        for name in ("gauntlet", "gauntlet-judge", "gauntlet-insight", "gauntlet-console"):
             kube("rollout", "status", f"deployment/{name}", "--timeout=120s")
     contract = load_artifact(find_artifact(roles.champion, (context.folder / "models",))).contract
     yield Installation(kube, roles, contract, key, images)
@@ -207,7 +207,7 @@ def write_overlay(
         images=[{"name": name, "newTag": tag} for name, tag in {**images, "postgres": POSTGRES}.items()],
         replicas=[
             {"name": "gauntlet", "count": replicas},
-            {"name": "gauntlet-insight", "count": min(replicas, 1)},
+            *({"name": f"gauntlet-{name}", "count": min(replicas, 1)} for name in ("insight", "console")),
         ],
         patches=[
             {"target": {"kind": kind, "name": name}, "patch": json.dumps([{"op": "add", "path": at, "value": to}])}

@@ -9,6 +9,7 @@ from installing import Installation
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 DOORS = {
+    "console": ("gauntlet-console", 3005),
     "scoring": ("gauntlet", 80),
     "insight": ("gauntlet-insight", 3004),
     "judge": ("gauntlet-judge", 3002),
@@ -18,6 +19,7 @@ DOORS = {
 ALLOWED = {
     "scoring": {"insight", "judge", "postgres"},
     "insight": set[str](),
+    "console": {"scoring", "mlflow", "postgres"},
     "judge": {"postgres"},
     "train": {"mlflow"},
     "gate": {"mlflow"},

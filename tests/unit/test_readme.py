@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import gauntlet
+from service.console.settings import ConsoleSettings
 from service.insight.settings import InsightSettings
 from service.metric_names import HELP, JUDGE_HELP, SHIPPER_HELP
 from service.settings import Settings
@@ -33,6 +34,11 @@ def test_every_setting_of_insight_is_listed_and_no_other():
     listed = re.findall(r"^\| `GAUNTLET_(\w+)` \| insight \|", README, re.M)
     shared = {"folder", "bento", "experiment_file"}
     assert sorted(name.lower() for name in listed) == sorted(set(InsightSettings.model_fields) - shared)
+
+
+def test_every_setting_of_the_console_is_listed_and_no_other():
+    listed = re.findall(r"^\| `GAUNTLET_CONSOLE_(\w+)` \| console \|", README, re.M)
+    assert sorted(name.lower() for name in listed) == sorted(set(ConsoleSettings.model_fields) - {"folder"})
 
 
 def test_every_command_that_the_readme_types_exists():

@@ -29,6 +29,17 @@ def test_the_api_keys_secret_is_a_folder_that_the_service_reads(tmp_path):
         assert found[hashlib.sha256(key.encode()).digest()].name == "crm"
 
 
+def test_the_console_gets_a_key_that_may_score_and_record_and_no_more(tmp_path):
+    manifests, keys = make_secrets("shop", "crm")
+    for scope, lines in content_of(manifests, "gauntlet-api-keys").items():
+        (tmp_path / scope).write_bytes(lines)
+    console = content_of(manifests, "gauntlet-console")
+    client = read_keys(tmp_path)[hashlib.sha256(console["api-key"]).digest()]
+    assert (client.name, client.scopes) == ("console", {"score", "outcomes"})
+    assert console["api-key"].decode() not in keys.values()
+    assert len(console["session-key"]) >= 32
+
+
 def test_nothing_is_the_same_twice():
     (first, keys), (second, other_keys) = (make_secrets("gauntlet", "first") for _ in range(2))
     for one, another in zip(first, second, strict=True):
