@@ -144,7 +144,7 @@ class Installing:
     def roll_out(self, tag: str) -> int:
         """Let scoring and insight run the images of this tag; gives how many replicas of scoring are ready."""
         self._apply(tag, replicas=REPLICAS)
-        self._await("deployment/gauntlet", "deployment/gauntlet-judge", "deployment/gauntlet-insight")
+        self._await("deployment/gauntlet", *(f"deployment/gauntlet-{one}" for one in ("judge", "insight", "console")))
         return REPLICAS
 
     def door(self) -> Door:

@@ -174,6 +174,10 @@ def _next_on_cluster(namespace: str, folder: Folder, key_file: Path) -> list[tup
         (f"{kubectl} create job train-1 --from=cronjob/train", "train a candidate of your own"),
         (f"{gauntlet} gate {there}", "judge it against the champion, in a Job"),
         (f"{gauntlet} experiment show {there}", "who is on trial"),
+        (
+            f"{kubectl} port-forward service/gauntlet-console 3005",
+            "look at it all at http://127.0.0.1:3005; the key of above lets you in",
+        ),
         (f"{kubectl} port-forward service/gauntlet-mlflow 5000", "see its runs and models at http://127.0.0.1:5000"),
         (f"kubectl delete namespace {namespace}", "and away with all of it"),
     ]
