@@ -27,6 +27,7 @@ COMPONENTS = {
     "batch": ("batch",),
     "gateway-api": ("gateway-api",),
     "gateway-api/tls": ("gateway-api", "gateway-api/tls"),
+    "groq": ("groq",),
     "mlflow/postgres": ("mlflow/postgres",),
     "monitoring": ("monitoring",),
     "monitoring/annotations": ("monitoring/annotations",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from itertools import product
 
 import pytest
@@ -146,3 +147,23 @@ def test_rights_are_those_that_are_used_and_hold_in_the_namespace_alone(renderin
 def grants_of(role: Manifest) -> Iterator[tuple[str, str, str]]:
     for rule in role["rules"]:
         yield from product(rule["apiGroups"], rule["resources"], rule["verbs"])
+
+
+def test_groq_gets_its_key_from_a_secret_and_a_way_out_of_the_cluster_alone() -> None:
+    rendering = component("groq")
+    spec = template_of(rendering, "Deployment", "gauntlet-insight")["spec"]
+    (insight,) = spec["containers"]
+    (mounted,) = [mount for mount in insight["volumeMounts"] if mount["name"] == "groq"]
+    (variable,) = [one for one in insight["env"] if one["name"] == "GAUNTLET_GROQ_API_KEY_FILE"]
+    (volume,) = [volume for volume in spec["volumes"] if volume["name"] == "groq"]
+    assert variable["value"] == f"{mounted['mountPath']}/api-key"
+    assert volume["secret"] == {"secretName": "gauntlet-groq", "optional": True}
+    policy = one(rendering, "NetworkPolicy", "insight-to-groq")["spec"]
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "insight"
+    (way,) = policy["egress"]
+    assert way["ports"] == [{"protocol": "TCP", "port": 443}]
+    world = [ip_network(to["ipBlock"]["cidr"]) for to in way["to"] if ":" not in to["ipBlock"]["cidr"]]
+    inside = [ip_network(hole) for to in way["to"] for hole in to["ipBlock"].get("except", [])]
+    for address in ("10.96.0.1", "10.244.0.7", "192.168.1.1", "172.31.0.1", "169.254.169.254", "127.0.0.1"):
+        assert any(ip_address(address) in network for network in world)
+        assert any(ip_address(address) in network for network in inside)
