@@ -117,6 +117,7 @@ class Pool:
 
     Attributes:
         failure: Why the last worker could not start; None where it could.
+        deaths: How many workers ended that were not told to.
     """
 
     def __init__(self, command: Sequence[str], code: Path, *, size: int, limits: Limits) -> None:
@@ -129,6 +130,7 @@ class Pool:
             limits: How long things may take.
         """
         self.failure: str | None = None
+        self.deaths = 0
         self._command, self._code = command, code
         self._size, self._limits = size, limits
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
@@ -139,6 +141,11 @@ class Pool:
     def pids(self) -> list[int]:
         """Of the workers that are ready."""
         return sorted(worker.pid for worker in self._ready)
+
+    @property
+    def waiting(self) -> int:
+        """How many rows wait for a worker."""
+        return self._jobs.qsize()
 
     async def start(self) -> None:
         """Begin to start workers; requests wait for them."""
@@ -183,6 +190,7 @@ class Pool:
                 if worker is not None:
                     self._ready.discard(worker)
                     code = await worker.end()
+            self.deaths += 1
             logger.error("worker_ended", extra={"exit_code": code, "reason": self.failure, "pause_seconds": pause})
 
     async def _started(self) -> Worker:
