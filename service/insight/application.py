@@ -64,6 +64,7 @@ class InsightApplication:
             (sys.executable, "-m", "service.insight.worker", str(source), *map(str, stores)),
             CODE,
             size=settings.insight_workers,
+            niceness=settings.insight_niceness,
             limits=Limits(
                 row=settings.insight_row_seconds,
                 answer=settings.insight_answer_seconds,

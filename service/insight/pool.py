@@ -7,6 +7,7 @@ explaining changes nothing; a row that costs two their lives is given up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import subprocess
@@ -58,8 +59,14 @@ class Worker:
         self._process = process
 
     @classmethod
-    async def start(cls, command: Sequence[str], code: Path) -> Worker:
-        """Start one; it is not ready before `hear` gave its first word."""
+    async def start(cls, command: Sequence[str], code: Path, *, niceness: int) -> Worker:
+        """Start one; it is not ready before `hear` gave its first word.
+
+        Args:
+            command: Of the worker.
+            code: The folder that its code comes from.
+            niceness: By how much it stands back behind this process.
+        """
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=code,
@@ -68,6 +75,8 @@ class Worker:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in a terminal is for this process, which ends its workers
         )
+        with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell
+            os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19))
         return cls(process)
 
     @property
@@ -120,7 +129,7 @@ class Pool:
         deaths: How many workers ended that were not told to.
     """
 
-    def __init__(self, command: Sequence[str], code: Path, *, size: int, limits: Limits) -> None:
+    def __init__(self, command: Sequence[str], code: Path, *, size: int, limits: Limits, niceness: int = 0) -> None:
         """Start nothing yet.
 
         Args:
@@ -128,7 +137,9 @@ class Pool:
             code: The folder that its code comes from.
             size: How many.
             limits: How long things may take.
+            niceness: By how much workers stand back behind this process, as `nice` counts.
         """
+        self._niceness = niceness
         self.failure: str | None = None
         self.deaths = 0
         self._command, self._code = command, code
@@ -200,7 +211,7 @@ class Pool:
             Unavailable: It cannot start.
         """
         try:
-            worker = await Worker.start(self._command, self._code)
+            worker = await Worker.start(self._command, self._code, niceness=self._niceness)
         except OSError as e:
             raise Unavailable(f"no worker can be started: {e.strerror or e}") from e
         try:

@@ -31,6 +31,10 @@ class InsightSettings(BaseSettings):
     insight_workers: int = Field(default=2, ge=1, le=64)
     """How many processes explain: one row each at a time, each with scikit-learn, SHAP and the models in its memory."""
 
+    insight_niceness: int = Field(default=10, ge=0, le=19)
+    """By how much workers stand back where processors are scarce, as `nice` counts: on a machine that scores too, an
+    explanation waits and a score does not. 0: they count as much as everybody."""
+
     insight_row_seconds: float = Field(default=8.0, gt=0, le=120)
     """How long one row may be worked on; the worker that takes longer is killed, and another is started."""
 

@@ -113,7 +113,7 @@ class EmailHandler:
         found = await self._explaining.explain(asked.explain)
         contract = self._models.by_digest[found.model.digest].contract
         by_name = {reason.feature: reason for reason in found.explanation.reasons}
-        facts = choose_facts(contract, found.explanation.reasons, asked.language)
+        facts = choose_facts(contract, found.explanation.reasons, found.explanation.space, asked.language)
         brief = Brief(risk=found.explanation.risk, facts=facts, tone=asked.tone, language=asked.language)
         written = await self._writer.write(brief)
         answer = EmailAnswer(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bentos.artifact import Categorical, Contract, Feature
-from service.insight.reasons import Reason
+from service.insight.explainers import Space
+from service.insight.reasons import Reason, is_small
 from service.routes.drafting import Tone
 
 MOST_FACTS = 3
@@ -49,17 +50,19 @@ class Brief:
         return tuple(offer for fact in self.facts for offer in fact.offers)
 
 
-def choose_facts(contract: Contract, reasons: Sequence[Reason], language: str) -> tuple[Fact, ...]:
+def choose_facts(contract: Contract, reasons: Sequence[Reason], space: Space, language: str) -> tuple[Fact, ...]:
     """The facts that count most, of those that raise the risk and for which something may be offered.
 
     Args:
         contract: Of the model.
         reasons: The largest first.
+        space: What they are measured in.
         language: One of the contract's.
     """
     found = []
     for reason in reasons:
-        offers = _offers(contract.feature(reason.feature), reason, language) if reason.contribution > 0 else ()
+        raises = reason.contribution > 0 and not is_small(reason.contribution, space)
+        offers = _offers(contract.feature(reason.feature), reason, language) if raises else ()
         if offers:
             found.append(Fact(reason.feature, reason.phrase, offers))
     return tuple(found[:MOST_FACTS])

@@ -167,7 +167,7 @@ def test_facts_are_what_raises_the_risk_and_can_be_changed_the_largest_first():
         reason("senior", "1", 0.2),
         reason("charges", 70.5, 0.1, "70.5 USD a month"),
     ]
-    assert choose_facts(CONTRACT, reasons, "de") == (
+    assert choose_facts(CONTRACT, reasons, "probability", "de") == (
         Fact("contract", "a month-to-month contract", ("ein Vertrag über ein Jahr", "ein Vertrag über zwei Jahre")),
         Fact("charges", "70.5 USD a month", ("ein niedrigerer Preis",)),
     )
@@ -178,6 +178,7 @@ def test_facts_are_what_raises_the_risk_and_can_be_changed_the_largest_first():
     [
         reason("contract", "Month-to-month", -0.3),
         reason("contract", "Month-to-month", 0.0),
+        reason("contract", "Month-to-month", 0.0009),
         reason("contract", "Two year", 0.3),
         reason("charges", None, 0.3),
         reason("charges", 70.5, -0.1),
@@ -185,7 +186,7 @@ def test_facts_are_what_raises_the_risk_and_can_be_changed_the_largest_first():
     ],
 )
 def test_what_lowers_the_risk_or_has_nothing_to_offer_is_no_fact(one):
-    assert choose_facts(CONTRACT, [one], "en") == ()
+    assert choose_facts(CONTRACT, [one], "probability", "en") == ()
 
 
 def test_the_request_holds_words_of_the_contract_and_instructions_that_are_always_the_same():
