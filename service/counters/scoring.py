@@ -39,11 +39,13 @@ class CountedModel:
         label: Name and version, as the `model` label gives them.
         digest: Artifact digest.
         reference: How training looked.
+        risks: Names of its risk bands.
     """
 
     label: str
     digest: str
     reference: Reference
+    risks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def scoring_layout(contract: Contract, models: Sequence[CountedModel], paths: Se
         requests,
         request_seconds,
         _predictions(contract, labels),
+        _risks(models),
         CounterFamily(names.CHALLENGER_FAILURES, ("model",), tuple((label,) for label in labels)),
         model_seconds,
         CounterFamily(names.MODEL_ROWS, ("model",), tuple((label,) for label in labels)),
@@ -100,6 +103,11 @@ def scoring_layout(contract: Contract, models: Sequence[CountedModel], paths: Se
         features,
     )
     return ScoringLayout(Layout(families), requests, request_seconds, model_seconds, features, scores)
+
+
+def _risks(models: Sequence[CountedModel]) -> CounterFamily:
+    bands = [(variant, model.label, risk) for variant in get_args(Variant) for model in models for risk in model.risks]
+    return CounterFamily(names.RISKS, ("variant", "model", "risk"), tuple(dict.fromkeys(bands)))
 
 
 def _predictions(contract: Contract, models: Sequence[str]) -> CounterFamily:

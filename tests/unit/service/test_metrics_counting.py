@@ -97,13 +97,29 @@ def test_each_model_has_its_own_probabilities_whoever_answered(app):
     assert value(app, f"{names.PROBABILITY}_bucket", model="toy:2", le="0.75") == 1
 
 
+def test_a_live_answer_is_counted_in_the_risk_band_of_the_model_that_gave_it(tmp_path):
+    with served(tmp_path, mode="split", split=1.0) as app:
+        score(app)
+        score(app, purpose="test")
+        assert value(app, names.RISKS, variant="challenger", model="toy:2", risk="high") == 1
+        assert value(app, names.RISKS, variant="challenger", model="toy:2", risk="low") == 0
+        assert value(app, names.RISKS, variant="champion", model="toy:1", risk="low") == 0
+
+
+def test_what_an_answer_means_is_exported_with_it(app):
+    assert value(app, names.POSITIVE_LABEL, label="Yes") == 1
+    assert value(app, names.DECISION_CUT, model="toy:2") == CONTRACT.cut
+    assert value(app, names.RISK_BAND, model="toy:1", risk="high") == 0.6
+    assert value(app, names.KEYS_VALID) == 1
+
+
 @pytest.mark.parametrize("purpose", ["what_if", "test"])
 def test_what_is_not_live_is_a_prediction_and_no_drift(app, purpose):
     before = samples(app)
     score(app, purpose=purpose)
     after = samples(app)
     changed = {name for (name, labels), number in after.items() if number != before.get((name, labels), 0)}
-    drift = {names.FEATURE_BINS, names.FEATURE_SUM, names.SCORE_BINS, f"{names.PROBABILITY}_count"}
+    drift = {names.FEATURE_BINS, names.FEATURE_SUM, names.SCORE_BINS, f"{names.PROBABILITY}_count", names.RISKS}
     assert names.PREDICTIONS in changed
     assert not changed & drift
     labels = {"variant": "champion", "model": "toy:1", "label": "No", "purpose": purpose}
