@@ -366,4 +366,5 @@ def _label(name: str, value: str) -> Labels:
 
 def _model_labels(role: str, model: Model) -> Labels:
     it = model.identity
-    return {"role": role, "model": str(it), "name": it.name, "version": it.version, "digest": it.digest}
+    identity = {"model": str(it), "name": it.name, "version": it.version, "digest": it.digest}
+    return {"role": role, **identity, "positive": model.contract.labels.positive}
