@@ -28,6 +28,8 @@ SCORE_REFERENCE_MEAN = "gauntlet_score_reference_mean_ratio"
 FEATURE_BINS = "gauntlet_feature_bin_total"
 FEATURE_REFERENCE = "gauntlet_feature_reference_rows"
 FEATURE_SUM = "gauntlet_feature_above_minimum_total"
+CUSTOMER_ROWS = "gauntlet_customer_rows_total"
+CUSTOMER_BITS = "gauntlet_customer_bit_rows_total"
 CHALLENGERS_LEFT_OUT = "gauntlet_challengers_left_out"
 BLESSING_HOLDS = "gauntlet_blessing_holds"
 BLESSING_EXPIRES = "gauntlet_blessing_expires_timestamp_seconds"
@@ -63,6 +65,8 @@ HELP = {
     FEATURE_BINS: "Live rows in the bins of each model's reference, by model, feature and bin, whoever scored them.",
     FEATURE_REFERENCE: "Training rows in the same bins, and each bin's place where they have an order.",
     FEATURE_SUM: "Sum over live rows of how far a numeric feature is above the contract's minimum.",
+    CUSTOMER_ROWS: "Live rows that named a customer.",
+    CUSTOMER_BITS: "Of those, rows whose customer's hash has a bit: how often customers come back follows from it.",
     CHALLENGERS_LEFT_OUT: "1 while challengers are left out, because a worker died twice within a minute.",
     BLESSING_HOLDS: "1 while a packed model's blessing holds, by role and model; a champion serves on at 0 too.",
     BLESSING_EXPIRES: "When a packed model's blessing expires, by role and model, in seconds since 1970 UTC.",

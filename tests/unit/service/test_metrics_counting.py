@@ -76,6 +76,16 @@ def test_bins_that_have_an_order_say_their_place_and_no_other_does(app):
     assert {place for (feature, _), place in places.items() if feature in ("contract", "senior")} == {None}
 
 
+def test_live_rows_are_counted_by_the_bits_of_whom_they_name_and_nobody_else(app):
+    for customer in ("somebody", "somebody", None):
+        score(app, customer_id=customer)
+    score(app, purpose="test")
+    bits = [rows for (name, _), rows in samples(app).items() if name == names.CUSTOMER_BITS]
+    assert value(app, names.CUSTOMER_ROWS) == 2
+    assert len(bits) == 128
+    assert set(bits) == {0, 2}
+
+
 def test_the_positive_label_is_said_of_each_model(app):
     positive = {dict(labels)["positive"] for name, labels in samples(app) if name == names.MODEL_INFO}
     assert positive == {"Yes"}
