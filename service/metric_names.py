@@ -21,7 +21,6 @@ JUDGE_UNANSWERED = "gauntlet_judge_unanswered_total"
 READY = "gauntlet_ready"
 MODEL_INFO = "gauntlet_model_info"
 BUILD_INFO = "gauntlet_build_info"
-POSITIVE_LABEL = "gauntlet_positive_label_info"
 DECISION_CUT = "gauntlet_decision_cut_ratio"
 RISK_BAND = "gauntlet_risk_band_from_ratio"
 MODEL_SECONDS = "gauntlet_model_duration_seconds"
@@ -64,7 +63,6 @@ HELP = {
     READY: "1 if every worker should get requests.",
     MODEL_INFO: "1 for each model in its role now: role, model, name, version, digest, its positive label.",
     BUILD_INFO: "1; versions of Gauntlet, Python and onnxruntime.",
-    POSITIVE_LABEL: "1 for the label that the contract calls positive.",
     DECISION_CUT: "Probability from which the positive label is answered, by model.",
     RISK_BAND: "Probability from which a risk band begins, by model and band.",
     MODEL_SECONDS: "Seconds that one call of a model took, by model; one row, or all that came together.",

@@ -322,7 +322,7 @@ def series_bound(layout: Layout, models: int, workers: int) -> int:
         models: How many the Bento carries.
         workers: How many are alive at most.
     """
-    states = len(_WORST) + 1 + len(get_args(Mode)) + 4  # the worst, workers, modes; split, keys, build, positive label
+    states = len(_WORST) + 1 + len(get_args(Mode)) + 3  # the worst, workers, modes; split, keys, build
     bands = sum(family.size for family in layout.families if family.name == names.RISKS) // len(get_args(Variant))
     own = 5 * models + bands  # who each is, its cut, three of its blessing, and where its risk bands begin
     return layout.bound + states + own + FAMILIES * workers
@@ -335,7 +335,6 @@ def _counted(model: Model, reference: Reference) -> CountedModel:
 
 def _contracts(models: Models) -> Iterator[str]:
     """What answers mean, which is the same as long as the process lives."""
-    yield from gauge(names.POSITIVE_LABEL, (_label("label", models.contract.labels.positive), 1))
     named = {str(model.identity): model.contract for model in models.by_digest.values()}
     yield from gauge(names.DECISION_CUT, *((_label("model", name), one.cut) for name, one in named.items()))
     bands = [(name, band) for name, one in named.items() for band in one.risk_bands]

@@ -134,7 +134,6 @@ def test_a_live_answer_is_counted_in_the_risk_band_of_the_model_that_gave_it(tmp
 
 
 def test_what_an_answer_means_is_exported_with_it(app):
-    assert value(app, names.POSITIVE_LABEL, label="Yes") == 1
     assert value(app, names.DECISION_CUT, model="toy:2") == CONTRACT.cut
     assert value(app, names.RISK_BAND, model="toy:1", risk="high") == 0.6
     assert value(app, names.KEYS_VALID) == 1
