@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grafana import drift
+from grafana.dashboards import dashboard_files
 
 HERE = Path(__file__).parent
 
-GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (("rules/drift.yaml", drift.rules_text),)
+GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
+    ("rules/drift.yaml", drift.rules_text),
+    *dashboard_files(),
+)
 """Paths from here, and functions that give the texts."""
 
 
