@@ -6,12 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grafana import drift
+from grafana.alerts.experiment import experiment_rules
+from grafana.alerts.models import models_rules
+from grafana.alerts.service import service_rules
 from grafana.dashboards import dashboard_files
 
 HERE = Path(__file__).parent
 
 GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
     ("rules/drift.yaml", drift.rules_text),
+    ("rules/service.yaml", service_rules),
+    ("rules/experiment.yaml", experiment_rules),
+    ("rules/models.yaml", models_rules),
     *dashboard_files(),
 )
 """Paths from here, and functions that give the texts."""
