@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bentos.artifact import Reference
 from service import metric_names as names
-from service.counters.customers import BITS, CustomerCounter
+from service.counters.customers import CustomerCounter
 from service.counters.file import CountsFile, open_counts
 from service.counters.layout import Layout
 from service.counters.places import places_of
@@ -282,7 +282,7 @@ class Metrics:
         self._mend()
         self._rows = RowCounter(self._features, self.slots[self._start : self._start + self._features.size])
         start = self.layout.starts[names.CUSTOMER_ROWS]
-        self._customers = CustomerCounter(self.slots[start : start + 1 + BITS])
+        self._customers = CustomerCounter(self.slots[start : start + 1 + names.HASH_BITS])
 
     def _mend(self) -> None:
         bad = self._bounds.mend(np.frombuffer(self.slots.cast("B"), dtype=np.float64))

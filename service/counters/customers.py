@@ -16,9 +16,7 @@ import numpy as np
 
 from service import metric_names as names
 from service.counters.layout import CounterFamily
-
-BITS = 128
-"""The estimate's relative standard deviation is the root of 2 / 128: an eighth."""
+from service.metric_names import HASH_BITS as BITS
 
 FAMILIES = (
     CounterFamily(names.CUSTOMER_ROWS),

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.counters.customers import BITS, WAITING_ROWS, CustomerCounter
+from service.counters.customers import WAITING_ROWS, CustomerCounter
+from service.metric_names import HASH_BITS as BITS
 
 
 def counted(customers):
