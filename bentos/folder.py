@@ -63,6 +63,11 @@ class Folder:
         return f"sqlite:///{self.store}"
 
     @property
+    def serving(self) -> Path:
+        """Where the service that runs from here answers, while it runs."""
+        return self.path / "serving.json"
+
+    @property
     def keys(self) -> Path:
         """API keys as SHA-256, one file a scope."""
         return self.path / "keys"

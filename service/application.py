@@ -235,6 +235,7 @@ class Application:
             gauntlet=self._models.gauntlet,
             is_ready=self.not_ready() is None,
             is_file_valid=self.watch.is_file_valid,
+            are_keys_valid=self._keys is None or self._keys.is_valid,
             is_champion_present=self.watch.is_champion_present,
             is_challenger_present=self.watch.is_challenger_present,
             are_challengers_left_out=self._without_challengers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 REQUESTS = "gauntlet_http_requests_total"
 REQUEST_SECONDS = "gauntlet_http_request_duration_seconds"
 PREDICTIONS = "gauntlet_predictions_total"
+RISKS = "gauntlet_risk_predictions_total"
 CHALLENGER_FAILURES = "gauntlet_challenger_failures_total"
 OUTCOMES = "gauntlet_outcomes_total"
 TREATMENTS = "gauntlet_treatments_total"
@@ -12,6 +13,7 @@ EXPERIMENT_REVISION = "gauntlet_experiment_revision"
 EXPERIMENT_MODE = "gauntlet_experiment_mode"
 EXPERIMENT_SPLIT = "gauntlet_experiment_split_ratio"
 EXPERIMENT_FILE_VALID = "gauntlet_experiment_file_valid"
+KEYS_VALID = "gauntlet_keys_valid"
 EXPERIMENT_CHAMPION_PRESENT = "gauntlet_experiment_champion_present"
 EXPERIMENT_CHALLENGER_PRESENT = "gauntlet_experiment_challenger_present"
 SPOOL_LOST = "gauntlet_spool_lost_total"
@@ -19,26 +21,37 @@ JUDGE_UNANSWERED = "gauntlet_judge_unanswered_total"
 READY = "gauntlet_ready"
 MODEL_INFO = "gauntlet_model_info"
 BUILD_INFO = "gauntlet_build_info"
+DECISION_CUT = "gauntlet_decision_cut_ratio"
+RISK_BAND = "gauntlet_risk_band_from_ratio"
 MODEL_SECONDS = "gauntlet_model_duration_seconds"
 MODEL_ROWS = "gauntlet_model_rows_total"
 PROBABILITY = "gauntlet_probability"
 SCORE_BINS = "gauntlet_score_bin_total"
 SCORE_REFERENCE = "gauntlet_score_reference_rows"
+SCORE_REFERENCE_MEAN = "gauntlet_score_reference_mean_ratio"
 FEATURE_BINS = "gauntlet_feature_bin_total"
 FEATURE_REFERENCE = "gauntlet_feature_reference_rows"
 FEATURE_SUM = "gauntlet_feature_above_minimum_total"
+CUSTOMER_ROWS = "gauntlet_customer_rows_total"
+CUSTOMER_BITS = "gauntlet_customer_bit_rows_total"
 CHALLENGERS_LEFT_OUT = "gauntlet_challengers_left_out"
 BLESSING_HOLDS = "gauntlet_blessing_holds"
 BLESSING_EXPIRES = "gauntlet_blessing_expires_timestamp_seconds"
+BLESSING_JUDGED = "gauntlet_blessing_judged_timestamp_seconds"
 SPOOL_FAILING = "gauntlet_spool_failing"
 CIRCUITS_OPEN = "gauntlet_challenger_circuits_open"
 WORKERS = "gauntlet_workers"
 WORKER_DEATHS = "gauntlet_worker_deaths_total"
 
+HASH_BITS = 128
+"""How many bits of a customer's hash are counted. An estimate from them has a relative standard deviation of the root
+of 2 / 128, an eighth, and as many degrees of freedom."""
+
 HELP = {
     REQUESTS: "Requests answered, by route, method and status; route 'unmatched' where there is none.",
     REQUEST_SECONDS: "Seconds from the request's head to the answer's last byte handed to the server, by route.",
     PREDICTIONS: "Predictions answered, by variant, model, label and purpose.",
+    RISKS: "Live predictions answered, by variant, model and risk band.",
     CHALLENGER_FAILURES: "Times a challenger raised or answered no probability; the champion answered instead.",
     OUTCOMES: "Outcomes accepted.",
     TREATMENTS: "Treatments accepted.",
@@ -46,24 +59,31 @@ HELP = {
     EXPERIMENT_MODE: "1 for the experiment's mode, 0 for the others.",
     EXPERIMENT_SPLIT: "The challenger's share of customers, in [0, 1].",
     EXPERIMENT_FILE_VALID: "1 if the experiment file can be read; 0 while the last good one is kept.",
+    KEYS_VALID: "1 if the key files can be read, or none are asked for; 0 while the last good keys hold.",
     EXPERIMENT_CHAMPION_PRESENT: "1 if the Bento carries the champion that the experiment file names.",
     EXPERIMENT_CHALLENGER_PRESENT: "1 if the Bento carries the challenger that the experiment file puts on trial.",
     SPOOL_LOST: "Records that were answered and could not be written to the spool.",
     JUDGE_UNANSWERED: "Times the judge did not answer a question about the experiment.",
     READY: "1 if every worker should get requests.",
-    MODEL_INFO: "1 for each model in its role now: role, model, name, version, digest.",
+    MODEL_INFO: "1 for each model in its role now: role, model, name, version, digest, its positive label.",
     BUILD_INFO: "1; versions of Gauntlet, Python and onnxruntime.",
+    DECISION_CUT: "Probability from which the positive label is answered, by model.",
+    RISK_BAND: "Probability from which a risk band begins, by model and band.",
     MODEL_SECONDS: "Seconds that one call of a model took, by model; one row, or all that came together.",
     MODEL_ROWS: "Rows that a model was asked to score, by model.",
     PROBABILITY: "Probabilities of live predictions, by model, whether the model answered or was in the shadow.",
     SCORE_BINS: "Live probabilities in the bins of the model's reference, by model and bin.",
-    SCORE_REFERENCE: "Training rows in the same bins.",
+    SCORE_REFERENCE: "Training rows in the same bins, and each bin's place in their order.",
+    SCORE_REFERENCE_MEAN: "Mean of the probabilities that the model gave training rows it was not fitted on, by model.",
     FEATURE_BINS: "Live rows in the bins of each model's reference, by model, feature and bin, whoever scored them.",
-    FEATURE_REFERENCE: "Training rows in the same bins.",
+    FEATURE_REFERENCE: "Training rows in the same bins, and each bin's place where they have an order.",
     FEATURE_SUM: "Sum over live rows of how far a numeric feature is above the contract's minimum.",
+    CUSTOMER_ROWS: "Live rows that named a customer.",
+    CUSTOMER_BITS: "Of those, rows whose customer's hash has a bit: how often customers come back follows from it.",
     CHALLENGERS_LEFT_OUT: "1 while challengers are left out, because a worker died twice within a minute.",
     BLESSING_HOLDS: "1 while a packed model's blessing holds, by role and model; a champion serves on at 0 too.",
     BLESSING_EXPIRES: "When a packed model's blessing expires, by role and model, in seconds since 1970 UTC.",
+    BLESSING_JUDGED: "When the gate blessed a packed model, by role and model, in seconds since 1970 UTC.",
     SPOOL_FAILING: "1 while a worker cannot write its prediction log, or not make it durable.",
     CIRCUITS_OPEN: "Challengers that a worker leaves alone because they failed or took too long; the most of any.",
     WORKERS: "Scoring workers that gave a sign of life within 5 s.",
@@ -77,10 +97,21 @@ class Judge:
 
     MATURED = "gauntlet_judge_matured_customers"
     LATE = "gauntlet_judge_late_rows"
+    CUSTOMERS = "gauntlet_judge_customers"
+    WAITING = "gauntlet_judge_waiting_predictions"
+    LOGGED = "gauntlet_judge_logged_rows"
+    ANSWERED = "gauntlet_judge_phase_customers"
+    ACCURACY = "gauntlet_judge_accuracy_ratio"
     LOG_E = "gauntlet_judge_log_e"
     THRESHOLD = "gauntlet_judge_log_e_threshold"
     DIFFERENCE = "gauntlet_judge_difference"
     GROUP_DIFFERENCE = "gauntlet_judge_group_difference"
+    GROUP_MATURED = "gauntlet_judge_group_matured_customers"
+    GROUP_MARGIN = "gauntlet_judge_group_margin"
+    LIVE_REQUESTS = "gauntlet_judge_live_requests"
+    LIVE_FAILED = "gauntlet_judge_live_failed_requests"
+    LIVE_P99 = "gauntlet_judge_live_p99_seconds"
+    LIVE_POSITIVE = "gauntlet_judge_live_positive_ratio"
     VERDICT = "gauntlet_judge_verdict"
     TRIAL = "gauntlet_judge_trial_number"
     MARGIN_SPENT = "gauntlet_judge_margin_spent"
@@ -93,10 +124,21 @@ class Judge:
 JUDGE_HELP = {
     Judge.MATURED: "Customers in closed cohorts that both models scored and whose truth is known, by challenger.",
     Judge.LATE: "Predictions and truths that landed after their cohort was closed, and change nothing, by challenger.",
+    Judge.CUSTOMERS: "Customers in closed cohorts by what came of them: win, tie, loss, a missing truth, or unscored.",
+    Judge.WAITING: "Live predictions whose cohort is not closed yet: they wait for their outcomes.",
+    Judge.LOGGED: "Rows of the experiment in the store, by kind, matured or not.",
+    Judge.ANSWERED: "Scored customers of the newest phase that has closed cohorts, by the role that answered.",
+    Judge.ACCURACY: "Share of matured customers that a model got right, by its role.",
     Judge.LOG_E: "Log e-values by challenger and claim; with _worst and _best every missing truth is against it.",
     Judge.THRESHOLD: "What a claim's log e-values must reach, by challenger and claim.",
     Judge.DIFFERENCE: "Challenger minus champion in the policy's metric: observed, and the interval's ends.",
     Judge.GROUP_DIFFERENCE: "The same by attribute and value of each group that the policy names.",
+    Judge.GROUP_MATURED: "Matured customers of each group that the policy names.",
+    Judge.GROUP_MARGIN: "What each group may lose at most, in the unit of its difference.",
+    Judge.LIVE_REQUESTS: "Last requests on which the challenger was asked, where the policy sets limits.",
+    Judge.LIVE_FAILED: "Of these, on how many it gave no probability.",
+    Judge.LIVE_P99: "99th percentile of a model's calls in these, by role.",
+    Judge.LIVE_POSITIVE: "Share of these that a model called positive, by role.",
     Judge.VERDICT: "1 for what the evidence allows now, 0 for the other verdicts, by challenger.",
     Judge.TRIAL: "Number of the challenger's trial in its lineage.",
     Judge.MARGIN_SPENT: "What the promotions of the lineage may have lost against its anchor, in the metric's unit.",

@@ -23,7 +23,9 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.artifact import Reference
 from service import metric_names as names
+from service.counters.customers import CustomerCounter
 from service.counters.file import CountsFile, open_counts
 from service.counters.layout import Layout
 from service.counters.places import places_of
@@ -33,7 +35,7 @@ from service.counters.rows import RowCounter, SlotBounds, settled
 from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedModel, scoring_layout
 from service.counters.text import CONTENT_TYPE, Labels, gauge, renderer
 from service.http.application import UNMATCHED
-from service.prediction_log.records import Mode, Prediction
+from service.prediction_log.records import Mode, Prediction, Variant
 from service.scoring.blessings import BlessingState
 from service.scoring.deciding import Roles, Scored
 from service.scoring.models import Model, Models
@@ -70,6 +72,7 @@ class ScoringState:
         gauntlet: Version of Gauntlet that packed it.
         is_ready: Whether this process should get requests.
         is_file_valid: Whether the experiment file can be read.
+        are_keys_valid: Whether the key files can be read, if there are any.
         is_champion_present: Whether the Bento carries the champion that it names.
         is_challenger_present: Whether it carries the challenger that it puts on trial.
         are_challengers_left_out: Whether no challenger is scored because workers died.
@@ -90,6 +93,7 @@ class ScoringState:
     is_spool_failing: bool
     circuits_open: int
     blessings: tuple[BlessingState, ...] = ()
+    are_keys_valid: bool = True
 
 
 class _Counter:
@@ -136,11 +140,12 @@ class Metrics:
             models: Everything that can be scored with.
             paths: Of the routes.
         """
-        counted = [CountedModel(str(m.identity), d, models.references[d]) for d, m in models.by_digest.items()]
+        counted = [_counted(model, models.references[digest]) for digest, model in models.by_digest.items()]
         found = scoring_layout(models.contract, counted, paths)
         self._reader, self.layout = CountsReader(folder), found.layout
         self._render = renderer(found.layout)
         self.places = places_of(found, counted)
+        self._contracts = tuple(_contracts(models))
         self._features, self._start = found.features, found.layout.starts[found.features.name]
         self._bounds = SlotBounds(found.layout.size, self._features, self._start)
         self._count_in(open_counts(folder, worker, digest=found.layout.digest, slots=found.layout.size))
@@ -192,11 +197,13 @@ class Metrics:
                 slots[places.failures[one.failed.identity.digest]] += 1
             if record.purpose == "live":
                 live.append(record)
+                slots[places.risks[answer.variant, answer.model.digest, answer.risk]] += 1
         if len(live) < MANY:
             for record in live:
                 self._count_probabilities(record)
         else:
             self._count_many_probabilities(live)
+        self._customers.count([record.customer_id for record in live if record.customer_id is not None])
         if len(live) == len(scored):
             self._rows.count(rows)
         elif live:
@@ -224,7 +231,7 @@ class Metrics:
         sums = np.sum([self._settled(worker) for worker in workers], axis=0).tolist()
         now = time.monotonic()
         alive = [worker for worker in workers if _is_alive(worker, now)]
-        lines = [*self._render(sums), *_worst(alive), *_roles(state)]
+        lines = [*self._render(sums), *self._contracts, *_worst(alive), *_roles(state)]
         lines += process_lines([(worker.name, worker.pid) for worker in alive])
         return ("\n".join(lines) + "\n").encode()
 
@@ -274,6 +281,8 @@ class Metrics:
         self._file, self.slots = file, file.slots
         self._mend()
         self._rows = RowCounter(self._features, self.slots[self._start : self._start + self._features.size])
+        start = self.layout.starts[names.CUSTOMER_ROWS]
+        self._customers = CustomerCounter(self.slots[start : start + 1 + names.HASH_BITS])
 
     def _mend(self) -> None:
         bad = self._bounds.mend(np.frombuffer(self.slots.cast("B"), dtype=np.float64))
@@ -285,6 +294,7 @@ class Metrics:
         if renewed is not None:
             self._count_in(renewed)
         self._mend()
+        self._customers.settle()
         state = self._state()
         own = (
             state.is_ready,
@@ -312,8 +322,24 @@ def series_bound(layout: Layout, models: int, workers: int) -> int:
         models: How many the Bento carries.
         workers: How many are alive at most.
     """
-    states = len(_WORST) + 1 + len(get_args(Mode)) + 1 + 1  # the worst, workers, modes, split, build
-    return layout.bound + states + 3 * models + FAMILIES * workers  # who each is, and two of its blessing
+    states = len(_WORST) + 1 + len(get_args(Mode)) + 3  # the worst, workers, modes; split, keys, build
+    bands = sum(family.size for family in layout.families if family.name == names.RISKS) // len(get_args(Variant))
+    own = 5 * models + bands  # who each is, its cut, three of its blessing, and where its risk bands begin
+    return layout.bound + states + own + FAMILIES * workers
+
+
+def _counted(model: Model, reference: Reference) -> CountedModel:
+    risks = tuple(band.name for band in model.contract.risk_bands)
+    return CountedModel(str(model.identity), model.digest, reference, risks)
+
+
+def _contracts(models: Models) -> Iterator[str]:
+    """What answers mean, which is the same as long as the process lives."""
+    named = {str(model.identity): model.contract for model in models.by_digest.values()}
+    yield from gauge(names.DECISION_CUT, *((_label("model", name), one.cut) for name, one in named.items()))
+    bands = [(name, band) for name, one in named.items() for band in one.risk_bands]
+    starts = (({"model": name, "risk": band.name}, band.from_probability) for name, band in bands)
+    yield from gauge(names.RISK_BAND, *starts)
 
 
 def _is_alive(worker: Counts, now: float) -> bool:
@@ -339,6 +365,7 @@ def _roles(state: ScoringState) -> Iterator[str]:
     roles = state.roles
     modes = ((_label("mode", mode), float(roles is not None and roles.mode == mode)) for mode in get_args(Mode))
     yield from gauge(names.EXPERIMENT_MODE, *modes)
+    yield from gauge(names.KEYS_VALID, ({}, float(state.are_keys_valid)))
     yield from gauge(names.EXPERIMENT_SPLIT, ({}, roles.split if roles else 0.0))
     in_role = [] if roles is None else [("champion", roles.champion), ("challenger", roles.challenger)]
     yield from gauge(names.MODEL_INFO, *((_model_labels(role, model), 1) for role, model in in_role if model))
@@ -351,6 +378,8 @@ def _blessings(state: ScoringState) -> Iterator[str]:
     """Whether the models' blessings hold, as the worker that answers knows; all of them read the same list."""
     told = [({"role": one.role, "model": one.model}, one) for one in state.blessings]
     yield from gauge(names.BLESSING_HOLDS, *((labels, float(one.holds)) for labels, one in told))
+    judged = ((labels, one.judged_at) for labels, one in told if one.judged_at is not None)
+    yield from gauge(names.BLESSING_JUDGED, *judged)
     expiring = ((labels, one.expires_at) for labels, one in told if one.expires_at is not None)
     yield from gauge(names.BLESSING_EXPIRES, *expiring)
 
@@ -366,4 +395,5 @@ def _label(name: str, value: str) -> Labels:
 
 def _model_labels(role: str, model: Model) -> Labels:
     it = model.identity
-    return {"role": role, "model": str(it), "name": it.name, "version": it.version, "digest": it.digest}
+    identity = {"model": str(it), "name": it.name, "version": it.version, "digest": it.digest}
+    return {"role": role, **identity, "positive": model.contract.labels.positive}

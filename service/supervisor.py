@@ -21,6 +21,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
+from msgspec.structs import replace
+
 from bentos.errors import NotFound, Refused, Unavailable
 from bentos.folder import Folder
 from bentos.roles import ROLES, read_roles
@@ -30,6 +32,7 @@ from service.logs import log_to_stderr
 from service.scoring.experiment import first_experiment, write_experiment
 from service.settings import Settings, read_settings
 from service.stopping import stop_at_signals
+from service.whereabouts import Whereabouts, write_whereabouts
 from service.workers import LOOK_SECONDS, Sockets, Workers, keep_workers, make_workers
 
 logger = logging.getLogger("gauntlet.supervisor")
@@ -82,7 +85,10 @@ class Supervisor:
         self.admin_url = _url_of(self._sockets.admin)
         judge_port = _free_port()
         self._scoring = self._workers(settings, workers, judge_port, scoring_only)
-        beside = [] if scoring_only else [self._shipper(), self._judge(judge_port, policy)]
+        shipped, judged = _shipper_metrics_url(), f"http://127.0.0.1:{judge_port}"
+        alone = Whereabouts(scoring=self.admin_url)
+        self._whereabouts = alone if scoring_only else replace(alone, shipper=shipped, judge=judged)
+        beside = [] if scoring_only else [self._shipper(shipped), self._judge(judge_port, policy)]
         explaining = [] if insight_port is None else [self._insight(insight_port)]
         self._others = Children([*beside, *explaining])
         self._turn = threading.Lock()
@@ -97,6 +103,7 @@ class Supervisor:
         write_first_experiment(self._folder, now=datetime.now(UTC))
         self._scoring.start()
         self._others.start()
+        write_whereabouts(self._folder.serving, self._whereabouts)
 
     def look(self) -> None:
         """Start again what died, when its pause is over.
@@ -115,6 +122,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stop scoring, then let the shipper drain its log, then the judge."""
         with self._turn:
+            self._folder.serving.unlink(missing_ok=True)
             self._scoring.stop(GRACE_SECONDS)
             for child in self._others.children:
                 child.tell_to_stop()
@@ -152,10 +160,10 @@ class Supervisor:
             logs=self._logs,
         )
 
-    def _shipper(self) -> Child:
-        return Child(
-            "shipper", "gauntlet", ("ship", *self._in_folder()), {}, lambda: CODE, log=self._logs / "shipper.log"
-        )
+    def _shipper(self, metrics: str) -> Child:
+        host, _, port = metrics.removeprefix("http://").rpartition(":")
+        arguments = ("ship", "--metrics-host", host, "--metrics-port", port, *self._in_folder())
+        return Child("shipper", "gauntlet", arguments, {}, lambda: CODE, log=self._logs / "shipper.log")
 
     def _judge(self, port: int, policy: Path | None) -> Child:
         rules = () if policy is None else ("--policy", str(policy.resolve()))
@@ -363,6 +371,12 @@ def _wait_until_ready(supervisor: Supervisor, seconds: float) -> None:
             reason = str(e)
         time.sleep(0.02)
     raise Unavailable(f"scoring was not ready within {seconds:g} s: {reason}\n{supervisor.tail()}")
+
+
+def _shipper_metrics_url() -> str:
+    """Where GAUNTLET_SHIPPER_METRICS_HOST and _PORT say, else on a free port of loopback."""
+    host = os.environ.get("GAUNTLET_SHIPPER_METRICS_HOST", "127.0.0.1")
+    return f"http://{host}:{os.environ.get('GAUNTLET_SHIPPER_METRICS_PORT') or _free_port()}"
 
 
 def _free_port() -> int:

@@ -10,6 +10,9 @@ from service.counters.layout import CounterFamily, HistogramFamily, Series
 from service.counters.scoring import OTHER, CountedModel, ScoringLayout
 from service.http.application import UNMATCHED
 
+_BY_THEMSELVES = (names.REQUESTS, names.PREDICTIONS, names.RISKS)
+"""Counters whose slots are found by what is at hand, which are not their labels."""
+
 
 @dataclass(frozen=True)
 class Timed:
@@ -36,6 +39,7 @@ class Places:
         requests: By route, method and status.
         request_seconds: By route.
         predictions: By variant, the model's digest, label and purpose.
+        risks: By variant, the model's digest and risk band.
         failures: By the challenger's digest.
         calls: By the model's digest.
         rows: By the model's digest.
@@ -46,6 +50,7 @@ class Places:
     requests: Mapping[tuple[str, str, int | str], int]
     request_seconds: Mapping[str, Timed]
     predictions: Mapping[tuple[str, str, str, str], int]
+    risks: Mapping[tuple[str, str, str], int]
     failures: Mapping[str, int]
     calls: Mapping[str, Timed]
     rows: Mapping[str, int]
@@ -82,11 +87,17 @@ def places_of(found: ScoringLayout, models: Sequence[CountedModel]) -> Places:
             for model in models
             if model.label == version
         },
+        risks={
+            (variant, model.digest, risk): slot
+            for (_, (variant, version, risk)), slot in _of(names.RISKS, slots)
+            for model in models
+            if model.label == version
+        },
         failures={model.digest: slots[names.CHALLENGER_FAILURES, (model.label,)] for model in models},
         calls={model.digest: calls[model.label] for model in models},
         rows={model.digest: slots[names.MODEL_ROWS, (model.label,)] for model in models},
         scores={digest: _graded(found, digest) for digest in found.scores},
-        others={key: slot for key, slot in slots.items() if key[0] not in (names.REQUESTS, names.PREDICTIONS)},
+        others={key: slot for key, slot in slots.items() if key[0] not in _BY_THEMSELVES},
     )
 
 

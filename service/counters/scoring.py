@@ -8,6 +8,7 @@ from typing import get_args
 
 from bentos.artifact import Contract, Reference
 from service import metric_names as names
+from service.counters.customers import FAMILIES as CUSTOMERS
 from service.counters.features import FeatureGrid
 from service.counters.layout import CounterFamily, Family, HistogramFamily, Layout, combinations
 from service.counters.scores import ScoreGrid
@@ -39,11 +40,13 @@ class CountedModel:
         label: Name and version, as the `model` label gives them.
         digest: Artifact digest.
         reference: How training looked.
+        risks: Names of its risk bands.
     """
 
     label: str
     digest: str
     reference: Reference
+    risks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,21 @@ def scoring_layout(contract: Contract, models: Sequence[CountedModel], paths: Se
         requests,
         request_seconds,
         _predictions(contract, labels),
+        _risks(models),
         CounterFamily(names.CHALLENGER_FAILURES, ("model",), tuple((label,) for label in labels)),
         model_seconds,
         CounterFamily(names.MODEL_ROWS, ("model",), tuple((label,) for label in labels)),
         *(CounterFamily(name) for name in PLAIN),
         *scores.values(),
+        *CUSTOMERS,
         features,
     )
     return ScoringLayout(Layout(families), requests, request_seconds, model_seconds, features, scores)
+
+
+def _risks(models: Sequence[CountedModel]) -> CounterFamily:
+    bands = [(variant, model.label, risk) for variant in get_args(Variant) for model in models for risk in model.risks]
+    return CounterFamily(names.RISKS, ("variant", "model", "risk"), tuple(dict.fromkeys(bands)))
 
 
 def _predictions(contract: Contract, models: Sequence[str]) -> CounterFamily:

@@ -41,12 +41,14 @@ class BlessingState:
         model: Name and version.
         holds: Whether it holds now for that role.
         expires_at: Seconds since 1970 UTC; None where there is no blessing.
+        judged_at: When the gate gave it, in the same seconds.
     """
 
     role: str
     model: str
     holds: bool
     expires_at: float | None
+    judged_at: float | None
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ class Blessings:
             model=one.label,
             holds=is_good and expires_at is not None and now < expires_at,
             expires_at=None if expires_at is None else expires_at.timestamp(),
+            judged_at=None if one.blessing is None else one.blessing.judged_at.timestamp(),
         )
 
     def _is_good(self, one: _Packed, scope: Scope) -> bool:

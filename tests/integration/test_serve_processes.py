@@ -23,6 +23,7 @@ from service.prediction_log.records import Prediction
 from service.scoring.experiment import new_salt, read_experiment, set_split, start_shadow, write_experiment
 from service.scoring.routing import assign_variant
 from service.supervisor import Supervisor, serving, supervised, write_first_experiment
+from service.whereabouts import read_whereabouts
 
 NO_LEAD = timedelta(0)
 
@@ -245,6 +246,8 @@ def test_gauntlet_serve_ships_what_was_answered_asks_the_judge_and_ends_with_0(t
                 wait_for(lambda: _is_ready(client), seconds=60)
                 answered = score(client, "a")["prediction_id"]
                 wait_for(lambda: client.get("/v1/experiment").json()["judge"]["status"] == "available", seconds=60)
+                places = read_whereabouts(folder.serving)
+                told = {url: httpx.get(f"{url}/metrics").text for url in (places.scoring, places.shipper, places.judge)}
                 assert client.get("/v1/experiment").json()["champion"]["digest"] == digests[0]
                 last = score(client, "b")["prediction_id"]
         finally:
@@ -254,6 +257,9 @@ def test_gauntlet_serve_ships_what_was_answered_asks_the_judge_and_ends_with_0(t
     with closing(sqlite3.connect(folder.store)) as store:
         shipped = {row[0] for row in store.execute("select prediction_id from predictions")}
     assert shipped == {answered, last}
+    first = [next(line for line in text.splitlines() if line.startswith("# HELP gauntlet")) for text in told.values()]
+    assert [line.split()[2].split("_")[1] for line in first] == ["http", "shipper", "judge"]
+    assert not folder.serving.exists()
 
 
 def _is_ready(client):

@@ -55,11 +55,18 @@ class _Said(Collector):
     def collect(self) -> Iterator[Metric]:
         """Gauges of what was found in the last look."""
         yield self._gauge(Judge.MATURED, (), lambda one: {(): one.matured})
+        yield self._gauge(Judge.CUSTOMERS, ("result",), _results)
+        yield self._gauge(Judge.ANSWERED, ("role",), _answered)
+        yield self._gauge(Judge.ACCURACY, ("role",), _accuracies)
         yield self._gauge(Judge.LATE, (), lambda one: {(): one.late})
         yield self._gauge(Judge.LOG_E, ("claim",), _log_es)
         yield self._gauge(Judge.THRESHOLD, ("claim",), _thresholds)
         yield self._gauge(Judge.DIFFERENCE, ("end",), _ends)
         yield self._gauge(Judge.GROUP_DIFFERENCE, ("attribute", "value", "end"), _group_ends)
+        yield self._gauge(Judge.GROUP_MATURED, ("attribute", "value"), lambda one: _of_groups(one, "matured"))
+        yield self._gauge(Judge.GROUP_MARGIN, ("attribute", "value"), lambda one: _of_groups(one, "margin"))
+        yield from self._of_requests()
+        yield from self._of_log()
         yield from self._of_trials()
         yield from self._of_looks()
 
@@ -70,6 +77,33 @@ class _Said(Collector):
             for own, value in (values(evidence) if evidence is not None else {}).items():
                 family.add_metric([*_named(trial), *own], value)
         return family
+
+    def _of_requests(self) -> Iterator[Metric]:
+        """Engineering limits; only a policy with limits makes the judge look at requests."""
+        looked = [(_named(one), one.verdict.live) for one in self._trials if one.verdict.live is not None]
+        requests = GaugeMetricFamily(Judge.LIVE_REQUESTS, JUDGE_HELP[Judge.LIVE_REQUESTS], labels=_WHO)
+        failed = GaugeMetricFamily(Judge.LIVE_FAILED, JUDGE_HELP[Judge.LIVE_FAILED], labels=_WHO)
+        slowest = GaugeMetricFamily(Judge.LIVE_P99, JUDGE_HELP[Judge.LIVE_P99], labels=[*_WHO, "role"])
+        positive = GaugeMetricFamily(Judge.LIVE_POSITIVE, JUDGE_HELP[Judge.LIVE_POSITIVE], labels=[*_WHO, "role"])
+        for who, live in looked:
+            requests.add_metric(who, live.requests)
+            failed.add_metric(who, live.failed)
+            for role, micros in (("champion", live.champion_p99_us), ("challenger", live.challenger_p99_us)):
+                if micros is not None:
+                    slowest.add_metric([*who, role], micros / 1e6)
+            for role, n in (("champion", live.champion_positive), ("challenger", live.challenger_positive)):
+                if live.scored:
+                    positive.add_metric([*who, role], n / live.scored)
+        yield from (requests, failed, slowest, positive)
+
+    def _of_log(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily(Judge.WAITING, JUDGE_HELP[Judge.WAITING], labels=_WHO)
+        logged = GaugeMetricFamily(Judge.LOGGED, JUDGE_HELP[Judge.LOGGED], labels=[*_WHO, "kind"])
+        for trial in self._trials:
+            waiting.add_metric(_named(trial), trial.waiting)
+            for kind in trial.logged.__struct_fields__:
+                logged.add_metric([*_named(trial), kind], getattr(trial.logged, kind))
+        yield from (waiting, logged)
 
     def _of_trials(self) -> Iterator[Metric]:
         verdicts = GaugeMetricFamily(Judge.VERDICT, JUDGE_HELP[Judge.VERDICT], labels=[*_WHO, "verdict"])
@@ -100,6 +134,25 @@ class _Said(Collector):
 
 def _named(trial: Status) -> list[str]:
     return ["challenger", (trial.challenger or "").removeprefix("sha256:")[:12]]
+
+
+def _results(one: Evidence) -> Mapping[tuple[str, ...], float]:
+    names = ("wins", "ties", "losses", "missing_agreements", "missing_disagreements", "unscored")
+    return {(name,): getattr(one, name) for name in names}
+
+
+def _answered(one: Evidence) -> Mapping[tuple[str, ...], float]:
+    newest = one.phases[-1:]
+    return {(role,): getattr(phase, f"answered_{role}") for phase in newest for role in ("champion", "challenger")}
+
+
+def _accuracies(one: Evidence) -> Mapping[tuple[str, ...], float]:
+    found = {"champion": one.champion_accuracy, "challenger": one.challenger_accuracy}
+    return {(role,): value for role, value in found.items() if value is not None}
+
+
+def _of_groups(one: Evidence, name: str) -> Mapping[tuple[str, ...], float]:
+    return {(group.attribute, group.value): getattr(group, name) for group in one.groups}
 
 
 def _log_es(one: Evidence) -> Mapping[tuple[str, ...], float]:

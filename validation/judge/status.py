@@ -50,6 +50,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         verdict: What the evidence allows.
         looked_at: When this was found out.
         cohort_lag_seconds: By how much the closing of cohorts is behind: 0 where every one that is due is closed.
+        waiting: Live predictions whose cohort is not closed.
         further: The same of every other challenger that is on trial.
     """
 
@@ -64,6 +65,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     looked_at: datetime
     cohort_lag_seconds: float = 0.0
+    waiting: int = 0
     further: tuple[Status, ...] = ()
 
 
@@ -87,6 +89,7 @@ def describe_status(
         verdict=verdict,
         looked_at=now,
         cohort_lag_seconds=_lag(store, experiment.id, policy, to_micros(now)) / 1e6,
+        waiting=_count_waiting(store, experiment.id),
     )
 
 
@@ -100,6 +103,15 @@ def _lag(store: Store, experiment_id: str, policy: OnlinePolicy, now: int) -> in
         return 0
     begin = max(closed, int(first) // policy.cohort * policy.cohort)
     return max(0, closable_through(policy, now) - begin)
+
+
+def _count_waiting(store: Store, experiment_id: str) -> int:
+    p = tables.predictions.c
+    with store.reading() as connection:
+        closed = closed_through(connection, experiment_id) or 0
+        waits = (p.experiment == experiment_id, p.purpose == "live", p.at >= closed)
+        found: int = connection.execute(sa.select(sa.func.count()).where(*waits)).scalar_one()
+    return found
 
 
 def count_logged(store: Store, experiment_id: str) -> Logged:

@@ -98,6 +98,8 @@ def test_blessed_models_serve_in_production_as_they_do_elsewhere(tmp_path):
         assert holds(served) == {"toy:1": ("champion", 1.0), "toy:2": ("challenger", 1.0)}
         expires = f'{{role="champion",model="toy:1"}} {(NOW + timedelta(days=30)).timestamp()!r}'
         assert f"gauntlet_blessing_expires_timestamp_seconds{expires}" in served.metrics()
+        judged = f'{{role="challenger",model="toy:2"}} {NOW.timestamp()!r}'
+        assert f"gauntlet_blessing_judged_timestamp_seconds{judged}" in served.metrics()
 
 
 def test_where_blessings_are_not_asked_for_their_lack_is_told_and_hinders_nobody(tmp_path, caplog):

@@ -6,11 +6,13 @@ import re
 from datetime import timedelta
 
 import msgspec
+import pytest
 from judging import CHALLENGER, DAY, EXPERIMENT, START, policy, prediction, truth
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metric_names import JUDGE_HELP
 from service.scoring.experiment import Further, write_experiment
+from validation.judge.limits import Live
 from validation.judge.metrics import Looks, render_metrics
 from validation.judge.policy import GroupRule
 from validation.judge.process import step
@@ -53,6 +55,14 @@ def test_every_number_of_the_evidence_is_exported(world):
     assert found["gauntlet_judge_difference", "lower"] == evidence.lower
     assert found["gauntlet_judge_difference", "observed"] == evidence.difference
     assert found["gauntlet_judge_group_difference", "SeniorCitizen", "upper", "1"] == evidence.groups[1].upper
+    assert found["gauntlet_judge_group_matured_customers", "SeniorCitizen", "1"] == 100
+    assert found["gauntlet_judge_group_margin", "SeniorCitizen", "0"] == 0.1
+    assert found["gauntlet_judge_customers", "losses"] == evidence.losses == 10
+    assert found["gauntlet_judge_customers", "ties"] == evidence.ties
+    assert found["gauntlet_judge_accuracy_ratio", "champion"] == evidence.champion_accuracy
+    assert found["gauntlet_judge_phase_customers", "champion"] == 200
+    assert found["gauntlet_judge_logged_rows", "outcomes"] == 200
+    assert found["gauntlet_judge_waiting_predictions",] == 0
     assert found["gauntlet_judge_verdict", status.verdict.verdict] == 1
     assert sum(value for name, value in found.items() if name[0] == "gauntlet_judge_verdict") == 1
     assert found["gauntlet_judge_trial_number",] == 1
@@ -61,6 +71,32 @@ def test_every_number_of_the_evidence_is_exported(world):
     assert found["gauntlet_judge_look_duration_seconds",] == 0.25
     assert found["gauntlet_judge_looks_failed_total",] == 3
     assert found["gauntlet_judge_look_timestamp_seconds",] == NOW.timestamp()
+
+
+def test_predictions_whose_cohort_is_open_are_waiting(world):
+    status = looked(world, now=START + DAY)
+    found = samples(status)
+    assert found["gauntlet_judge_waiting_predictions",] == found["gauntlet_judge_logged_rows", "predictions"] == 200
+
+
+def test_what_the_last_requests_say_is_exported_where_the_policy_looks_at_them(world):
+    status = looked(world)
+    assert not any(name.startswith("gauntlet_judge_live") for name, *_ in samples(status))
+    live = Live(
+        requests=50,
+        failed=10,
+        champion_p99_us=200.0,
+        challenger_p99_us=None,
+        champion_positive=20,
+        challenger_positive=10,
+    )
+    verdict = msgspec.structs.replace(status.verdict, live=live)
+    found = samples(msgspec.structs.replace(status, verdict=verdict))
+    assert found["gauntlet_judge_live_requests",] == 50
+    assert found["gauntlet_judge_live_failed_requests",] == 10
+    assert found["gauntlet_judge_live_p99_seconds", "champion"] == pytest.approx(0.0002)
+    assert ("gauntlet_judge_live_p99_seconds", "challenger") not in found
+    assert found["gauntlet_judge_live_positive_ratio", "challenger"] == 0.25
 
 
 def test_cohorts_that_are_due_and_wait_for_a_spool_are_a_lag(world):

@@ -1,0 +1,165 @@
+"""Alerts of the experiment: its file, its split, harm, verdicts that wait, and truths that stop coming."""
+
+from __future__ import annotations
+
+from grafana.rule_files import Alert, Group, rule_file
+from service import metric_names as names
+from service.metric_names import Judge
+
+_TRIAL = "namespace, model"
+
+
+def experiment_rules() -> str:
+    """The text of `rules/experiment.yaml`."""
+    groups = [
+        Group("gauntlet-experiment", "30s", [*_file(), *_evidence()]),
+        Group("gauntlet-outcomes", "1m", _outcomes()),
+        Group("gauntlet-judge", "30s", _judge()),
+    ]
+    return rule_file(groups)
+
+
+def _said(verdict: str) -> str:
+    return f'max by ({_TRIAL}) ({Judge.VERDICT}{{verdict="{verdict}"}}) == 1'
+
+
+def _file() -> list[Alert]:
+    return [
+        Alert(
+            alert="GauntletExperimentFileInvalid",
+            expr=f"min by (namespace) ({names.EXPERIMENT_FILE_VALID}) == 0",
+            severity="warning",
+            summary="The experiment file cannot be read",
+            description="Pods that serve go on by the last good one; a pod that starts now is not ready. "
+            "`gauntlet experiment show` says what is wrong.",
+            hold="2m",
+        ),
+        Alert(
+            alert="GauntletChampionAbsent",
+            expr=f"min by (namespace) ({names.EXPERIMENT_CHAMPION_PRESENT}) == 0",
+            severity="critical",
+            summary="A pod does not carry the champion",
+            description="The experiment file names a champion that is not in the image of at least one pod, which is "
+            "not ready therefore. Roll out an image with it, or take the change back.",
+            hold="2m",
+        ),
+        Alert(
+            alert="GauntletChallengerAbsent",
+            expr=f"min by (namespace) ({names.EXPERIMENT_CHALLENGER_PRESENT}) == 0",
+            severity="warning",
+            summary="A pod does not carry the challenger",
+            description="The experiment file puts a challenger on trial that at least one pod does not carry; it "
+            "enrols nobody. Roll out an image with both, or end the trial.",
+            hold="10m",
+        ),
+        Alert(
+            alert="GauntletChallengerFails",
+            expr=f"sum by (namespace, model) (rate({names.CHALLENGER_FAILURES}[10m])) "
+            f"/ on (namespace, model) (sum by (namespace, model) (rate({names.MODEL_ROWS}[10m])) > 0) > 0.01",
+            severity="warning",
+            summary="The challenger gives no probability",
+            description="{{ $labels.model }} failed on {{ $value | humanizePercentage }} of the rows that it was asked "
+            "about; the champion answered them. Such customers are no evidence. Roll it back if it goes on.",
+            hold="10m",
+        ),
+    ]
+
+
+def _evidence() -> list[Alert]:
+    srm, limit = (f'max by ({_TRIAL}) ({name}{{claim="srm"}})' for name in (Judge.LOG_E, Judge.THRESHOLD))
+    return [
+        Alert(
+            alert="GauntletSampleRatioMismatch",
+            expr=f"{srm} >= {limit}",
+            severity="critical",
+            summary="Customers are not split as the experiment file says",
+            description="log e of a mismatch is {{ $value | humanize }} and reached its threshold: something decides "
+            "who meets the challenger. The evidence is worth nothing; end the trial, find the cause, begin anew.",
+            hold="0m",
+        ),
+        Alert(
+            alert="GauntletChallengerHarms",
+            expr=_said("ROLLBACK"),
+            severity="critical",
+            summary="The challenger is worse than the champion: ROLLBACK",
+            description="The evidence against {{ $labels.model }} is enough, or it broke a limit. `gauntlet verdict` "
+            "gives the reasons, `gauntlet rollback` takes it back.",
+            hold="1m",
+        ),
+        Alert(
+            alert="GauntletVerdictWaits",
+            expr=_said("PROMOTE"),
+            severity="info",
+            summary="A challenger may be promoted",
+            description="{{ $labels.model }} has been shown to be good enough for a day, and nobody has promoted it. "
+            "`gauntlet verdict` gives the reasons, `gauntlet promote` carries it out.",
+            hold="1d",
+        ),
+        Alert(
+            alert="GauntletVerdictInvalid",
+            expr=_said("INVALID"),
+            severity="warning",
+            summary="No decision may rest on the evidence",
+            description="The judge says INVALID of the trial of {{ $labels.model }}. `gauntlet verdict` says why: "
+            "rules that changed, actions that follow predictions, a split that does not hold.",
+            hold="15m",
+        ),
+        Alert(
+            alert="GauntletCohortsLag",
+            expr=f"max by ({_TRIAL}) ({Judge.COHORT_LAG}) > 6 * 3600",
+            severity="warning",
+            summary="Cohorts that are due are not closed",
+            description="The evidence is {{ $value | humanizeDuration }} behind. A spool that is gone keeps cohorts "
+            "open: ship it, or give it up.",
+            hold="1h",
+        ),
+    ]
+
+
+def _outcomes() -> list[Alert]:
+    told = f"sum by (namespace) (increase({names.OUTCOMES}"
+    results = f"sum by ({_TRIAL}) ({Judge.CUSTOMERS}"
+    return [
+        Alert(
+            alert="GauntletOutcomesStopped",
+            expr=f"{told}[4d])) == 0 and {told}[14d] offset 4d)) > 0",
+            severity="warning",
+            summary="The truth stopped coming",
+            description="No outcome was told for four days, and in the two weeks before there were some. Customers "
+            "whose window ends now count as missing. Look at whoever sends outcomes, and at the key.",
+            hold="1h",
+        ),
+        Alert(
+            alert="GauntletOutcomesMissing",
+            expr=f'{results}{{result=~"missing.*"}}) / ({results}) > 0) > 0.3 and {results}) >= 200',
+            severity="warning",
+            summary="Many truths are missing",
+            description="Nobody told what became of {{ $value | humanizePercentage }} of the customers in closed "
+            "cohorts. Missing truths count against the challenger where they could matter. `gauntlet disagreements` "
+            "lists whose truths still decide.",
+            hold="1h",
+        ),
+    ]
+
+
+def _judge() -> list[Alert]:
+    return [
+        Alert(
+            alert="GauntletJudgeFailing",
+            expr=f"(sum by (namespace) (increase({Judge.LOOKS_FAILED}[10m])) >= 3) "
+            f"or (time() - max by (namespace) ({Judge.LOOKED_AT}) > 600)",
+            severity="warning",
+            summary="The judge cannot look at the evidence",
+            description="Its looks fail, or the last one is more than ten minutes old. No cohort closes and no verdict "
+            "changes; scoring is not affected. Its log says which of experiment file and store it is.",
+            hold="5m",
+        ),
+        Alert(
+            alert="GauntletJudgeUnanswered",
+            expr=f"sum by (namespace) (rate({names.JUDGE_UNANSWERED}[5m])) > 0",
+            severity="warning",
+            summary="The judge does not answer scoring",
+            description="/v1/experiment says only what scoring itself knows. Look whether the judge runs.",
+            hold="10m",
+        ),
+    ]

@@ -1,0 +1,41 @@
+"""Rules of drift: recordings and alerts from the counters that every pod exports, by formulas that the store's share.
+
+The same formulas stand in `validation/statistics/drift.py`, with their sources; a test holds the numbers of a real
+Prometheus against theirs.
+"""
+
+from __future__ import annotations
+
+from grafana.drift.alerts import alerts_of
+from grafana.drift.recordings import recordings_of, reference_recordings
+from grafana.drift.settings import DEFAULT, DriftSettings
+from grafana.rule_files import Group, rule_file
+
+__all__ = ["DEFAULT", "DriftSettings", "drift_groups", "rules_text"]
+
+
+def rules_text(settings: DriftSettings = DEFAULT) -> str:
+    """The text of `rules/drift.yaml`."""
+    return rule_file(drift_groups(settings))
+
+
+def drift_groups(settings: DriftSettings) -> list[Group]:
+    """One group a window. The longer ones read what the first records, at moments that lie an hour apart."""
+    first = Group(
+        f"gauntlet-drift-{settings.base.name}",
+        settings.interval,
+        [
+            *reference_recordings(settings),
+            *recordings_of(settings.base, settings),
+            *alerts_of(settings.base, settings),
+        ],
+    )
+    others = [
+        Group(
+            f"gauntlet-drift-{window.name}",
+            settings.interval,
+            [*recordings_of(window, settings), *alerts_of(window, settings)],
+        )
+        for window in settings.longer
+    ]
+    return [first, *others]
