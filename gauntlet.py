@@ -33,6 +33,7 @@ from bentos.last_words import leave
 from k8s import commands as control
 from k8s import experiment_commands as experimenting
 from service import commands as data_plane
+from service.console import commands as looking
 from service.files import commands as files
 from service.insight import commands as explaining
 from training import commands as training
@@ -211,6 +212,7 @@ for command in (
     package,
     data_plane.serve,
     explaining.insight,
+    looking.console,
     data_plane.keys,
     score_file,
     files.batch_summary,

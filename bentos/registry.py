@@ -171,6 +171,11 @@ class Registry:
         """The newest version whose artifact has this digest."""
         return next((version for version in self.versions(name) if version.digest == digest), None)
 
+    def names(self) -> list[str]:
+        """Every registered model."""
+        with self._translated():
+            return sorted(str(model.name) for model in self.client.search_registered_models(max_results=100))
+
     def versions(self, name: str) -> list[Version]:
         """Every version of a model, the newest first."""
         with self._translated():
@@ -294,8 +299,7 @@ class Registry:
     def _what_there_is(self, name: str) -> str:
         versions = self.versions(name)
         if not versions:
-            with self._translated():
-                names = sorted(model.name for model in self.client.search_registered_models(max_results=100))
+            names = self.names()
             return f"it holds {', '.join(names)}" if names else "it is empty: run `gauntlet train` first"
         listed = [f"{v.number}{'@' + ','.join(v.aliases) if v.aliases else ''}" for v in versions[:20]]
         return f"{name} has the versions {', '.join(listed)}"

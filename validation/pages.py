@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-CANDIDATE, CHAMPION, BOUND = "#2563eb", "#d97706", "#dc2626"
-"""The colours that mean something, on every page the same."""
+from bentos.palette import BOUND, CANDIDATE, CHAMPION, IN_THE_DARK
 
-_IN_THE_DARK = {CANDIDATE: "#60a5fa", CHAMPION: "#fbbf24", BOUND: "#f87171"}
-"""The same where the page is dark."""
+__all__ = ["BOUND", "CANDIDATE", "CHAMPION", "Figure", "Trace", "layout_of", "line", "numbers", "picture", "whole_page"]
 
 Trace = dict[str, Any]
 
@@ -137,13 +135,13 @@ def _script(figures: Sequence[Figure]) -> str:
     drawn = [{"id": figure.name, "data": figure.traces, "layout": figure.layout} for figure in figures]
     # A "</script>" in a name would end the script; JSON may spell every "<" otherwise.
     content = json.dumps(drawn, sort_keys=True, allow_nan=False).replace("<", "\\u003c")
-    return _DRAW.replace("PALE", json.dumps(_IN_THE_DARK)).replace("FIGURES", content)
+    return _DRAW.replace("PALE", json.dumps(IN_THE_DARK)).replace("FIGURES", content)
 
 
 def _style() -> str:
     names = {"candidate": CANDIDATE, "champion": CHAMPION, "bound": BOUND}
     light = " ".join(f"--{name}: {color};" for name, color in names.items())
-    dark = " ".join(f"--{name}: {_IN_THE_DARK[color]};" for name, color in names.items())
+    dark = " ".join(f"--{name}: {IN_THE_DARK[color]};" for name, color in names.items())
     return _STYLE.replace("/*light*/", light).replace("/*dark*/", dark)
 
 

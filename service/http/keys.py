@@ -114,6 +114,27 @@ class Keys:
             raise HttpRefusal(FORBIDDEN, f"the key of {found.name} may not ask this; it needs the scope {scope}")
         return found
 
+    def has_any(self) -> bool:
+        """Whether there is a key at all."""
+        return bool(self._clients)
+
+    def client_marked(self, mark: str) -> Client | None:
+        """The client one of whose keys has this mark; None once that key was taken away."""
+        for digest, client in self._clients.items():
+            if hmac.compare_digest(mark_of(digest), mark):
+                return client
+        return None
+
+
+def mark_of(digest: bytes) -> str:
+    """What a session remembers of the key it began with: neither the key nor what the key files hold."""
+    return hashlib.sha256(b"session:" + digest).hexdigest()
+
+
+def digest_of(key: str) -> bytes:
+    """What is kept of a key."""
+    return hashlib.sha256(key.strip().encode()).digest()
+
 
 def read_keys(folder: Path) -> dict[bytes, Client]:
     """The clients of a folder of key files by the SHA-256 of their keys.

@@ -1,0 +1,69 @@
+"""The console's composition root: sources, guard, frame and pages become one WSGI application."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import flask
+from dash import Dash
+
+from service.console.customer.page import PAGE as CUSTOMER
+from service.console.guard import Guard
+from service.console.production.page import PAGE as PRODUCTION
+from service.console.settings import ConsoleSettings
+from service.console.shell import INDEX, frame, wire_frame
+from service.console.sources import Sources
+
+PAGES = (CUSTOMER, PRODUCTION)
+"""In the order of the navigation; the first is shown at `/`."""
+
+_ASSETS = Path(__file__).parent / "assets"
+
+
+def make_app(settings: ConsoleSettings, sources: Sources | None = None) -> Dash:
+    """The whole console.
+
+    Args:
+        settings: Of this process.
+        sources: Takes the place of those that the settings name.
+
+    Raises:
+        InvalidSetting: A file that a setting names cannot be used.
+    """
+    sources = sources or Sources(settings)
+    guard = Guard(settings)
+    server = flask.Flask("gauntlet", static_folder=None)
+    guard.protect(server, lambda: app.csp_hashes())
+    app = Dash(
+        "gauntlet",
+        server=server,
+        assets_folder=str(_ASSETS),
+        assets_ignore=r"theme\.js|icon\.svg",  # the page itself names them
+        serve_locally=True,
+        suppress_callback_exceptions=True,  # a page's own parts are there only while it is shown
+        update_title="",
+        title="Gauntlet",
+        index_string=INDEX,
+        add_log_handler=False,
+        use_pages=False,
+        enable_mcp=False,
+    )
+    app.layout = frame(PAGES)
+    wire_frame(app, PAGES, sources)
+    for page in PAGES:
+        page.wire(app, sources)
+    _add_probes(server, guard)
+    return app
+
+
+def _add_probes(server: flask.Flask, guard: Guard) -> None:
+    def live() -> Any:
+        return flask.Response("ok\n", mimetype="text/plain")
+
+    def ready() -> Any:
+        """Whether people can come in. A store that is away does not matter here: pages say so."""
+        return live() if guard.is_ready else flask.Response("the key files cannot be read\n", 503)
+
+    server.add_url_rule("/livez", "livez", live)
+    server.add_url_rule("/readyz", "readyz", ready)

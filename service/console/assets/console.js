@@ -1,0 +1,155 @@
+// What the browser does by itself: colours of pictures, the theme, arriving at a page, saving a table.
+(() => {
+  // The same as bentos/palette.py; a test compares the two.
+  const PALE = {
+    "#2563eb": "#60a5fa", "#d97706": "#fbbf24", "#dc2626": "#f87171", "#c2410c": "#fb923c", "#475569": "#cbd5e1",
+    "#94a3b8": "#64748b", "#0f766e": "#2dd4bf", "#7c3aed": "#a78bfa", "#be185d": "#f472b6", "#9a3412": "#ea580c",
+  };
+  const PAPER = { light: ["#1f2937", "#e5e7eb", "#9ca3af"], dark: ["#e5e7eb", "#374151", "#6b7280"] };
+  const told = {};
+
+  const repaint = value => {
+    if (typeof value === "string") return PALE[value] || value;
+    if (Array.isArray(value)) return value.map(repaint);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, repaint(inner)]));
+    }
+    return value;
+  };
+
+  function coloured(layout, theme) {
+    const [ink, grid, zero] = PAPER[theme];
+    const found = {
+      ...(theme === "dark" ? repaint(layout) : layout), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: "system-ui, sans-serif", size: 13, color: ink }, uirevision: "kept", autosize: true,
+      hoverlabel: { font: { family: "system-ui, sans-serif" } },
+    };
+    for (const key of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) {
+      found[key] = { gridcolor: grid, zerolinecolor: zero, linecolor: grid, fixedrange: true, ...found[key] };
+    }
+    if (found.polar) {
+      const axis = { gridcolor: grid, linecolor: grid };
+      found.polar = {
+        bgcolor: "rgba(0,0,0,0)", ...found.polar,
+        radialaxis: { ...axis, ...found.polar.radialaxis }, angularaxis: { ...axis, ...found.polar.angularaxis },
+      };
+    }
+    return found;
+  }
+
+  // Plotly chooses a heatmap's ink as if its half-transparent colours were opaque.
+  const inked = (traces, ink) => traces.map(t => (t.texttemplate ? { textfont: { color: ink }, ...t } : t));
+
+  // Where names of rows would take too much of the width, they stand above their rows instead of beside them.
+  function fitted(layout, width) {
+    const names = (layout.yaxis && layout.yaxis.ticktext) || [];
+    const longest = Math.max(0, ...names.map(name => name.length));
+    if (!names.length || 7 * longest < 0.4 * width) return layout;
+    const above = names.map((text, y) => (
+      { text, y: (layout.yaxis.tickvals || [])[y] ?? y, x: 0, xref: "paper", xanchor: "left", yshift: 20, showarrow: false }));
+    const yaxis = { ...layout.yaxis, showticklabels: false, range: [names.length - 0.6, -0.9] };
+    return {
+      ...layout, height: layout.height + 22 * names.length, margin: { ...layout.margin, l: 8 },
+      annotations: [...(layout.annotations || []), ...above], yaxis,
+    };
+  }
+
+  function figureOf(drawn, theme, width) {
+    const layout = coloured(fitted(drawn.layout, width), theme);
+    const traces = inked(drawn.data, PAPER[theme][0]);
+    return { data: theme === "dark" ? repaint(traces) : traces, layout };
+  }
+
+  const html = (type, props) => ({ namespace: "dash_html_components", type, props });
+  function numbers(heading, rows) {
+    const cell = (text, i) => html(i ? "Td" : "Th", { children: text, ...(i ? { className: "n" } : { scope: "row" }) });
+    const head = heading.map((text, i) => html("Th", { children: text, scope: "col", ...(i ? { className: "n" } : {}) }));
+    return html("Table", {
+      children: [
+        html("Thead", { children: html("Tr", { children: head }) }),
+        html("Tbody", { children: rows.map(row => html("Tr", { children: row.map(cell) })) }),
+      ],
+    });
+  }
+
+  const label = () => {
+    const button = document.getElementById("theme-button"), chosen = window.gauntletTheme.chosen();
+    if (button) button.textContent = `Theme: ${chosen || "system"}`;
+  };
+
+  function arrived(_content, path) {
+    const page = path && path !== "/" ? path : null;
+    const links = [...document.querySelectorAll("header.top nav a")];
+    let name = "";
+    links.forEach((link, i) => {
+      const here = page ? link.getAttribute("href") === page : i === 0;
+      if (here) { link.setAttribute("aria-current", "page"); name = link.textContent; }
+      else link.removeAttribute("aria-current");
+    });
+    document.title = name ? `${name} · Gauntlet` : "Gauntlet";
+    if (arrived.before !== undefined && arrived.before !== path) {
+      const title = document.getElementById("page-title");
+      if (title) title.focus({ preventScroll: true });
+      window.scrollTo(0, 0);
+    }
+    arrived.before = path;
+    return name;
+  }
+
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.gauntlet = {
+    arrive: arrived,
+    theme(clicks) {
+      const { chosen, choose, effective } = window.gauntletTheme;
+      if (clicks) choose({ null: "light", light: "dark", dark: null }[chosen()]);
+      label();
+      return effective();
+    },
+    draw(drawn, theme, title) {
+      const same = window.dash_clientside.no_update;
+      if (!drawn) return Array(10).fill(same);
+      if (drawn.wrong) return [same, same, title, "", drawn.wrong, false, true, title, null, true];
+      const id = window.dash_clientside.callback_context.outputs_list[0].id;
+      const place = document.getElementById(JSON.stringify(id, Object.keys(id).sort()));
+      const width = place ? place.clientWidth || 640 : 640;
+      told[id.name] = drawn;
+      const figure = figureOf(drawn, theme || window.gauntletTheme.effective(), width);
+      return [
+        figure, { height: `${figure.layout.height}px` }, drawn.title, drawn.says, "", true, false,
+        `${drawn.title}. ${drawn.says}`, numbers(drawn.heading, drawn.rows), false,
+      ];
+    },
+    save() {
+      const pressed = window.dash_clientside.callback_context.triggered_id;
+      const value = (window.dash_clientside.callback_context.triggered[0] || {}).value;
+      if (!pressed || !value) return window.dash_clientside.no_update;
+      window.dash_ag_grid.getApi(pressed.name).exportDataAsCsv(
+        window.dash_ag_grid.getApi(pressed.name).getGridOption("defaultCsvExportParams"));
+      return `Saved ${pressed.name}`;
+    },
+  };
+
+  const themed = () => {
+    window.gauntletTheme.apply();
+    window.dash_clientside.set_props("theme", { data: window.gauntletTheme.effective() });
+  };
+  window.gauntletTheme.system.addEventListener("change", themed);
+
+  // Paper is light, and as wide as it is.
+  const graphs = () => [...document.querySelectorAll(".card .dash-graph")].map(place => {
+    const id = JSON.parse(place.id);
+    return { drawn: told[id.name], plot: place.querySelector(".js-plotly-plot"), isHalf: !!place.closest(".half") };
+  }).filter(found => found.drawn && found.plot);
+  window.addEventListener("beforeprint", () => {
+    for (const { drawn, plot, isHalf } of graphs()) {
+      const width = isHalf ? 320 : 660, figure = figureOf(drawn, "light", width);
+      window.Plotly.react(plot, figure.data, { ...figure.layout, width, autosize: false });
+    }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const { drawn, plot } of graphs()) {
+      const figure = figureOf(drawn, window.gauntletTheme.effective(), plot.parentElement.clientWidth);
+      window.Plotly.react(plot, figure.data, { ...figure.layout, width: undefined });
+    }
+  });
+})();

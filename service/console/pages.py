@@ -1,0 +1,32 @@
+"""What a page is. The pages themselves lie one a folder, and `app.py` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dash import Dash
+from dash.development.base_component import Component
+
+from service.console.sources import Sources
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page.
+
+    Attributes:
+        path: Of its address, such as `/customer`.
+        name: In the navigation, and its heading.
+        says: What is found there, in a sentence.
+        layout: What is on it, made anew at every visit; may raise a GauntletError, which is shown in its place.
+        wire: Adds its callbacks, once.
+        needs_predictions: Whether an installation without any is told what to do first instead.
+    """
+
+    path: str
+    name: str
+    says: str
+    layout: Callable[[Sources], Component]
+    wire: Callable[[Dash, Sources], None]
+    needs_predictions: bool = True

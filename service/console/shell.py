@@ -1,0 +1,131 @@
+"""What every page stands in: navigation, theme, who is logged in; and the callbacks that are the browser's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash.development.base_component import Component
+
+from bentos.errors import GauntletError
+from service.console.guard import viewer
+from service.console.pages import Page
+from service.console.parts import heading, notice, sentence, what_to_do
+from service.console.sources import Sources
+from service.console.viewers import Viewer
+
+INDEX = """<!doctype html>
+<html lang="en">
+<head>
+{%metas%}
+<title>{%title%}</title>
+<script src="/assets/theme.js"></script>
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+{%css%}
+</head>
+<body>
+{%app_entry%}
+<noscript>The console draws its pictures with JavaScript, which this browser has switched off.</noscript>
+<footer>{%config%}{%scripts%}{%renderer%}</footer>
+</body>
+</html>
+"""
+
+
+def frame(pages: Sequence[Page]) -> Component:
+    """The frame that stays while pages change, the same for everybody."""
+    return html.Div(
+        [
+            dcc.Location(id="place"),
+            dcc.Store(id="theme"),
+            html.A("To the content", href="#content", className="skip"),
+            html.Header(
+                [
+                    html.Span("Gauntlet", className="brand"),
+                    html.Nav(
+                        [dcc.Link(page.name, href=page.path, id=_link(page)) for page in pages],
+                        **{"aria-label": "Pages"},
+                    ),
+                    html.Div(
+                        [
+                            html.Div(id="who"),
+                            html.Button("Theme", id="theme-button", className="quiet", n_clicks=0),
+                        ],
+                        className="right",
+                    ),
+                ],
+                className="top",
+            ),
+            html.Main(id="content", tabIndex="-1"),
+            html.Div(id="announced", role="status", className="unseen"),
+        ]
+    )
+
+
+def wire_frame(app: Dash, pages: Sequence[Page], sources: Sources) -> None:
+    """Add the callbacks of the frame."""
+
+    @app.callback(Output("content", "children"), Output("who", "children"), Input("place", "pathname"))
+    def open_page(path: str | None) -> tuple[Component, Component]:
+        return page_at(pages, path, sources), _who(viewer())
+
+    app.clientside_callback(
+        ClientsideFunction("gauntlet", "arrive"),
+        Output("announced", "children"),
+        Input("content", "children"),
+        State("place", "pathname"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("gauntlet", "theme"), Output("theme", "data"), Input("theme-button", "n_clicks")
+    )
+    parts = (
+        ("graph", "figure"),
+        ("graph", "style"),
+        ("title", "children"),
+        ("says", "children"),
+        ("wrong", "children"),
+        ("wrong", "hidden"),
+        ("frame", "hidden"),
+        ("frame", "aria-label"),
+        ("numbers", "children"),
+        ("details", "hidden"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("gauntlet", "draw"),
+        *[Output({"part": part, "name": MATCH}, what) for part, what in parts],
+        Input({"part": "drawn", "name": MATCH}, "data"),
+        Input("theme", "data"),
+        State({"part": "title", "name": MATCH}, "children"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("gauntlet", "save"),
+        Output("announced", "children", allow_duplicate=True),
+        Input({"part": "save", "name": ALL}, "n_clicks"),
+        prevent_initial_call=True,
+    )
+
+
+def page_at(pages: Sequence[Page], path: str | None, sources: Sources) -> Component:
+    """What stands at a path: the page, what to do first, or why it cannot be shown."""
+    page = next((page for page in pages if page.path == path), pages[0] if path in (None, "/") else None)
+    if page is None:
+        listed = ", ".join(page.path for page in pages)
+        return html.Div([heading("Not here", f"There is no {path}; there are {listed}.")])
+    top = heading(page.name, page.says)
+    try:
+        step = sources.next_step(needs_predictions=page.needs_predictions)
+        content = page.layout(sources) if step is None else what_to_do(step)
+    except GauntletError as e:
+        content = notice(sentence(e), is_wrong=True)
+    return html.Div([top, content], className="page")
+
+
+def _who(who: Viewer) -> Component:
+    """Who is here, and the way out where they logged in."""
+    role = "operator" if who.is_operator else "reads only"
+    leave = html.Form(html.Button("Log out", className="quiet"), action="/logout", method="post")
+    return html.Div([html.Span(f"{who.name}, {role}", className="soft"), *([leave] if who.has_session else [])])
+
+
+def _link(page: Page) -> str:
+    return f"to-{page.path.strip('/')}"

@@ -1,0 +1,162 @@
+"""Where pages read from: the store, MLflow and scoring. Opened when first asked, and never written to by reading."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from bentos.artifact import Contract, Reference, parse_contract
+from bentos.errors import ArtifactDamaged, NotFound, Refused
+from bentos.folder import Folder
+from bentos.registry import ARTIFACT_PATH, Registry, Version, registry_of
+from service.console.service_client import ServiceClient
+from service.console.settings import ConsoleSettings
+from service.store import Store, open_store, tables
+
+_FRESH_SECONDS = 5.0
+"""For how long what the registry said of the champion is taken as it was."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """What an installation lacks, and the one command that gives it.
+
+    Attributes:
+        says: What is missing.
+        command: To be typed.
+    """
+
+    says: str
+    command: str
+
+
+class _Kept(Generic[T]):
+    """A value that is asked for again once it is no longer fresh; a failure is not kept."""
+
+    def __init__(self, ask: Callable[[], T], seconds: float) -> None:
+        self._ask, self._seconds = ask, seconds
+        self._turn = threading.Lock()
+        self._value: tuple[float, T] | None = None
+
+    def __call__(self) -> T:
+        with self._turn:
+            if self._value is None or time.monotonic() - self._value[0] > self._seconds:
+                self._value = (time.monotonic(), self._ask())
+            return self._value[1]
+
+
+class Sources:
+    """What one console reads from. Safe for several threads; every method may raise a GauntletError.
+
+    Attributes:
+        settings: Of this process.
+        folder: The installation's.
+        service: Scoring's HTTP API.
+    """
+
+    def __init__(self, settings: ConsoleSettings, service: ServiceClient | None = None) -> None:
+        """Open nothing yet.
+
+        Args:
+            settings: Of this process.
+            service: Takes the place of scoring at `settings.service_url`.
+        """
+        self.settings = settings
+        self.folder = Folder(settings.folder)
+        self.service = service or ServiceClient(settings)
+        self.registry: Callable[[], Registry] = _Kept(lambda: registry_of(self.folder), float("inf"))
+        self.store: Callable[[], Store] = _Kept(self._open_store, float("inf"))
+        self.model: Callable[[], str] = _Kept(self._find_model, _FRESH_SECONDS)
+        self.champion: Callable[[], Version] = _Kept(self._find_champion, _FRESH_SECONDS)
+        self._read: dict[tuple[str, str], bytes] = {}
+        """Files of artifacts by run and path: an artifact never changes."""
+
+    def contract(self) -> Contract:
+        """The champion's contract: every label, range and band on a page comes from it."""
+        return parse_contract(self.file_of(self.champion(), f"{ARTIFACT_PATH}/contract.json"))
+
+    def reference(self) -> Reference:
+        """How the champion's features and scores were distributed in training."""
+        content = self.file_of(self.champion(), f"{ARTIFACT_PATH}/reference.json")
+        try:
+            return msgspec.json.decode(content, type=Reference)
+        except msgspec.MsgspecError as e:
+            raise ArtifactDamaged(f"reference.json of {self.champion()} cannot be read: {e}") from e
+
+    def file_of(self, version: Version, path: str) -> bytes:
+        """A file of the run that made a version.
+
+        Raises:
+            NotFound: The run has no such file.
+            Unavailable: The tracking server does not answer.
+        """
+        key = (version.run, path)
+        if key not in self._read:
+            with tempfile.TemporaryDirectory(prefix="gauntlet-console-") as beside:
+                self._read[key] = self.registry().fetch_file(version, path, Path(beside)).read_bytes()
+        return self._read[key]
+
+    def next_step(self, *, needs_predictions: bool) -> NextStep | None:
+        """What to do first; None where there is something to look at."""
+        at = f"--folder {self.folder.path}"
+        registry = self.registry() if self._has_tracking() else None
+        if registry is None or not registry.names():
+            return NextStep("No model was trained here yet. This trains one and registers it.", f"gauntlet train {at}")
+        name = self.model()
+        if registry.find(f"models:/{name}@champion") is None:
+            return NextStep(
+                f"{name} has no champion yet. This judges its newest candidate; a pass can be made the first champion.",
+                f"gauntlet gate models:/{name}@candidate {at}",
+            )
+        if needs_predictions and not self.has_predictions():
+            return NextStep(
+                "Nobody was scored yet. This serves the champion; the console shows what it answers.",
+                f"gauntlet serve {at}",
+            )
+        return None
+
+    def has_predictions(self) -> bool:
+        """Whether the store holds any."""
+        try:
+            store = self.store()
+        except NotFound:
+            return False
+        with store.reading() as connection:
+            return connection.execute(sa.select(tables.predictions.c.at).limit(1)).first() is not None
+
+    def _has_tracking(self) -> bool:
+        """Whether there is an MLflow to ask: asking the folder's own would make one."""
+        return bool(os.environ.get("MLFLOW_TRACKING_URI")) or self.folder.tracking.is_file()
+
+    def _open_store(self) -> Store:
+        """The store, which the console neither makes nor migrates."""
+        url = os.environ.get("GAUNTLET_STORE_URL")
+        if url is None and not self.folder.store.is_file():
+            raise NotFound(f"there is no store in {self.folder.path} yet; `gauntlet serve` makes one")
+        return open_store(url or self.folder.store_url, migrate=False)
+
+    def _find_model(self) -> str:
+        if self.settings.model is not None:
+            return self.settings.model
+        names = self.registry().names()
+        if len(names) != 1:
+            listed = ", ".join(names) or "none"
+            raise NotFound(f"the registry holds {listed}; GAUNTLET_CONSOLE_MODEL must name the one that is shown")
+        return names[0]
+
+    def _find_champion(self) -> Version:
+        found = self.registry().find(f"models:/{self.model()}@champion")
+        if found is None:
+            raise Refused(f"{self.model()} has no champion")
+        return found
