@@ -169,7 +169,6 @@ def table(
             "ensureDomOrder": True,
             "enableCellTextSelection": True,
             "suppressColumnVirtualisation": True,
-            "overlayNoRowsTemplate": "Nothing to show",
             **options,
         },
         style={"height": height} if height else {"height": None},

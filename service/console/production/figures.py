@@ -1,0 +1,195 @@
+"""The pictures of production: values in, Plotly's traces and layouts out, each with its numbers as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from bentos.artifact import Contract
+from bentos.errors import NotFound
+from bentos.palette import BOUND, CANDIDATE, NEUTRAL, SOFT, rising
+from service.console.production.course import Point, Sums
+from service.console.production.reading import BINS
+from service.console.production.spans import Span, say_piece
+from service.micros import from_micros
+from validation.pages import Figure, layout_of
+
+_LISTED = 240
+
+
+def volume(pieces: dict[int, Sums], length: int, span: Span, contract: Contract) -> Figure:
+    """Predictions by piece of time, parted by answer."""
+    starts = [_moment(start) for start in pieces]
+    positive = [sums.positive for sums in pieces.values()]
+    negative = [sums.n - sums.positive for sums in pieces.values()]
+    n = sum(positive) + sum(negative)
+    layout = layout_of(300, "time, UTC", f"predictions per {say_piece(length)}")
+    layout |= {"barmode": "stack", "bargap": 0.05, "hovermode": "x unified"}
+    return Figure(
+        name="volume",
+        title="Predictions over time",
+        says=f"n = {n:,} live predictions, {span}; each bar is {say_piece(length)}.",
+        traces=[
+            _bars(starts, negative, _answer(contract, contract.labels.negative), SOFT, length),
+            _bars(starts, positive, _answer(contract, contract.labels.positive), CANDIDATE, length),
+        ],
+        layout=layout,
+        table=(
+            ("From, UTC", "Predictions", contract.labels.positive, "Share", "Mean probability"),
+            [
+                (
+                    f"{from_micros(start):%Y-%m-%d %H:%M:%S}",
+                    f"{sums.n:,}",
+                    f"{sums.positive:,}",
+                    f"{sums.positive / sums.n:.1%}",
+                    f"{sums.mean:.3f}",
+                )
+                for start, sums in list(pieces.items())[-_LISTED:]
+            ],
+        ),
+    )
+
+
+def hours(counts: Sequence[int], span: Span) -> Figure:
+    """Predictions by hour of the day."""
+    return Figure(
+        name="hours",
+        title="Predictions by hour of the day",
+        says=f"n = {sum(counts):,} live predictions, {span}; hours are UTC.",
+        traces=[
+            {
+                "type": "bar",
+                "name": "predictions",
+                "x": list(range(24)),
+                "y": list(counts),
+                "marker": {"color": NEUTRAL},
+                "hovertemplate": "%{x}:00 to %{x}:59: %{y:,}<extra></extra>",
+            }
+        ],
+        layout=_with_axis(layout_of(300, "hour of the day, UTC", "predictions"), tickvals=list(range(0, 24, 3))),
+        table=(("Hour", "Predictions"), [(f"{hour:02d}:00", f"{n:,}") for hour, n in enumerate(counts)]),
+        is_narrow=True,
+    )
+
+
+def probabilities(counts: Sequence[Sequence[int]], span: Span, contract: Contract) -> Figure:
+    """The histogram of probabilities, coloured by risk band, with the cut."""
+    bands, n = contract.risk_bands, sum(map(sum, counts))
+    colors = rising(len(bands))
+    middles = [(number + 0.5) / BINS for number in range(BINS)]
+    traces = [
+        {
+            "type": "bar",
+            "name": f"{band.name} ({sum(row):,})",
+            "x": middles,
+            "y": list(row),
+            "width": 1 / BINS,
+            "marker": {"color": color},
+            "hovertemplate": f"{band.name}: %{{y:,}} around %{{x:.3f}}<extra></extra>",
+        }
+        for band, row, color in zip(bands, counts, colors, strict=True)
+    ]
+    layout = layout_of(300, f"probability of {_answer(contract, contract.labels.positive)}", "predictions")
+    layout |= {"barmode": "stack", "bargap": 0, "shapes": [_upright(contract.cut)]}
+    layout["legend"] |= {"traceorder": "normal"}
+    layout["xaxis"] |= {"range": [0, 1]}
+    ends = [*(band.from_probability for band in bands[1:]), 1.0]
+    return Figure(
+        name="probabilities",
+        title="Probabilities and risk",
+        says=f"n = {n:,} live predictions, {span}. The dashed line is the cut, {contract.cut:g}: from there on the "
+        f"answer is {contract.labels.positive}.",
+        traces=traces,
+        layout=layout,
+        table=(
+            ("Risk", "Probability", "Predictions", "Share"),
+            [
+                (band.name, f"{band.from_probability:g} to {end:g}", f"{sum(row):,}", f"{sum(row) / n:.1%}")
+                for band, end, row in zip(bands, ends, counts, strict=True)
+            ],
+        ),
+        is_narrow=True,
+    )
+
+
+def rolling_mean(points: Sequence[Point], window: int, contract: Contract) -> Figure:
+    """The mean probability of the last so many predictions, with its band of confidence.
+
+    Raises:
+        NotFound: There are too few predictions for one window.
+    """
+    if not points:
+        raise NotFound(f"there are fewer than {window:,} predictions here; choose a shorter window or a longer time")
+    x = [_moment(point.at) for point in points]
+    return Figure(
+        name="rolling",
+        title="Rolling mean of the probability",
+        says=f"Each point is the mean over the last {window:,} predictions or somewhat more (whole pieces of time); "
+        f"the band is its 95 % confidence interval. {len(points):,} points.",
+        traces=[
+            _edge(x, [point.low for point in points], None),
+            _edge(x, [point.high for point in points], "95 % interval"),
+            {
+                "type": "scatter",
+                "mode": "lines" if len(points) > 1 else "markers",
+                "name": "mean probability",
+                "x": x,
+                "y": [point.mean for point in points],
+                "line": {"color": CANDIDATE, "width": 2},
+                "hovertemplate": "%{y:.3f}<extra></extra>",
+            },
+        ],
+        layout=layout_of(300, "time, UTC", f"probability of {contract.labels.positive}") | {"hovermode": "x unified"},
+        table=(
+            ("Until, UTC", "Mean", "Low", "High", "Predictions"),
+            [
+                (
+                    f"{from_micros(point.at):%Y-%m-%d %H:%M:%S}",
+                    f"{point.mean:.4f}",
+                    f"{point.low:.4f}",
+                    f"{point.high:.4f}",
+                    f"{point.n:,}",
+                )
+                for point in points[-_LISTED:]
+            ],
+        ),
+    )
+
+
+def _bars(x: list[str], y: list[int], name: str, color: str, length: int) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "name": name,
+        "x": x,
+        "y": y,
+        "marker": {"color": color},
+        "width": length / 1000,
+        "offset": 0,
+        "hovertemplate": "%{y:,}",
+    }
+
+
+def _edge(x: list[str], y: list[float], name: str | None) -> dict[str, Any]:
+    trace: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"width": 0}}
+    if name is None:
+        return trace | {"showlegend": False, "hoverinfo": "skip", "line": {"width": 0, "color": SOFT}}
+    return trace | {"name": name, "fill": "tonexty", "fillcolor": f"{SOFT}55", "hoverinfo": "skip"}
+
+
+def _upright(x: float) -> dict[str, Any]:
+    line = {"color": BOUND, "width": 2, "dash": "dash"}
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def _with_axis(layout: dict[str, Any], **x: Any) -> dict[str, Any]:
+    return layout | {"xaxis": layout["xaxis"] | x}
+
+
+def _answer(contract: Contract, label: str) -> str:
+    return f"{contract.target} = {label}"
+
+
+def _moment(micros: int) -> str:
+    moment: datetime = from_micros(micros)
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
