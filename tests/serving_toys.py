@@ -13,6 +13,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from bentos.artifact import (
+    Adjustment,
     Binned,
     Blessing,
     Categorical,
@@ -20,6 +21,7 @@ from bentos.artifact import (
     Encoder,
     Labels,
     Numeric,
+    Offer,
     Reference,
     RiskBand,
     SigningKey,
@@ -41,10 +43,32 @@ CONTRACT = Contract(
     labels=Labels(positive="Yes", negative="No"),
     features=(
         Numeric(name="tenure", minimum=0, maximum=72, unit="month", integer=True),
-        Numeric(name="charges", minimum=0, maximum=1000, unit="USD", missing=(" ",), fill=50.0),
-        Categorical(name="contract", categories=("Month-to-month", "One year", "Two year")),
+        Numeric(
+            name="charges",
+            minimum=0,
+            maximum=1000,
+            unit="USD",
+            missing=(" ",),
+            fill=50.0,
+            phrases={"any": "{value} a month", "0": "nothing to pay", "missing": "no charges yet"},
+            actionable=Adjustment(direction="lower", words={"en": "a lower price", "de": "ein niedrigerer Preis"}),
+        ),
+        Categorical(
+            name="contract",
+            categories=("Month-to-month", "One year", "Two year"),
+            phrases={"Month-to-month": "a month-to-month contract", "One year": "a one-year contract"},
+            actionable=(
+                Offer(
+                    to="One year",
+                    instead_of=("Month-to-month",),
+                    words={"en": "a contract for one year", "de": "ein Vertrag über ein Jahr"},
+                ),
+                Offer(to="Two year", words={"en": "a contract for two years", "de": "ein Vertrag über zwei Jahre"}),
+            ),
+        ),
         Categorical(name="senior", categories=("0", "1")),
     ),
+    languages=("en", "de"),
     protected=("senior",),
     risk_bands=(RiskBand(name="low", from_probability=0.0), RiskBand(name="high", from_probability=0.6)),
 )

@@ -29,6 +29,7 @@ from bentos.artifact.contract import (
     dump_contract,
     load_contract,
     parse_contract,
+    phrase_of,
 )
 from bentos.artifact.encoding import Encoder, Value, categories_of, category_of, floats_of, is_allowed
 from bentos.artifact.holding import Finding, Trust, check_blessing, examine_blessing, policies_of, problems_in
@@ -45,6 +46,7 @@ from bentos.artifact.signing import (
     read_public_keys,
     signing_key_of,
 )
+from bentos.artifact.wording import PLACE, Adjustment, Offer
 
 __all__ = [
     "BLESSING",
@@ -52,6 +54,8 @@ __all__ = [
     "INPUT",
     "MANIFEST",
     "OUTPUT",
+    "PLACE",
+    "Adjustment",
     "Artifact",
     "Binned",
     "BlessedCheck",
@@ -63,6 +67,7 @@ __all__ = [
     "Finding",
     "Labels",
     "Numeric",
+    "Offer",
     "PublicKeys",
     "Reference",
     "RiskBand",
@@ -91,6 +96,7 @@ __all__ = [
     "new_keys",
     "parse_blessing",
     "parse_contract",
+    "phrase_of",
     "policies_of",
     "problems_in",
     "public_keys_of",

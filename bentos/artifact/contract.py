@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
+from bentos.artifact.wording import (
+    ANY,
+    MISSING,
+    Adjustment,
+    Offer,
+    change_problems,
+    language_problems,
+    offer_problems,
+    phrase_problems,
+)
 from bentos.errors import InvalidContract
 
 SCHEMA_VERSION = 1
+
+_LANGUAGES = ("en",)
+_WORDS = ("phrases", "actionable")
 
 
 class Numeric(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="numeric", forbid_unknown_fields=True):
@@ -25,6 +38,8 @@ class Numeric(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
         missing: How a missing value is spelled in files; over HTTP it is null. Empty: missing is not allowed.
         fill: What is scored in place of a missing value, beside an indicator; required where `missing` is not empty.
         description: What it is, for people.
+        phrases: How people name its values: by a number, `any` (with `{value}`) and `missing`.
+        actionable: How the company may change it; None: it cannot, as with age or tenure.
     """
 
     name: str
@@ -35,6 +50,8 @@ class Numeric(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     missing: tuple[str, ...] = ()
     fill: float | None = None
     description: str = ""
+    phrases: Mapping[str, str] = {}
+    actionable: Adjustment | None = None
 
     @property
     def allowed(self) -> str:
@@ -55,12 +72,24 @@ class Categorical(
         categories: Every value allowed, as text; a JSON integer is taken for the category that spells it.
         missing: How a missing value is spelled in files; over HTTP it is null. Empty: missing is not allowed.
         description: What it is, for people.
+        phrases: How people name its values, by category, and `missing`.
+        actionable: What the company may offer in place of a value; empty: nothing, as with age or gender.
     """
 
     name: str
     categories: tuple[str, ...]
     missing: tuple[str, ...] = ()
     description: str = ""
+    phrases: Mapping[str, str] = {}
+    actionable: tuple[Offer, ...] = ()
+
+    def offers(self, category: str | None) -> tuple[Offer, ...]:
+        """What may be offered to whom has this category."""
+        return tuple(
+            offer
+            for offer in self.actionable
+            if category != offer.to and (not offer.instead_of or category in offer.instead_of)
+        )
 
     @property
     def allowed(self) -> str:
@@ -105,6 +134,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         cut: Probability from which the positive label is answered, in (0, 1).
         false_positive_cost: Cost of a false positive over the cost of a false negative, above 0.
         risk_bands: Bands by rising probability, the first from 0.
+        languages: In which every offer has its words; the first is that of phrases.
     """
 
     schema_version: int
@@ -117,6 +147,12 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cut: float = 0.5
     false_positive_cost: float = 1.0
     risk_bands: tuple[RiskBand, ...] = (RiskBand(name="all", from_probability=0.0),)
+    languages: tuple[str, ...] = _LANGUAGES
+
+    @property
+    def actionable(self) -> tuple[Feature, ...]:
+        """The features that the company may change."""
+        return tuple(feature for feature in self.features if feature.actionable)
 
     def feature(self, name: str) -> Feature:
         """The feature of that name.
@@ -143,14 +179,44 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.labels.positive if probability >= self.cut else self.labels.negative
 
     def serves_as(self, other: Contract) -> bool:
-        """Whether a model under this contract can answer what is asked under the other: same rows, same truth."""
-        mine = (self.name, self.id, self.target, self.labels, self.features)
-        return mine == (other.name, other.id, other.target, other.labels, other.features)
+        """Whether a model under this contract can answer what is asked under the other: same rows, same truth.
+
+        Phrases and offers are about rows that stay the same, and may differ.
+        """
+        mine = (self.name, self.id, self.target, self.labels, _wordless(self.features))
+        return mine == (other.name, other.id, other.target, other.labels, _wordless(other.features))
 
 
 def dump_contract(contract: Contract) -> bytes:
-    """The contract as the bytes of `contract.json`; the same contract gives the same bytes."""
-    return msgspec.json.format(msgspec.json.encode(contract), indent=2) + b"\n"
+    """The contract as the bytes of `contract.json`; the same contract gives the same bytes.
+
+    What it says nothing of by phrases, offers and languages is left out, so that earlier versions read it as well.
+    """
+    told = msgspec.to_builtins(contract)
+    if contract.languages == _LANGUAGES:
+        del told["languages"]
+    for feature in told["features"]:
+        for key in _WORDS:
+            if not feature[key]:
+                del feature[key]
+    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+
+
+def phrase_of(feature: Feature, value: float | str | None) -> str | None:
+    """How people name this value of a feature; None where the contract has no phrase for it.
+
+    Args:
+        feature: With its phrases.
+        value: As it is scored; None: missing.
+    """
+    if value is None:
+        return feature.phrases.get(MISSING)
+    if isinstance(value, str):
+        return feature.phrases.get(value)
+    for key, phrase in feature.phrases.items():
+        if key not in (ANY, MISSING) and float(key) == value:
+            return phrase
+    return feature.phrases.get(ANY)
 
 
 def parse_contract(content: bytes, source: str = "contract.json") -> Contract:
@@ -197,8 +263,10 @@ def _contradictions(contract: Contract) -> Iterator[str]:
         yield f"cut is {contract.cut:g}; it must be between 0 and 1"
     if not 0 < contract.false_positive_cost < math.inf:
         yield f"false_positive_cost is {contract.false_positive_cost:g}; it must be a finite number above 0"
+    yield from language_problems(contract.languages)
     for feature in contract.features:
         yield from _feature_contradictions(feature)
+        yield from _word_contradictions(feature, contract)
     yield from _band_contradictions(contract.risk_bands)
 
 
@@ -241,3 +309,26 @@ def _band_contradictions(bands: tuple[RiskBand, ...]) -> Iterator[str]:
         yield "risk_bands must begin with a band from_probability 0"
     if starts != sorted(set(starts)) or any(not 0 <= start < 1 for start in starts):
         yield "risk_bands must rise by from_probability, within [0, 1)"
+
+
+def _word_contradictions(feature: Feature, contract: Contract) -> Iterator[str]:
+    if feature.actionable and feature.name in contract.protected:
+        yield f"{feature.name} is protected, and what fairness is judged by must not be actionable"
+    if MISSING in feature.phrases and not feature.missing:
+        yield f"{feature.name}: phrases[{MISSING!r}] is for no value of it, as it must not be missing"
+    if isinstance(feature, Categorical):
+        yield from phrase_problems(feature.name, feature.phrases, (*feature.categories, MISSING))
+        yield from offer_problems(feature.name, feature.actionable, feature.categories, contract.languages)
+        return
+    yield from phrase_problems(feature.name, feature.phrases, None)
+    if feature.actionable:
+        yield from change_problems(f"{feature.name}: actionable", feature.actionable.words, contract.languages)
+
+
+def _wordless(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    def without(feature: Feature) -> Feature:
+        if isinstance(feature, Categorical):
+            return msgspec.structs.replace(feature, phrases={}, actionable=())
+        return msgspec.structs.replace(feature, phrases={}, actionable=None)
+
+    return tuple(map(without, features))

@@ -12,7 +12,7 @@ from bentos.artifact import Contract, Encoder, Reference
 from bentos.errors import BadInput
 from service.insight.explainers import TOLERANCE, Method, Space, explain, make_explainer
 from service.insight.folding import read_features, scored_values
-from service.insight.reasons import Reason, make_reasons, say_summary
+from service.insight.reasons import Reason, make_reasons, say_plainly, say_summary
 
 
 class SumCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         base_value: What the model answers before it knows a feature.
         contributions: What each feature adds, in the contract's order.
         check: The sum, held against the model's answer.
-        summary: The answer in words.
+        summary: The answer in words, in the explanation's space.
+        plain: The answer for a reader who knows no statistics.
         reasons: One for each feature, the largest first.
     """
 
@@ -56,6 +57,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     contributions: dict[str, float]
     check: SumCheck
     summary: str
+    plain: str
     reasons: list[Reason]
 
 
@@ -101,5 +103,6 @@ class ExplainedModel:
             contributions=dict(zip(self._encoder.spans, found.contributions.tolist(), strict=True)),
             check=SumCheck(sum=total, output=found.output, difference=found.difference),
             summary=say_summary(contract, found, space, reasons),
+            plain=say_plainly(contract, found, space, reasons),
             reasons=reasons,
         )

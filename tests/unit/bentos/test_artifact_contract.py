@@ -121,6 +121,16 @@ def test_a_feature_that_there_is_not_is_told_with_those_that_there_are() -> None
     [
         ({"cut": 0.3}, True),
         ({"protected": ()}, True),
+        ({"languages": ("en", "de")}, True),
+        (
+            {
+                "features": (
+                    msgspec.structs.replace(CONTRACT.features[0], phrases={"any": "{value} old"}),
+                    *CONTRACT.features[1:],
+                )
+            },
+            True,
+        ),
         ({"features": CONTRACT.features[:1]}, False),
         ({"id": "x"}, False),
     ],

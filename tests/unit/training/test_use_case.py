@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bentos.artifact import Categorical, Numeric
+from bentos.artifact import Categorical, Numeric, phrase_of
 from bentos.errors import InvalidContract, NotFound
 from training.use_case import Bundled, Generator, UseCase, load_use_case
 
@@ -44,6 +44,23 @@ def test_telco_has_the_data_s_nineteen_features(telco_use_case: UseCase) -> None
     assert contract.protected == ("gender", "SeniorCitizen")
     assert (contract.cut, contract.false_positive_cost) == (0.5, 0.2)
     assert [band.name for band in contract.risk_bands] == ["low", "medium", "high"]
+
+
+def test_telco_has_a_phrase_for_every_value_and_offers_what_the_company_can_change(telco_use_case: UseCase) -> None:
+    contract = telco_use_case.contract
+    for feature in contract.features:
+        values = (*feature.categories, None) if isinstance(feature, Categorical) else (0.0, 1.0, 2.5, None)
+        wordless = [value for value in values if phrase_of(feature, value) is None]
+        assert wordless == ([] if feature.missing else [None])
+    assert [feature.name for feature in contract.actionable] == [
+        "OnlineSecurity", "OnlineBackup", "DeviceProtection", "TechSupport", "Contract", "PaperlessBilling",
+        "PaymentMethod", "MonthlyCharges",
+    ]  # fmt: skip
+
+
+def test_a_phrase_for_an_unknown_category_names_the_feature(tmp_path: Path) -> None:
+    with pytest.raises(InvalidContract, match=r"home: phrases\['squats'\] is for no value of it; allowed are 'rents'"):
+        load_use_case(changed(tmp_path, features__1__phrases={"squats": "no roof"}))
 
 
 def test_blank_total_charges_are_missing_and_scored_as_nothing_paid_yet(telco_use_case: UseCase) -> None:

@@ -28,7 +28,8 @@ def say(told):
 def explained(number):
     check = SumCheck(sum=0.0, output=0.0, difference=0.0)
     return Explanation(probability=number, label="", risk="", method="tree", space="probability", base_value=0.0,
-                       contributions={}, check=check, summary=str(os.getpid()), reasons=[])
+                       contributions={}, check=check, summary=str(os.getpid()), plain="",
+                       reasons=[])
 
 folder = Path(sys.argv[1])
 if (folder / "broken").exists():

@@ -10,15 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from insight_toys import BOOSTED, FOREST, LINEAR, OTHER, encoded, fitted
-from serving_toys import CONTRACT, REFERENCE
+from serving_toys import CHECKOUT, CONTRACT, REFERENCE
 
 from bentos.artifact import Categorical, Numeric
 from bentos.errors import BadInput
 from service.insight.explanation import ExplainedModel
-from service.insight.reasons import say_reason, say_value
+from service.insight.reasons import say_phrase, say_reason, say_value
+from training.use_case import load_use_case
 
 TENURE = Numeric(name="tenure", minimum=0, maximum=72, unit="months", integer=True, description="How long a customer")
 PLAN = Categorical(name="plan", categories=("A", "B"))
+
+
+def given_words_of(contract):
+    return set(re.findall(r"[A-Za-z-]+", msgspec.json.encode(contract).decode()))
 
 
 def explained(estimator, without=(), row=0):
@@ -91,7 +96,8 @@ def test_every_word_is_the_contracts_or_one_of_a_fixed_few(estimator):
         "is", "missing", "adds", "takes", "less", "than", "percentage", "points", "to", "from", "the", "probability",
         "log-odds", "of", "nothing",
     }  # fmt: skip
-    given_words = set(re.findall(r"[A-Za-z-]+", msgspec.json.encode(CONTRACT).decode()))
+    ours |= {word.capitalize() for word in given_words_of(CONTRACT)}
+    given_words = given_words_of(CONTRACT)
     for row in range(10):
         for reason in explained(estimator, row=row).reasons:
             words = set(re.findall(r"[A-Za-z-]+", reason.sentence))
@@ -124,6 +130,66 @@ def test_a_summary_in_log_odds_says_the_probability_too():
     found = explained(BOOSTED)
     assert f'The log-odds of Churn = "Yes" are {found.check.output:.2f}, a probability of ' in found.summary
     assert f"{found.probability:.1%}" in found.summary
+
+
+def test_a_sentence_names_the_value_by_its_phrase():
+    plan, charges = CONTRACT.feature("contract"), CONTRACT.feature("charges")
+    assert say_reason(CONTRACT, plan, "Month-to-month", 0.18, "probability") == (
+        'A month-to-month contract: adds 18.0 percentage points to the probability of Churn = "Yes".'
+    )
+    assert say_reason(CONTRACT, charges, 70.5, -0.3, "log_odds") == (
+        '70.5 USD a month: takes 0.30 from the log-odds of Churn = "Yes".'
+    )
+    assert say_reason(CONTRACT, charges, None, 0.3, "log_odds").startswith("No charges yet: adds 0.30")
+    assert say_phrase(plan, "Two year") == 'contract is "Two year"'
+
+
+PLAIN = re.compile(
+    r'The model\'s probability is ([\d.]+)% for Churn = "Yes"; this risk is (low|high)\.'
+    r"(?: Raising it most: (?P<up>.+?), (?:together )?(?:by (?P<up_points>[\d.]+) percentage points"
+    r"|multiplying the odds by (?P<up_odds>[\d.]+))\.)?"
+    r"(?: Lowering it most: (?P<down>.+?), (?:together )?(?:by (?P<down_points>[\d.]+) percentage points"
+    r"|dividing the odds by (?P<down_odds>[\d.]+))\.)?"
+    r" These are shares of the model's sum, and no causes\."
+)
+
+
+@pytest.mark.parametrize("estimator", [LINEAR, FOREST, BOOSTED, OTHER])
+@pytest.mark.parametrize("row", range(6))
+def test_the_plain_answer_holds_sign_and_size_of_what_it_names(estimator, row):
+    found = explained(estimator, row=row)
+    said = PLAIN.fullmatch(found.plain)
+    assert said is not None, found.plain
+    assert float(said[1]) == pytest.approx(found.probability * 100, abs=0.051)
+    assert said[2] == found.risk
+    smallest = 0.001 if found.space == "probability" else 0.01
+    for side, sign in (("up", 1), ("down", -1)):
+        named = [one for one in found.reasons if sign * one.contribution >= smallest][:3]
+        assert (said[side] or "") == ", ".join(one.phrase for one in named[:-1]) + (
+            (" and " if len(named) > 1 else "") + named[-1].phrase if named else ""
+        )
+        total = abs(sum(one.contribution for one in named))
+        if named and found.space == "probability":
+            assert float(said[f"{side}_points"]) == pytest.approx(total * 100, abs=0.051)
+        elif named:
+            assert float(said[f"{side}_odds"]) == pytest.approx(np.exp(total), abs=0.0051)
+
+
+def test_reasons_say_what_the_company_can_change():
+    reasons = {reason.feature: reason for reason in explained(FOREST).reasons}
+    assert sorted(name for name, reason in reasons.items() if reason.is_actionable) == ["charges", "contract"]
+
+
+CAUSES = re.compile(r"\b(because|cause[sd]?|due to|leads? to|why|therefore|unhappy|wants?|likely to)\b", re.IGNORECASE)
+
+
+def test_telco_s_phrases_say_what_is_and_never_why():
+    """Phrases are what sentences are made of: one that held a motive would be said of every such customer."""
+    contract = load_use_case(CHECKOUT / "training" / "use_cases" / "telco_churn.yaml").contract
+    for feature in contract.features:
+        values = (*feature.categories, None) if isinstance(feature, Categorical) else (0.0, 1.0, 70.25, None)
+        for value in values:
+            assert not CAUSES.search(say_reason(contract, feature, value, 0.1, "probability"))
 
 
 def test_label_and_risk_are_the_contracts_for_the_probability():
