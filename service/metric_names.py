@@ -24,9 +24,12 @@ MODEL_ROWS = "gauntlet_model_rows_total"
 PROBABILITY = "gauntlet_probability"
 SCORE_BINS = "gauntlet_score_bin_total"
 SCORE_REFERENCE = "gauntlet_score_reference_rows"
+SCORE_REFERENCE_MEAN = "gauntlet_score_reference_mean_ratio"
 FEATURE_BINS = "gauntlet_feature_bin_total"
 FEATURE_REFERENCE = "gauntlet_feature_reference_rows"
 FEATURE_SUM = "gauntlet_feature_above_minimum_total"
+CUSTOMER_ROWS = "gauntlet_customer_rows_total"
+CUSTOMER_BITS = "gauntlet_customer_bit_rows_total"
 CHALLENGERS_LEFT_OUT = "gauntlet_challengers_left_out"
 BLESSING_HOLDS = "gauntlet_blessing_holds"
 BLESSING_EXPIRES = "gauntlet_blessing_expires_timestamp_seconds"
@@ -51,16 +54,19 @@ HELP = {
     SPOOL_LOST: "Records that were answered and could not be written to the spool.",
     JUDGE_UNANSWERED: "Times the judge did not answer a question about the experiment.",
     READY: "1 if every worker should get requests.",
-    MODEL_INFO: "1 for each model in its role now: role, model, name, version, digest.",
+    MODEL_INFO: "1 for each model in its role now: role, model, name, version, digest, its positive label.",
     BUILD_INFO: "1; versions of Gauntlet, Python and onnxruntime.",
     MODEL_SECONDS: "Seconds that one call of a model took, by model; one row, or all that came together.",
     MODEL_ROWS: "Rows that a model was asked to score, by model.",
     PROBABILITY: "Probabilities of live predictions, by model, whether the model answered or was in the shadow.",
     SCORE_BINS: "Live probabilities in the bins of the model's reference, by model and bin.",
-    SCORE_REFERENCE: "Training rows in the same bins.",
+    SCORE_REFERENCE: "Training rows in the same bins, and each bin's place in their order.",
+    SCORE_REFERENCE_MEAN: "Mean of the probabilities that the model gave training rows it was not fitted on, by model.",
     FEATURE_BINS: "Live rows in the bins of each model's reference, by model, feature and bin, whoever scored them.",
-    FEATURE_REFERENCE: "Training rows in the same bins.",
+    FEATURE_REFERENCE: "Training rows in the same bins, and each bin's place where they have an order.",
     FEATURE_SUM: "Sum over live rows of how far a numeric feature is above the contract's minimum.",
+    CUSTOMER_ROWS: "Live rows that named a customer.",
+    CUSTOMER_BITS: "Of those, rows whose customer's hash has a bit: how often customers come back follows from it.",
     CHALLENGERS_LEFT_OUT: "1 while challengers are left out, because a worker died twice within a minute.",
     BLESSING_HOLDS: "1 while a packed model's blessing holds, by role and model; a champion serves on at 0 too.",
     BLESSING_EXPIRES: "When a packed model's blessing expires, by role and model, in seconds since 1970 UTC.",
