@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,11 +15,8 @@ from service.console.production.spans import Span
 from service.counters.features import MISSING, UNSEEN
 from service.store import Store, tables
 
-MOST = 20_000
+MOST = 10_000
 """Predictions that are unpacked: enough for any drift worth the name, and quick."""
-
-_EMPTY = -1
-"""The number of the bin of a value that is missing."""
 
 
 def read_sample(store: Store, span: Span, reference: Reference, digest: str, *, most: int = MOST) -> Sample:
@@ -42,10 +38,11 @@ def read_sample(store: Store, span: Span, reference: Reference, digest: str, *, 
     )
     newest = (
         sa.select(p.customer_id, p.features, own.label("score"))
-        .where(*live_in(span))
+        .where(*live_in(store, span))
         .order_by(p.prediction_id.desc())
         .limit(most)
         .cte("newest")
+        .prefix_with("MATERIALIZED")
     )
     with store.reading() as connection:
         n, repeats = _repeats(connection, newest)
@@ -69,45 +66,54 @@ def _repeats(connection: Connection, newest: sa.CTE) -> tuple[int, float]:
 def _features(
     connection: Connection, newest: sa.CTE, reference: Reference, *, is_postgresql: bool
 ) -> dict[str, tuple[int, ...]]:
-    is_missing: sa.ColumnElement[bool]
+    """The counts of every feature's bins: each row is unpacked once, and what it held is counted feature by feature."""
+    held = _unpacked(newest, reference, is_postgresql=is_postgresql)
+    counted = [
+        sa.select(sa.literal(at).label("feature"), held.c[f"f{at}"].label("held"), sa.func.count().label("n")).group_by(
+            held.c[f"f{at}"]
+        )
+        for at in range(len(reference.features))
+    ]
+    found = [dict.fromkeys(binned.bins, 0) for binned in reference.features]
+    for at, value, n in connection.execute(sa.union_all(*counted)):
+        name = _bin(reference.features[at], value)
+        if name in found[at]:
+            found[at][name] += n
+    return {binned.name: tuple(counts.values()) for binned, counts in zip(reference.features, found, strict=True)}
+
+
+def _unpacked(newest: sa.CTE, reference: Reference, *, is_postgresql: bool) -> sa.CTE:
+    """A column a feature: its category, or the number of its value's bin, as text; null where it is missing."""
     if is_postgresql:
-        pairs = sa.func.jsonb_each_text(sa.cast(newest.c.features, JSONB)).table_valued("key", "value")
-        is_missing = pairs.c.value.is_(None)
+        rows = sa.select(sa.cast(newest.c.features, JSONB).label("features")).cte("rows").prefix_with("MATERIALIZED")
+
+        def value_of(name: str) -> Any:
+            return rows.c.features[name].astext
     else:
-        pairs = sa.func.json_each(newest.c.features).table_valued("key", "value", "type")
-        is_missing = pairs.c.type == "null"
-    numbers = {binned.name: binned for binned in reference.features if binned.edges}
-    place = _place(pairs, is_missing, numbers)
-    text = sa.case((pairs.c.key.in_(list(numbers)), None), else_=sa.cast(pairs.c.value, sa.String)).label("text")
-    keys = (pairs.c.key.label("key"), place.label("place"), text)
-    query = (
-        sa.select(*keys, sa.func.count()).select_from(newest.join(pairs, sa.true())).group_by("key", "place", "text")
-    )
-    found: dict[str, dict[str, int]] = {binned.name: dict.fromkeys(binned.bins, 0) for binned in reference.features}
-    by_name = {binned.name: binned for binned in reference.features}
-    for key, at, value, n in connection.execute(query):
-        if key in by_name:
-            found[key][_bin(by_name[key], at, value, found[key])] += n
-    return {name: tuple(counts.values()) for name, counts in found.items()}
+        rows = newest
+
+        def value_of(name: str) -> Any:
+            return sa.func.json_extract(rows.c.features, f'$."{name}"')
+
+    columns = [_held(binned, value_of(binned.name)).label(f"f{at}") for at, binned in enumerate(reference.features)]
+    return sa.select(*columns).select_from(rows).cte("held").prefix_with("MATERIALIZED")
 
 
-def _place(pairs: Any, is_missing: Any, numbers: Mapping[str, Binned]) -> sa.ColumnElement[Any]:
-    """The number of a numeric value's bin; `_EMPTY` where it is missing, and 0 for categories."""
-    value = sa.cast(pairs.c.value, sa.Double)
-    whens: list[tuple[Any, Any]] = [(is_missing, _EMPTY)]
-    for name, binned in numbers.items():
-        steps = [(value < edge, at) for at, edge in enumerate(binned.edges)]
-        whens.append((pairs.c.key == name, sa.case(*steps, else_=len(binned.edges))))
-    return sa.case(*whens, else_=0)
+def _held(binned: Binned, value: Any) -> sa.ColumnElement[Any]:
+    if not binned.edges:
+        return sa.cast(value, sa.String)
+    number = sa.cast(value, sa.Double)
+    steps = [(number < edge, str(at)) for at, edge in enumerate(binned.edges)]
+    return sa.case((value.is_(None), None), *steps, else_=str(len(binned.edges)))
 
 
-def _bin(binned: Binned, place: int, text: str | None, known: Mapping[str, int]) -> str:
-    """The name of the bin that a group falls in."""
-    if place == _EMPTY:
-        return MISSING if MISSING in known else UNSEEN
+def _bin(binned: Binned, held: str | None) -> str:
+    """The name of the bin that a group falls in, if there is one for it."""
+    if held is None:
+        return MISSING if MISSING in binned.bins else UNSEEN
     if binned.edges:
-        return binned.bins[place]
-    return text if text in known and text is not None else UNSEEN
+        return binned.bins[int(held)]
+    return held if held in binned.bins else UNSEEN
 
 
 def _score(connection: Connection, newest: sa.CTE, binned: Binned) -> tuple[int, ...]:

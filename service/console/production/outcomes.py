@@ -123,7 +123,7 @@ def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outc
             answered_positive.label("answer"),
             known_truth(moment).label("truth"),
         )
-        .where(*live_in(span), p.at <= moment - window)
+        .where(*live_in(store, span), p.at <= moment - window)
         .subquery()
     )
     is_told, seen = rows.c.truth.is_not(None), sa.case((rows.c.truth, 1.0), else_=0.0)
@@ -135,7 +135,9 @@ def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outc
         sa.func.coalesce(sa.func.sum(rows.c.promised).filter(is_told), 0.0),
         sa.func.coalesce(sa.func.sum((rows.c.promised - seen) * (rows.c.promised - seen)).filter(is_told), 0.0),
     )
-    waiting = sa.select(sa.func.count()).select_from(tables.predictions).where(*live_in(span), p.at > moment - window)
+    waiting = (
+        sa.select(sa.func.count()).select_from(tables.predictions).where(*live_in(store, span), p.at > moment - window)
+    )
     with store.reading() as connection:
         found = connection.execute(sa.select(rows.c.bin, *sums).group_by(rows.c.bin).order_by(rows.c.bin))
         return Outcomes(tuple(Told(*row) for row in found), int(connection.execute(waiting).scalar_one()))
