@@ -113,6 +113,35 @@ JUDGE_HELP = {
 }
 
 
+class Insight:
+    """What insight exports where it answers."""
+
+    EXPLANATIONS = "gauntlet_insight_explanations_total"
+    EXPLANATION_SECONDS = "gauntlet_insight_explanation_duration_seconds"
+    KEPT = "gauntlet_insight_kept_explanations"
+    WORKERS = "gauntlet_insight_workers"
+    WORKER_DEATHS = "gauntlet_insight_worker_deaths_total"
+    QUEUE = "gauntlet_insight_queue_length"
+    DRAFTS = "gauntlet_insight_email_drafts_total"
+    GROQ_SECONDS = "gauntlet_insight_groq_duration_seconds"
+    GROQ_CALLS_LEFT = "gauntlet_insight_groq_calls_left"
+    GROQ_CIRCUIT_OPEN = "gauntlet_insight_groq_circuit_open"
+
+
+INSIGHT_HELP = {
+    Insight.EXPLANATIONS: "Explanations, by model and result: explained, kept (from before), unavailable or failed.",
+    Insight.EXPLANATION_SECONDS: "Seconds until a worker had explained a row, the queue included, by model.",
+    Insight.KEPT: "Explanations that are kept for the next time.",
+    Insight.WORKERS: "Workers that are ready to explain.",
+    Insight.WORKER_DEATHS: "Workers that ended, of themselves or because a row took too long; each was replaced.",
+    Insight.QUEUE: "Rows that wait for a worker.",
+    Insight.DRAFTS: "Drafts of retention e-mails, by source (groq or template) and the reason why it is from there.",
+    Insight.GROQ_SECONDS: "Seconds that a call of Groq took, whatever came of it.",
+    Insight.GROQ_CALLS_LEFT: "Calls of Groq that this process may still make today (UTC).",
+    Insight.GROQ_CIRCUIT_OPEN: "1 while Groq is left alone, because it failed several times in a row.",
+}
+
+
 class Shipper:
     """What the shipper exports on its own port."""
 
