@@ -71,7 +71,7 @@ def place(name: str, title: str, *, height: int = 320, is_narrow: bool = False) 
         [
             dcc.Store(id=_id("drawn", name)),
             html.H2(title, id=title_id),
-            html.P(id=_id("says", name), className="soft"),
+            html.P("Reading …", id=_id("says", name), className="soft"),
             html.Div(id=_id("wrong", name), role="alert", className="notice wrong", hidden=True),
             html.Div(
                 dcc.Graph(id=_id("graph", name), config=_GRAPH, style={"height": f"{height}px"}, figure=_NOTHING),
@@ -83,6 +83,7 @@ def place(name: str, title: str, *, height: int = 320, is_narrow: bool = False) 
             html.Details(
                 [html.Summary("The numbers"), html.Div(id=_id("numbers", name), className="wide")],
                 id=_id("details", name),
+                hidden=True,
             ),
         ],
         className="card half" if is_narrow else "card whole",
