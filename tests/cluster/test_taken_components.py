@@ -14,6 +14,8 @@ from cluster_tools import ROOT, CommandFailed, Step, ask, run, wait_for
 from doors import doors_open_to
 from installing import HOST, REPLICAS, Installation, ask_store, features_of
 
+from service import metric_names
+
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 GATEWAY = ("Gateway", "gauntlet", "/spec/gatewayClassName", "traefik")
@@ -138,9 +140,9 @@ def query(url: str, expression: str) -> list[dict[str, Any]]:
 def test_prometheus_finds_every_pod_and_its_metrics_say_whose_they_are(
     installation: Installation, prometheus: str, step: Step
 ) -> None:
-    pods = {"scoring": set(installation.kube.pods("scoring")), "judge": set(installation.kube.pods("judge"))}
+    pods = {component: set(installation.kube.pods(component)) for component in ("scoring", "judge", "insight")}
     wanted = {(pod, container) for pod in pods["scoring"] for container in ("scoring", "shipper")}
-    wanted |= {(pod, "judge") for pod in pods["judge"]}
+    wanted |= {(pod, component) for component in ("judge", "insight") for pod in pods[component]}
     with step("every target up"):
         wait_for(
             lambda: {(one["pod"], one["container"]) for one in query(prometheus, 'up{job="gauntlet"} == 1')} >= wanted,
@@ -153,6 +155,7 @@ def test_prometheus_finds_every_pod_and_its_metrics_say_whose_they_are(
     for metric, component in (
         ("gauntlet_shipper_spool_bytes", "scoring"),
         ("gauntlet_judge_looks_failed_total", "judge"),
+        (metric_names.Insight.WORKERS, "insight"),
     ):
         assert {one["app_kubernetes_io_component"] for one in query(prometheus, metric)} == {component}
 
@@ -161,18 +164,22 @@ def test_prometheus_reaches_metrics_and_the_api_server_and_nothing_else(
     installation: Installation, prometheus: str
 ) -> None:
     kube = installation.kube
-    scoring_pod, judge_pod = (sorted(kube.pods(name).values())[0] for name in ("scoring", "judge"))
+    scoring_pod, judge_pod, insight_pod = (
+        sorted(kube.pods(name).values())[0] for name in ("scoring", "judge", "insight")
+    )
     doors = {
         "scoring": (scoring_pod, 3000),
         "admin": (scoring_pod, 3001),
         "shipper": (scoring_pod, 3003),
         "judge": (judge_pod, 3002),
+        "insight": (insight_pod, 3004),
+        "console": ("gauntlet-console", 3005),
         "mlflow": ("gauntlet-mlflow", 5000),
         "postgres": ("gauntlet-postgres", 5432),
         "itself": ("gauntlet-prometheus", 9090),
         "the API server": api_server(installation),
     }
-    assert doors_open_to(kube, "prometheus", doors) == {"admin", "shipper", "judge", "the API server"}
+    assert doors_open_to(kube, "prometheus", doors) == {"admin", "shipper", "judge", "insight", "the API server"}
 
 
 def test_prometheus_takes_up_rules_that_come_later(installation: Installation, prometheus: str, step: Step) -> None:

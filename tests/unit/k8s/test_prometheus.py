@@ -14,7 +14,7 @@ from renderings import K8S, KUBECTL, LOCAL, containers_in, matching, of_kind, on
 RENDERING = f"{LOCAL} with prometheus"
 CONFIG = K8S / "components" / "prometheus" / "scraping.yaml"
 PROMTOOL = shutil.which("promtool")
-WORKLOADS = {"scoring": "gauntlet", "judge": "gauntlet-judge"}
+WORKLOADS = {"scoring": "gauntlet", "judge": "gauntlet-judge", "insight": "gauntlet-insight"}
 
 needs_kubectl = pytest.mark.skipif(KUBECTL is None, reason="kubectl, which renders the manifests, is not installed")
 
@@ -121,7 +121,7 @@ def test_the_operators_prometheus_finds_the_same_ports_under_the_same_labels() -
 
 
 @needs_kubectl
-@pytest.mark.parametrize(("component", "port"), [("scoring", "admin"), ("judge", "http")])
+@pytest.mark.parametrize(("component", "port"), [("scoring", "admin"), ("judge", "http"), ("insight", "http")])
 def test_annotations_name_a_port_that_answers_metrics(component: str, port: str) -> None:
     template = template_of(f"{LOCAL} with monitoring/annotations", "Deployment", WORKLOADS[component])
     annotations = template["metadata"]["annotations"]
