@@ -1,4 +1,4 @@
-"""The console on a real cluster: people come by port-forward with an API key, and see what PostgreSQL and MLflow hold."""
+"""The console on a real cluster: people come by port-forward with a key, and see what PostgreSQL and MLflow hold."""
 
 from __future__ import annotations
 
