@@ -18,6 +18,7 @@ RUN cd /app/bento/src && mv ../slimming.py /tmp/ \
     && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. HOME=/tmp MPLBACKEND=agg /app/.venv/bin/python /tmp/slimming.py \
        /app/.venv /app/installed.json insight service.insight.process service.insight.application service.insight.worker \
        uvicorn uvicorn.loops.asyncio uvicorn.protocols.http.httptools_impl uvicorn.lifespan.on \
+       service.insight.emails.writing service.insight.emails.groq_client groq jinja2 \
        shap skops.io sklearn.ensemble sklearn.linear_model sklearn.pipeline sklearn.preprocessing \
     && chmod -R a+rX /app
 

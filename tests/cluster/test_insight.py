@@ -35,6 +35,16 @@ def test_each_packed_models_word_is_explained_and_adds_up(installation: Installa
     assert total == pytest.approx(explanation["check"]["output"], abs=1e-6)
 
 
+def test_without_groqs_key_the_template_drafts_and_says_so(installation: Installation) -> None:
+    wait_for(lambda: ready(installation), "insight never became ready")
+    body = {"customer_id": "7590-VHVEG", "features": features_of(installation.contract), "language": "de"}
+    answer = installation.ask(f"{INGRESS}/v1/retention-email", body, host=HOST)
+    assert answer.status == 200, answer.text
+    said = answer.json()
+    assert (said["source"], said["sending"]["is_sent"]) == ("template", False)
+    assert "7590-VHVEG" not in answer.text
+
+
 def test_while_insight_is_away_customers_are_scored_and_whoever_asks_why_is_told(
     installation: Installation, step: Step
 ) -> None:
