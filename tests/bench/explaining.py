@@ -130,7 +130,7 @@ def run(
         url = scoring.url
 
         def score() -> Flood:
-            return flood(url + server.path, scores, rate=rate, seconds=seconds, connections=64, headers=server.headers)
+            return flood(url + server.path, scores, rate=rate, seconds=seconds, connections=256, headers=server.headers)
 
         def explain(seconds: float) -> Load:
             return load(url + "/v1/explain", rows, connections=clients, seconds=seconds, headers=server.headers)

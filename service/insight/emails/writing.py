@@ -139,7 +139,8 @@ class Writer:
     async def _ask(self, brief: Brief, key: str) -> tuple[Draft | None, Why, str]:
         content = await self._complete(write_messages(brief), key)
         if isinstance(content, NoAnswer):
-            self._asked_to_wait_until = self._monotonic() + content.pause_seconds
+            until = self._monotonic() + content.pause_seconds
+            self._asked_to_wait_until = max(self._asked_to_wait_until, until)
             return None, content.fault, content.detail
         draft = read_draft(content, brief)
         if isinstance(draft, str):
