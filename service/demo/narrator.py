@@ -266,7 +266,7 @@ class Narrator:
         offers = f", which offers {escape(', '.join(drafted.offers))}" if drafted.offers else ""
         self.step(
             "explain",
-            f"the riskiest of {self.record['experiments'][-1]['name']}'s first customers: {escape(drafted.plain)}",
+            f"the riskiest of those who came first: {escape(drafted.plain)}",
             f'an e-mail could be sent, "{escape(drafted.subject)}"{offers}; a draft by {drafted.source} '
             f"({escape(drafted.why)}), and nobody sends it",
         )
