@@ -82,8 +82,8 @@ class Installation(Protocol):
     def package(self, *, champion: Version, challenger: Version) -> Packed:
         """Pack both into one Bento."""
 
-    def serving(self) -> AbstractContextManager[Door]:
-        """Serve the packed Bento while the block runs."""
+    def serving(self, *, insight: bool = False) -> AbstractContextManager[Door]:
+        """Serve the packed Bento while the block runs, and what explains it where that is wanted."""
 
     def shadow(self, door: Door, challenger: Version, *, salt: str) -> None:
         """Put a challenger in the shadow."""
@@ -138,7 +138,7 @@ def _better_challenger(stage: Installation, say: Narrator, prepared: Prepared, c
         return champion
     trial = Trial("better challenger", trained.version, prepared.live, salt=f"first-{stage.seed}")
     say.packed(stage.package(champion=champion, challenger=trained.version))
-    with stage.serving() as door:
+    with stage.serving(insight=True) as door:
         verdict = _try_on_live_customers(stage, say, door, trial)
         if verdict.verdict != "PROMOTE":
             return champion
