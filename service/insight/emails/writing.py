@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -54,8 +54,8 @@ class DailyBudget:
     """
 
     most: int
-    _day: int = -1
-    _spent: int = 0
+    _day: int = field(default=-1, init=False)
+    _spent: int = field(default=0, init=False)
 
     def left(self, now: int) -> int:
         """How many calls are left at a moment, in microseconds since 1970 UTC."""
