@@ -31,6 +31,8 @@ RATE = 300.0
 SECONDS = 10.0
 PAIRS = 3
 NICENESS = (10, 0)
+LATE_MS = 5.0
+"""A generator that was later (99 of 100 requests) says more of the machine than of the server."""
 _BOTH = f"{SERVER_CORE},{LOAD_CORE}"
 
 
@@ -184,7 +186,6 @@ def render(facts: Facts, runs: Sequence[Run], clients: int) -> str:
         for pair in one.pairs
     ]
     medians = "; ".join(f"niceness {one.niceness}: {one.ratio:.2f}" for one in runs)
-    reached = "reached" if runs[0].ratio <= GOAL else "not reached"
     first = runs[0].pairs[0].alone
     return "\n\n".join(
         (
@@ -192,9 +193,18 @@ def render(facts: Facts, runs: Sequence[Run], clients: int) -> str:
             f"{first.rate:,.0f} scores a second, open loop, {first.seconds:g} s each; scoring, insight with two "
             "workers and both generators on two cores.",
             table(head, rows),
-            f"Median ratio of p99, {medians}. Goal at most {GOAL:g} with niceness {runs[0].niceness}: {reached}.",
+            f"Median ratio of p99, {medians}. Goal at most {GOAL:g} with niceness {runs[0].niceness}: "
+            f"{_judged(runs[0])}.",
         )
     )
+
+
+def _judged(first: Run) -> str:
+    floods = [flood for pair in first.pairs for flood in (pair.alone, pair.beside)]
+    late = max(flood.behind_ms or float("inf") for flood in floods)
+    if not late <= LATE_MS:
+        return f"cannot be said, as the generator itself was late by up to {late:.0f} ms; the machine was not quiet"
+    return "reached" if first.ratio <= GOAL else "not reached"
 
 
 def main(arguments: Sequence[str]) -> int:
