@@ -251,6 +251,7 @@ def supervised(
     workers: int | None = None,
     admin_port: int | None = None,
     scoring: Mapping[str, str] | None = None,
+    insight: bool = False,
     ready_seconds: float = 60.0,
 ) -> Iterator[Supervisor]:
     """Serve the folder's Bento while the block runs; gives the supervisor once scoring is ready.
@@ -264,6 +265,7 @@ def supervised(
         workers: How many scoring processes share the port; None: as GAUNTLET_WORKERS says.
         admin_port: Port of the metrics; None: as the settings say, and any where `port` is 0.
         scoring: Variables for scoring beside this process's own.
+        insight: Start insight too; nobody waits for it.
         ready_seconds: How long scoring may take.
 
     Raises:
@@ -280,6 +282,7 @@ def supervised(
         workers=workers,
         admin_port=admin_port,
         scoring=scoring,
+        insight=insight,
     )
     over = threading.Event()
     keeper = threading.Thread(target=_keep, args=(supervisor, over), name="supervisor", daemon=True)

@@ -23,6 +23,8 @@ from bentos.errors import InvalidContract
 SCHEMA_VERSION = 1
 
 _LANGUAGES = ("en",)
+_FLOAT32 = 1e-6
+"""Scored numbers are float32, and a contract is written in decimals."""
 _WORDS = ("phrases", "actionable")
 
 
@@ -214,7 +216,7 @@ def phrase_of(feature: Feature, value: float | str | None) -> str | None:
     if isinstance(value, str):
         return feature.phrases.get(value)
     for key, phrase in feature.phrases.items():
-        if key not in (ANY, MISSING) and float(key) == value:
+        if key not in (ANY, MISSING) and math.isclose(float(key), value, rel_tol=_FLOAT32):
             return phrase
     return feature.phrases.get(ANY)
 

@@ -70,6 +70,8 @@ def phrase_problems(name: str, phrases: Mapping[str, str], allowed: tuple[str, .
         phrases: As the contract holds them.
         allowed: Keys that a categorical feature's may have; None: those of a numeric one, numbers and `any`.
     """
+    if allowed is None:
+        yield from _twice(name, phrases)
     for key, text in phrases.items():
         place = f"{name}: phrases[{key!r}]"
         if allowed is not None and key not in allowed:
@@ -105,6 +107,12 @@ def offer_problems(
         yield from change_problems(place, offer.words, languages)
     if len({offer.to for offer in offers}) < len(offers):
         yield f"{name}: actionable offers a category twice"
+
+
+def _twice(name: str, phrases: Mapping[str, str]) -> Iterator[str]:
+    numbers = [float(key) for key in phrases if _is_number(key)]
+    if len(set(numbers)) < len(numbers):
+        yield f"{name}: phrases names a number twice, such as 1 and 1.0"
 
 
 def _text_problems(place: str, text: str) -> Iterator[str]:

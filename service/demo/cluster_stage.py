@@ -150,8 +150,13 @@ class ClusterStage:
             )
 
     @contextmanager
-    def serving(self) -> Iterator[Door]:
-        """Roll the packed Bento out, and give the way in through the Ingress; it goes on serving afterwards."""
+    def serving(self, *, insight: bool = False) -> Iterator[Door]:
+        """Roll the packed Bento out, and give the way in through the Ingress; it goes on serving afterwards.
+
+        Args:
+            insight: Read nowhere: what explains on a cluster is the overlay's to say.
+        """
+        del insight
         installing = self._installing
         roles = read_roles(self.folder.bento / "src" / ROLES)
         tag = self.folder.bento.resolve().name

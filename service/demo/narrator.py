@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rich.text import Text
 from bentos.artifact import write_beside
 from bentos.packing import Packed
 from service.demo.preparing import Prepared
-from service.demo.traffic import Answer, Answered
+from service.demo.traffic import Answer, Answered, Drafted
 from training.train import Trained
 from validation.gate.report import GateReport
 from validation.judge.audit import Change
@@ -253,6 +254,21 @@ class Narrator:
             text,
             f"the next customer is answered by {model} as {answer.variant}: {answer.label} at "
             f"{answer.probability:.3f}, risk {answer.risk}; audit row {change.number}, aliases {change.aliases}",
+        )
+
+    def explained(self, answer: Answer, drafted: Drafted | str) -> None:
+        """Why a customer is scored as they are, and what could be written to them; or why that is not said here."""
+        if isinstance(drafted, str):
+            self.record["explained"] = {"reason": drafted}
+            self.step("explain", f"nobody explains here: {escape(drafted)}")
+            return
+        self.record["explained"] = {"prediction_id": answer.prediction_id, **asdict(drafted)}
+        offers = f", which offers {escape(', '.join(drafted.offers))}" if drafted.offers else ""
+        self.step(
+            "explain",
+            f"the riskiest of those who came first: {escape(drafted.plain)}",
+            f'an e-mail could be sent, "{escape(drafted.subject)}"{offers}; a draft by {drafted.source} '
+            f"({escape(drafted.why)}), and nobody sends it",
         )
 
     def close(self, commands: Sequence[tuple[str, str]], *, kept: Sequence[Path]) -> None:

@@ -121,11 +121,16 @@ class Stage:
         )
 
     @contextmanager
-    def serving(self) -> Iterator[Door]:
-        """Serve the packed Bento with shipper and judge, as `gauntlet serve` does; gives the URL."""
+    def serving(self, *, insight: bool = False) -> Iterator[Door]:
+        """Serve the packed Bento with shipper and judge, as `gauntlet serve` does; gives the URL.
+
+        Args:
+            insight: Start insight too, as `gauntlet serve --insight` does.
+        """
         self._progress("starting the service")
         told_ahead = {"GAUNTLET_OBSERVED_AHEAD_SECONDS": str(2 * self.policy.maturity_window // 1_000_000 + 172_800)}
-        with serving(self.folder, port=self._port, policy=self.folder.policy, scoring=told_ahead) as url:
+        started = {"port": self._port, "policy": self.folder.policy, "scoring": told_ahead, "insight": insight}
+        with serving(self.folder, **started) as url:
             yield Door(url)
 
     def shadow(self, door: Door, challenger: Version, *, salt: str) -> None:

@@ -12,7 +12,7 @@ from bentos.packing import Packed
 from bentos.registry import Version
 from service.demo.narrator import Narrator
 from service.demo.preparing import Prepared
-from service.demo.traffic import Customer, Door, ask, tell_truths
+from service.demo.traffic import Customer, Door, ask, ask_why, riskiest, tell_truths
 from training.train import Trained
 from validation.gate.report import GateReport
 from validation.judge.audit import Change
@@ -26,6 +26,8 @@ SHADOW_LOOKS = 2
 SPLIT = 0.25
 BREAKS_AT = 3
 """The batch from which on a column is broken, in the trial that shows it: the challenger has its share by then."""
+INSIGHT_SECONDS = 60.0
+"""How long insight may take to be ready: it was started with the service, and the trial took longer."""
 LEANS_ON = "TotalCharges"
 STANDS_FOR = "tenure"
 """A customer's total charges follow from tenure and monthly charges, so that a model can lean on either."""
@@ -80,8 +82,8 @@ class Installation(Protocol):
     def package(self, *, champion: Version, challenger: Version) -> Packed:
         """Pack both into one Bento."""
 
-    def serving(self) -> AbstractContextManager[Door]:
-        """Serve the packed Bento while the block runs."""
+    def serving(self, *, insight: bool = False) -> AbstractContextManager[Door]:
+        """Serve the packed Bento while the block runs, and what explains it where that is wanted."""
 
     def shadow(self, door: Door, challenger: Version, *, salt: str) -> None:
         """Put a challenger in the shadow."""
@@ -136,14 +138,23 @@ def _better_challenger(stage: Installation, say: Narrator, prepared: Prepared, c
         return champion
     trial = Trial("better challenger", trained.version, prepared.live, salt=f"first-{stage.seed}")
     say.packed(stage.package(champion=champion, challenger=trained.version))
-    with stage.serving() as door:
+    with stage.serving(insight=True) as door:
         verdict = _try_on_live_customers(stage, say, door, trial)
         if verdict.verdict != "PROMOTE":
             return champion
         change = stage.promote(door)
         answer = ask(door, prepared.live[:1]).answers[0]
         say.changed(change, answer, text=f"{trained.version} is champion; {champion} is archived")
+        _explained(say, door, prepared)
     return trained.version
+
+
+def _explained(say: Narrator, door: Door, prepared: Prepared) -> None:
+    """Why the new champion answers one customer as it does, and the draft of an e-mail that asks them to stay."""
+    say.progress("insight is explaining")
+    found = riskiest(ask(door, prepared.live[:BATCH]))
+    if found is not None:
+        say.explained(found[1], ask_why(door, *found, patience_seconds=INSIGHT_SECONDS))
 
 
 def _leaning_challenger(stage: Installation, say: Narrator, prepared: Prepared, champion: Version) -> None:

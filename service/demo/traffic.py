@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class Answer:
     probability: float
     label: str
     risk: str
+    no_treatment: bool
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,69 @@ def tell_truths(door: Door, answered: Answered, *, now: datetime, window: timede
         for batch in _batches(outcomes, _OUTCOMES_A_CALL):
             _answered(client.post("/v1/outcomes", json={"outcomes": batch}))
     return len(outcomes)
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """What insight says of one customer.
+
+    Attributes:
+        plain: Why they are scored as they are, for a reader who knows no statistics.
+        subject: Of the e-mail that asks them to stay; nobody sends it.
+        offers: What it offers.
+        source: Who wrote it.
+        why: Why it is from there.
+    """
+
+    plain: str
+    subject: str
+    offers: Sequence[str]
+    source: str
+    why: str
+
+
+def riskiest(answered: Answered) -> tuple[Customer, Answer] | None:
+    """Of those who may be written to the one whose risk is highest; None where nobody may be."""
+    pairs = zip(answered.customers, answered.answers, strict=True)
+    return max((pair for pair in pairs if not pair[1].no_treatment), key=lambda pair: pair[1].probability, default=None)
+
+
+def ask_why(door: Door, customer: Customer, answer: Answer, *, patience_seconds: float) -> Drafted | str:
+    """An explanation of an answer, and a draft of an e-mail because of it; or why there are none.
+
+    Args:
+        door: Where to ask.
+        customer: Who was scored.
+        answer: What was answered.
+        patience_seconds: How long insight may take to be ready.
+    """
+    told: dict[str, Any] = {"features": customer.features, "model": answer.model}
+    named = {"customer_id": customer.customer_id, "prediction_id": answer.prediction_id}
+    until = time.monotonic() + patience_seconds
+    with httpx.Client(base_url=door.url, headers=door.headers, timeout=30, trust_env=False) as client:
+        while (why := client.post("/v1/explain", json=told)).status_code != httpx.codes.OK:
+            if why.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() >= until:
+                return _refusal(why)
+            time.sleep(1)
+        drafted = client.post("/v1/retention-email", json=told | named)
+    if not drafted.is_success:
+        return _refusal(drafted)
+    email = drafted.json()
+    return Drafted(
+        plain=why.json()["explanation"]["plain"],
+        subject=email["draft"]["subject"],
+        offers=[offer for reason in email["reasons"] for offer in reason["offers"]],
+        source=email["source"],
+        why=email["detail"],
+    )
+
+
+def _refusal(response: httpx.Response) -> str:
+    """Why there is no answer, in the service's own words where it has some."""
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"{response.request.url.path} answered {response.status_code}"
 
 
 def experiment_of(door: Door) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from bentos.errors import InvalidRequest, NotFound, Problem, Unavailable
+from bentos.errors import GauntletError, InvalidRequest, NotFound, Problem, Unavailable
 from service.http.messages import Request, Response
 from service.http.problems import HttpRefusal, kind_of
 from service.insight.bodies import ExplainRequest, read_explain
@@ -132,15 +132,15 @@ class Explaining:
             self._count(model, "kept", 0.0)
             return found
         began = time.perf_counter()
-        result: Explained = "failed"
         try:
             found = await self._explain(asked)
-            result = "explained"
         except Unavailable as e:
-            result = "unavailable"
+            self._count(model, "unavailable", time.perf_counter() - began)
             raise HttpRefusal(kind_of(e), str(e), (b"retry-after", b"%d" % COME_AGAIN_SECONDS)) from e
-        finally:
-            self._count(model, result, time.perf_counter() - began)
+        except GauntletError:
+            self._count(model, "failed", time.perf_counter() - began)
+            raise
+        self._count(model, "explained", time.perf_counter() - began)
         self._cache.put(asked, found)
         return found
 

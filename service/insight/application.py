@@ -82,14 +82,8 @@ class InsightApplication:
             clock=clock,
             count=self._counts.count_draft,
         )
-        explaining = Explaining(
-            models,
-            self._watch,
-            self.pool.explain,
-            cache=self._cache,
-            clock=clock,
-            count=self._counts.count_explained,
-        )
+        counted = self._counts.count_explained
+        explaining = Explaining(models, self._watch, self.pool.explain, cache=self._cache, clock=clock, count=counted)
         emails = EmailHandler(models, explaining, self._writer)
         guard = Guard(bound=Bound(settings.insight_workers + settings.insight_queue), patience=self._patience)
         self.http = HttpApplication(
@@ -149,9 +143,7 @@ class InsightApplication:
 
         return (
             Route("POST", "/v1/explain", explaining.answer, "Why a customer is scored as they are.", needs_key=False),
-            Route(
-                "POST", "/v1/retention-email", emails.answer, "An e-mail that asks a customer to stay.", needs_key=False
-            ),
+            Route("POST", "/v1/retention-email", emails.answer, "Draft an e-mail that asks to stay.", needs_key=False),
             health("/metrics", self._metrics, "Counts and state for Prometheus."),
             health("/livez", self._livez, "Whether the process lives."),
             health("/healthz", self._livez, "The same."),

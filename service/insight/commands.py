@@ -25,8 +25,9 @@ from bentos.folder import Folder
 def insight(host: str, port: int, folder: Folder) -> None:
     """Explain what the packed Bento's models answer.
 
-    Answers /v1/explain, which scoring passes on where GAUNTLET_INSIGHT_URL names this process. It asks nobody for a
-    key, so let nobody but scoring reach it.
+    Answers /v1/explain and drafts e-mails for /v1/retention-email, which scoring passes on where GAUNTLET_INSIGHT_URL
+    names this process. It asks nobody for a key, so let nobody but scoring reach it. GAUNTLET_GROQ_API_KEY_FILE names
+    a file with Groq's key; without one a template writes.
     """
     from service.entry import prepare
     from service.insight.process import run_insight

@@ -52,17 +52,18 @@ class InsightSettings(BaseSettings):
     """How long a worker may take to import SHAP and to load its models: a few seconds, on a busy machine many."""
 
     groq_api_key: SecretStr | None = None
-    """Groq's API key, which asks for drafts of retention e-mails. None and no file: every draft is the template's."""
+    """Groq's API key, with which drafts of retention e-mails are asked for. None and no file: every draft is the
+    template's. Better a file: variables of a process are seen by more people."""
 
     groq_api_key_file: AbsolutePath | None = None
     """A file with that key, as a Secret is mounted; read at every call, so that a new key needs no restart."""
 
     groq_model: str = Field(default="llama-3.1-8b-instant", min_length=1, max_length=200)
-    """Which of Groq's models writes: a small one, which costs cents a thousand drafts and answers in a second."""
+    """Which of Groq's models writes; for a text of a hundred words a small one is enough."""
 
     groq_url: str = Field(default="https://api.groq.com", pattern=r"^https?://")
-    """Where Groq answers, or a gateway that speaks its API. It is sent the key, and of a customer words of the
-    contract: never an id, a name or a row."""
+    """Where Groq answers, or a gateway that speaks its API. It is sent the key, and of a customer the risk band, the
+    contract's phrases for at most three values and what may be offered: never an id, a name or a row."""
 
     groq_seconds: float = Field(default=4.0, gt=0, le=60)
     """How long Groq may take for one draft before the template stands in. With `insight_answer_seconds` stay below

@@ -70,7 +70,7 @@ def serving(
     ready: str,
     log: Path,
     environment: Mapping[str, str] | None = None,
-    core: int = SERVER_CORE,
+    core: int | str = SERVER_CORE,
     start_seconds: float = 120.0,
 ) -> Iterator[Running]:
     """Run a server while the block runs.
@@ -81,7 +81,7 @@ def serving(
         ready: The path that answers 200 once it serves.
         log: Takes its stdout and stderr.
         environment: Beside this process's own.
-        core: That it and its children may use.
+        core: That it and its children may use, or several as `taskset` takes them.
         start_seconds: How long it may take to be ready.
 
     Raises:

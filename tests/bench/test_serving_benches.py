@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench import alternatives, batch, memory, overload, profile_request, serving
+from tests.bench import alternatives, batch, explaining, memory, overload, profile_request, serving
 from tests.bench.installation import prepare
 from tests.bench.machine import CannotMeasure, check, look, say
 from tests.bench.report import render
@@ -39,6 +39,12 @@ def test_a_flood_is_answered_with_200_or_429_and_nothing_else(site):
     for found in floods:
         assert found.accepted
         assert found.accepted + found.refused + found.unsent == found.due
+
+
+def test_scores_and_explanations_are_answered_side_by_side(site):
+    found = explaining.run(site, niceness=10, rate=50, seconds=2, pairs=1)
+    say(explaining.render(look(), [found], explaining.CLIENTS))
+    assert all(pair.is_good for pair in found.pairs)
 
 
 def test_a_worker_with_two_models_starts_and_answers_many_requests(site):

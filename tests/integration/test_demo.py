@@ -99,9 +99,16 @@ def test_after_the_promotion_the_next_customer_is_answered_by_the_new_champion(p
     assert rolled_back["next_answer"]["model"]["version"] == "2"
 
 
+def test_the_new_champion_s_word_is_explained_and_an_e_mail_is_drafted(played):
+    found = played[0][2]["explained"]
+    assert found["plain"].startswith("The model's probability is ")
+    assert found["subject"]
+    assert (found["source"], "GAUNTLET_GROQ_API_KEY" in found["why"]) == ("template", True)
+
+
 def test_every_step_is_said_and_the_data_is_called_synthetic(played):
     folder, out, _ = played[0]
-    for word in ("data", "train", "gate", "champion", "package", "shadow", "verdict", "promote", "rollback"):
+    for word in ("data", "train", "gate", "champion", "package", "shadow", "verdict", "promote", "explain", "rollback"):
         assert f" {word} " in out
     assert "SYNTHETIC" in out
     assert str(folder) in out.replace("\n", "")

@@ -96,3 +96,12 @@ def test_a_killed_worker_is_replaced_behind_bentoml_too(url, packed):
     assert answer.status_code == 200
     (after,) = workers_of(packed[0])
     assert after != before
+
+
+def test_the_bento_carries_the_templates_of_drafts_and_says_how_it_fares(url):
+    asked = {"features": FEATURES, "language": "de", "tone": "formal"}
+    answer = httpx.post(f"{url}/v1/retention-email", json=asked, timeout=60).json()
+    assert (answer["source"], answer["reason"]) == ("template", "no_key")
+    assert answer["draft"]["text"].startswith("Sehr geehrte Kundin, sehr geehrter Kunde,\n\n")
+    metrics = httpx.get(f"{url}/metrics", timeout=60).text
+    assert 'gauntlet_insight_email_drafts_total{reason="no_key",source="template"} 1.0' in metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -54,8 +54,8 @@ class DailyBudget:
     """
 
     most: int
-    _day: int = -1
-    _spent: int = 0
+    _day: int = field(default=-1, init=False)
+    _spent: int = field(default=0, init=False)
 
     def left(self, now: int) -> int:
         """How many calls are left at a moment, in microseconds since 1970 UTC."""
@@ -139,7 +139,8 @@ class Writer:
     async def _ask(self, brief: Brief, key: str) -> tuple[Draft | None, Why, str]:
         content = await self._complete(write_messages(brief), key)
         if isinstance(content, NoAnswer):
-            self._asked_to_wait_until = self._monotonic() + content.pause_seconds
+            until = self._monotonic() + content.pause_seconds
+            self._asked_to_wait_until = max(self._asked_to_wait_until, until)
             return None, content.fault, content.detail
         draft = read_draft(content, brief)
         if isinstance(draft, str):

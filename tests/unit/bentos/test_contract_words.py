@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import msgspec
+import numpy as np
 import pytest
 from serving_toys import CONTRACT
 
@@ -87,6 +88,12 @@ def test_the_phrase_is_the_value_s_own(feature: Feature, value: float | str | No
     assert phrase_of(feature, value) == phrase
 
 
+def test_a_number_is_found_as_float32_reads_it() -> None:
+    feature = Numeric(name="share", minimum=0, maximum=1, phrases={"0.1": "a tenth", "any": "{value}"})
+    assert phrase_of(feature, float(np.float32(0.1))) == "a tenth"
+    assert phrase_of(feature, float(np.float32(0.1001))) == "{value}"
+
+
 @pytest.mark.parametrize(
     ("feature", "told"),
     [
@@ -101,6 +108,7 @@ def test_the_phrase_is_the_value_s_own(feature: Feature, value: float | str | No
         (msgspec.structs.replace(CHARGES, phrases={"any": "much"}), "charges: phrases['any'] must hold {value} once"),
         (msgspec.structs.replace(CHARGES, phrases={"a lot": "x"}), "charges: phrases['a lot'] is for no value of it"),
         (msgspec.structs.replace(CHARGES, phrases={"nan": "x"}), "charges: phrases['nan'] is for no value of it"),
+        (msgspec.structs.replace(CHARGES, phrases={"1": "x", "1.0": "y"}), "charges: phrases names a number twice"),
         (offering(to="Weekly"), "contract: actionable['Weekly'] names 'Weekly'"),
         (offering(instead_of=("Weekly",)), "contract: actionable['One year'] names 'Weekly'"),
         (offering(instead_of=("One year",)), "offered instead of itself"),

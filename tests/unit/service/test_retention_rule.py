@@ -35,16 +35,17 @@ def withholding(champion, share):
     )
 
 
-def ask(tmp_path, body, *, answer=None, no_treatment=0.0, **settings):
+def ask(tmp_path, body, *, content=None, answer=None, no_treatment=0.0):
     """What a client is answered, what insight heard, and what stands in the prediction log."""
-    with served(tmp_path, insight_url="http://127.0.0.1:9", **settings) as app:
+    sent = {"json": body} if content is None else {"content": content}
+    with served(tmp_path, insight_url="http://127.0.0.1:9") as app:
         write_experiment(tmp_path / "experiment.yaml", withholding(app.digests[0], no_treatment))
         app.application.watch.poll()
 
         async def talk():
             async with Insight(answer or says_json(DRAFT)) as insight:
                 app.application._insight.url = insight.url
-                return await app._request("POST", PATH, json=body), insight.heard
+                return await app._request("POST", PATH, **sent), insight.heard
 
         response, heard = run(app, talk())
         return response, [one.partition(b"\r\n\r\n")[2] for one in heard], app.records(), app.metrics()
@@ -164,6 +165,23 @@ def test_what_is_not_allowed_is_named_by_its_field_and_never_reaches_insight(tmp
     assert response.status_code == 422
     assert field in [error["field"] for error in response.json()["errors"]]
     assert heard == []
+
+
+ODD = {
+    "a number that JSON does not have": (b"NaN", b"NaN"),
+    "an endless one": (b"1e999", b"Infinity"),
+    "a number of a hundred digits": (b"1" * 100, b"1" * 100),
+    "a number of many thousand digits": (b"1" * 9999, b"Infinity"),
+    "half of a pair": (rb'"\ud800"', rb'"\ud800"'),
+}
+
+
+@pytest.mark.parametrize(("spelled", "passed"), ODD.values(), ids=ODD)
+def test_what_insight_is_to_refuse_reaches_it_as_what_it_is(tmp_path, spelled, passed):
+    content = b'{"customer_id": "a", "features": {"charges": %b}}' % spelled
+    response, (heard,), *_ = ask(tmp_path, None, content=content, answer=says_json(b"{}", status=b"422 Odd"))
+    assert response.status_code == 422
+    assert heard == b'{"features": {"charges": %b}}' % passed
 
 
 @pytest.mark.parametrize("body", [[], "x", 3])

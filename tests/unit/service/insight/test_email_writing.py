@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 
 import pytest
 from groq_toys import GOOD, GOOD_BODY, KEY, Groq, breaks_off, drips, hangs, is_endless, replies, says
@@ -172,6 +173,29 @@ def test_groq_is_left_alone_for_as_long_as_it_asks(headers, seconds):
     reasons, heard = paused(replies(429, b"{}", **headers), seconds - 1, 2)
     assert reasons == ["rate_limited", "asked_to_wait", "answered"]
     assert heard == 2
+
+
+def test_another_call_that_fails_later_shortens_no_pause():
+    paused = threading.Event()
+
+    def answer(to):
+        if len(groq.heard) == 1:
+            replies(429, b"{}", retry_after="42")(to)
+            paused.set()
+        else:
+            paused.wait()
+            replies(500, b"{}")(to)
+
+    with Groq(answer) as groq:
+
+        async def talk():
+            desk = Desk(groq.url)
+            together = await asyncio.gather(desk.write(), desk.write())
+            later = await desk.write()
+            await desk.client.close()
+            return {one.reason for one in together}, later.reason
+
+        assert asyncio.run(talk()) == ({"rate_limited", "server_error"}, "asked_to_wait")
 
 
 def test_a_server_error_that_names_a_time_is_heeded_too():

@@ -96,6 +96,7 @@ def test_who_gets_no_explanation_in_time_is_told_when_to_come_again_and_nothing_
     assert (caught.value.kind.status, dict(caught.value.headers)) == (503, {b"retry-after": b"5"})
     explaining.fails = None
     assert explaining.ask()["variant"] == "champion"
+    assert explaining.counts.explained == {("toy:1", "unavailable"): 1, ("toy:1", "explained"): 1}
 
 
 def test_an_explanation_that_does_not_add_up_is_no_answer_and_is_not_kept(tmp_path):
@@ -103,6 +104,7 @@ def test_an_explanation_that_does_not_add_up_is_no_answer_and_is_not_kept(tmp_pa
     with pytest.raises(NotExplained):
         explaining.ask()
     assert len(explaining.cache) == 0
+    assert explaining.counts.explained == {("toy:1", "failed"): 1}
 
 
 def test_without_a_valid_experiment_file_a_model_has_to_be_named(tmp_path):
