@@ -252,7 +252,7 @@ def _repeats(window: Window) -> Recording:
     return Recording(
         repeats_in(window),
         f"clamp_min(avg by (namespace) (({balance}) ^ 2) / ({rows} > 0), 1)\n"
-        f"or max by (namespace) ({SCORE.of('n', window)}) * 0 + 1",
+        f"or max by (namespace) ({FEATURE.of('n', window)} or {SCORE.of('n', window)}) * 0 + 1",
     )
 
 
