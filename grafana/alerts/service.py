@@ -11,7 +11,7 @@ _SCORING = 'route=~"/v1/score.*|/v2/.*"'
 _IN_HALF_AN_HOUR = f"sum by (namespace) (increase({names.REQUESTS}{{{_SCORING}}}[30m]"
 _POD_ROWS = "gauntlet:pod:predictions1h"
 _POD_SHARE = "gauntlet:pod:positive_ratio1h"
-_ALL_SHARE = "gauntlet:pods:positive_ratio1h"
+_ALL_SHARE = "gauntlet:pods:positive_ratio_median1h"
 _POSITIVE = f'label_replace({names.MODEL_INFO}, "label", "$1", "positive", "(.*)")'
 
 
@@ -174,11 +174,10 @@ def _log() -> list[Alert]:
 def _shares_of_pods() -> list[Recording]:
     live = f'increase({names.PREDICTIONS}{{purpose="live"}}[1h])'
     positive = f"sum by (namespace, pod, label) ({live}) and on (namespace, label) {_POSITIVE}"
-    total = f"sum by (namespace) ({_POD_ROWS})"
     return [
         Recording(_POD_ROWS, f"sum by (namespace, pod) ({live})"),
         Recording(_POD_SHARE, f"sum by (namespace, pod) ({positive}) / ({_POD_ROWS} > 0)"),
-        Recording(_ALL_SHARE, f"sum by (namespace) ({_POD_SHARE} * {_POD_ROWS}) / ({total} > 0)"),
+        Recording(_ALL_SHARE, f"quantile by (namespace) (0.5, {_POD_SHARE})"),
     ]
 
 
@@ -204,8 +203,8 @@ def _replicas() -> list[Alert]:
             severity="warning",
             summary="A pod's answers differ from the others'.",
             description="Pod {{ $labels.pod }} calls a share of customers positive that is {{ $value | "
-            "humanizePercentage }} away from all pods', which chance does not explain. It may carry another model, or "
-            "get other customers.",
+            "humanizePercentage }} away from the median of all pods, which chance does not explain. It may carry "
+            "another model, or get other customers.",
             hold="15m",
         ),
     ]
