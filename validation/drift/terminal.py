@@ -87,10 +87,11 @@ def _notes(found: ModelDrift) -> list[str]:
     lines = []
     if found.mean is not None:
         mean = found.mean
-        moved = "moved" if mean.finding == "drifted" else "has not moved by more than matters and chance explains"
+        moved = "moved" if mean.finding == "drifted" else "has not moved"
         lines.append(
             f"Mean probability {mean.mean:.3f}, in training {mean.reference:.3f}: {100 * mean.shift:+.1f} points "
-            f"({100 * mean.low:+.1f} to {100 * mean.high:+.1f}); it {moved}."
+            f"({100 * mean.low:+.1f} to {100 * mean.high:+.1f}); it {moved} by "
+            "more than matters and chance explains."
         )
     if found.positive_ratio is not None:
         lines.append(f"{found.positive_ratio:.1%} of its answers were positive.")
