@@ -37,6 +37,7 @@ from service.files import commands as files
 from service.insight import commands as explaining
 from training import commands as training
 from validation import commands as judgement
+from validation.drift import commands as drifting
 from validation.gate import commands as gating
 from validation.planning import commands as planning
 
@@ -253,6 +254,7 @@ for command in (
     planning.plan,
     control.on_cluster(judgement.verdict, "promote"),
     planning.disagreements,
+    drifting.drift,
     control.on_cluster(judgement.promote, "promote"),
     control.on_cluster(judgement.rollback, "rollback"),
     data_plane.ship,
