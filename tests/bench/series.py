@@ -55,11 +55,11 @@ class Size:
 def main() -> None:
     """Print a table."""
     contract = load_use_case(Path(sys.argv[1]) if len(sys.argv) > 1 else USE_CASE).contract
+    found = [(size, at_most(contract, size)) for size in (Size(1, 1), Size(3, 2), Size(20, 4), Size(20, 4, models=4))]
     say(f"{contract.name}: {len(contract.features)} features\n")
     say("| pods, workers, models | scoring | shippers | judge | recorded | in all |")
     say("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for size in (Size(1, 1), Size(3, 2), Size(20, 4), Size(20, 4, models=4)):
-        parts = at_most(contract, size)
+    for size, parts in found:
         cells = " | ".join(f"{n:,}" for n in (*parts.values(), sum(parts.values())))
         say(f"| {size.pods}, {size.workers}, {size.models} | {cells} |")
 
