@@ -29,6 +29,9 @@ from service.whereabouts import Whereabouts, read_whereabouts
 JOB = "gauntlet"
 """The name of the scrape job, as on Kubernetes: rules look for it."""
 
+ALERTMANAGER = ("alertmanager", "prometheus-alertmanager")
+"""What it is called; Debian's package says whose it is."""
+
 _HOST = "127.0.0.1"
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
@@ -81,10 +84,10 @@ def observe(
         Unavailable: A program did not start, or ended.
     """
     say, place = announce or _say, folder.path.resolve() / "observing"
-    program = shutil.which("prometheus")
+    program = _find("prometheus")
     if program is None:
         raise NotFound(_INSTALL.format("prometheus"))
-    stop, routing = stop_at_signals(), shutil.which("alertmanager")
+    stop, routing = stop_at_signals(), _find(*ALERTMANAGER)
     place.mkdir(parents=True, exist_ok=True)
     found = _targets(folder, targets)
     _write(place / "targets.json", found)
@@ -134,6 +137,10 @@ def targets_of(found: Whereabouts) -> list[dict[str, Any]]:
         ("judge", "judge", found.judge),
     )
     return [_target(component, container, url) for component, container, url in told if url is not None]
+
+
+def _find(*names: str) -> str | None:
+    return next((found for name in names if (found := shutil.which(name))), None)
 
 
 def _target(component: str, container: str, url: str) -> dict[str, Any]:
