@@ -38,6 +38,7 @@ from service.files import commands as files
 from service.insight import commands as explaining
 from training import commands as training
 from validation import commands as judgement
+from validation.drift import commands as drifting
 from validation.gate import commands as gating
 from validation.planning import commands as planning
 
@@ -204,6 +205,40 @@ def demo(folder: Folder, on_cluster: bool, port: int, keep_serving: bool, **opti
     sys.exit(run_cluster_demo(folder, Where(**told), **files, **options))
 
 
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="Where Prometheus answers."
+)
+@click.option(
+    "--alertmanager-port",
+    type=click.IntRange(1, 65535),
+    default=9093,
+    show_default=True,
+    help="Where Alertmanager answers, if it is installed.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="An admin port of scoring elsewhere; repeatable. Default: the service that runs from --folder.",
+)
+@in_folder
+def observe(folder: Folder, port: int, alertmanager_port: int, targets: tuple[str, ...]) -> None:
+    """Watch the running service with Prometheus.
+
+    With the rules of drift, promises, experiment and models, which are under /alerts; and with Alertmanager where it is
+    installed too. Both are the real programs, found on PATH. What they keep is in DIR/observing.
+    """
+    import grafana
+    from service.observing import Watching
+    from service.observing import observe as run
+
+    place = Path(grafana.__file__).parent
+    by = Watching(place / "rules", place / "alertmanager.yaml", (place / "runbooks").as_uri())
+    sys.exit(run(folder, by, port=port, alertmanager_port=alertmanager_port, targets=targets))
+
+
 for command in (
     demo,
     control.on_cluster(training.train, "train"),
@@ -214,12 +249,14 @@ for command in (
     explaining.insight,
     looking.console,
     data_plane.keys,
+    observe,
     score_file,
     files.batch_summary,
     experimenting.experiment,
     planning.plan,
     control.on_cluster(judgement.verdict, "promote"),
     planning.disagreements,
+    drifting.drift,
     control.on_cluster(judgement.promote, "promote"),
     control.on_cluster(judgement.rollback, "rollback"),
     data_plane.ship,

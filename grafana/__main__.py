@@ -1,4 +1,4 @@
-"""`python -m grafana`: make every file under `grafana/` that is made by code."""
+"""`python -m grafana`: make every file that code of `grafana` makes, there and in `k8s`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from grafana.generated import differing, write
     "--check", is_flag=True, help="Change nothing; exit code 1 where what is there is not what would be made."
 )
 def main(check: bool) -> None:
-    """Make the rules, dashboards and what else under grafana/ is made by code."""
+    """Make the rules, the dashboards, and the copies of both in k8s."""
     if not check:
         for path in write():
-            click.echo(f"grafana/{path}")
+            click.echo(path)
         return
     found = differing()
     for path in found:
-        click.echo(f"grafana/{path} is not what `python -m grafana` makes", err=True)
+        click.echo(f"{path} is not what `python -m grafana` makes", err=True)
     sys.exit(1 if found else 0)
 
 

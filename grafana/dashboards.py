@@ -22,8 +22,8 @@ BOARDS: tuple[Callable[[], Board], ...] = (
 
 
 def dashboard_files() -> tuple[tuple[str, Callable[[], str]], ...]:
-    """Paths under `grafana/`, and what gives the texts."""
-    return tuple((f"dashboards/{board().uid}.json", partial(_text, board)) for board in BOARDS)
+    """Paths from the repository's root, and what gives the texts."""
+    return tuple((f"grafana/dashboards/{board().uid}.json", partial(_text, board)) for board in BOARDS)
 
 
 def _text(board: Callable[[], Board]) -> str:

@@ -1,4 +1,4 @@
-"""Every file under `grafana/` that is made by code, and what makes it."""
+"""Every file that is made by code of `grafana`, there and in `k8s`, and what makes it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from grafana.alerts.experiment import experiment_rules
 from grafana.alerts.models import models_rules
 from grafana.alerts.service import service_rules
 from grafana.dashboards import dashboard_files
+from grafana.manifests import manifest_files
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
+
+_RULES: tuple[tuple[str, Callable[[], str]], ...] = (
+    ("grafana/rules/drift.yaml", drift.rules_text),
+    ("grafana/rules/service.yaml", service_rules),
+    ("grafana/rules/experiment.yaml", experiment_rules),
+    ("grafana/rules/models.yaml", models_rules),
+)
 
 GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
-    ("rules/drift.yaml", drift.rules_text),
-    ("rules/service.yaml", service_rules),
-    ("rules/experiment.yaml", experiment_rules),
-    ("rules/models.yaml", models_rules),
+    *_RULES,
     *dashboard_files(),
+    *manifest_files(_RULES, dashboard_files()),
 )
-"""Paths from here, and functions that give the texts."""
+"""Paths from the repository's root, and functions that give the texts."""
 
 
-def differing(folder: Path = HERE) -> list[str]:
+def differing(folder: Path = ROOT) -> list[str]:
     """The paths of those that are not in the folder as they would be made now."""
     return [path for path, text in GENERATED if _read(folder / path) != text()]
 
 
-def write(folder: Path = HERE) -> list[str]:
+def write(folder: Path = ROOT) -> list[str]:
     """Make all that differ; gives their paths."""
     found = [(path, text()) for path, text in GENERATED]
     changed = [(path, text) for path, text in found if _read(folder / path) != text]

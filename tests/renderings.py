@@ -31,6 +31,7 @@ COMPONENTS = {
     "mlflow/postgres": ("mlflow/postgres",),
     "monitoring": ("monitoring",),
     "monitoring/annotations": ("monitoring/annotations",),
+    "monitoring/dashboards": ("monitoring/dashboards",),
     "on-pass": ("on-pass",),
     "prometheus": ("prometheus",),
     "spool-durable": ("spool-durable",),

@@ -29,7 +29,7 @@ def _file() -> list[Alert]:
             alert="GauntletExperimentFileInvalid",
             expr=f"min by (namespace) ({names.EXPERIMENT_FILE_VALID}) == 0",
             severity="warning",
-            summary="The experiment file cannot be read",
+            summary="The experiment file cannot be read.",
             description="Pods that serve go on by the last good one; a pod that starts now is not ready. "
             "`gauntlet experiment show` says what is wrong.",
             hold="2m",
@@ -38,7 +38,7 @@ def _file() -> list[Alert]:
             alert="GauntletChampionAbsent",
             expr=f"min by (namespace) ({names.EXPERIMENT_CHAMPION_PRESENT}) == 0",
             severity="critical",
-            summary="A pod does not carry the champion",
+            summary="A pod does not carry the champion.",
             description="The experiment file names a champion that is not in the image of at least one pod, which is "
             "not ready therefore. Roll out an image with it, or take the change back.",
             hold="2m",
@@ -47,7 +47,7 @@ def _file() -> list[Alert]:
             alert="GauntletChallengerAbsent",
             expr=f"min by (namespace) ({names.EXPERIMENT_CHALLENGER_PRESENT}) == 0",
             severity="warning",
-            summary="A pod does not carry the challenger",
+            summary="A pod does not carry the challenger.",
             description="The experiment file puts a challenger on trial that at least one pod does not carry; it "
             "enrols nobody. Roll out an image with both, or end the trial.",
             hold="10m",
@@ -57,7 +57,7 @@ def _file() -> list[Alert]:
             expr=f"sum by (namespace, model) (rate({names.CHALLENGER_FAILURES}[10m])) "
             f"/ on (namespace, model) (sum by (namespace, model) (rate({names.MODEL_ROWS}[10m])) > 0) > 0.01",
             severity="warning",
-            summary="The challenger gives no probability",
+            summary="The challenger gives no probability.",
             description="{{ $labels.model }} failed on {{ $value | humanizePercentage }} of the rows that it was asked "
             "about; the champion answered them. Such customers are no evidence. Roll it back if it goes on.",
             hold="10m",
@@ -72,7 +72,7 @@ def _evidence() -> list[Alert]:
             alert="GauntletSampleRatioMismatch",
             expr=f"{srm} >= {limit}",
             severity="critical",
-            summary="Customers are not split as the experiment file says",
+            summary="Customers are not split as the experiment file says.",
             description="log e of a mismatch is {{ $value | humanize }} and reached its threshold: something decides "
             "who meets the challenger. The evidence is worth nothing; end the trial, find the cause, begin anew.",
             hold="0m",
@@ -81,7 +81,7 @@ def _evidence() -> list[Alert]:
             alert="GauntletChallengerHarms",
             expr=_said("ROLLBACK"),
             severity="critical",
-            summary="The challenger is worse than the champion: ROLLBACK",
+            summary="The challenger is worse than the champion: ROLLBACK.",
             description="The evidence against {{ $labels.model }} is enough, or it broke a limit. `gauntlet verdict` "
             "gives the reasons, `gauntlet rollback` takes it back.",
             hold="1m",
@@ -90,7 +90,7 @@ def _evidence() -> list[Alert]:
             alert="GauntletVerdictWaits",
             expr=_said("PROMOTE"),
             severity="info",
-            summary="A challenger may be promoted",
+            summary="A challenger may be promoted.",
             description="{{ $labels.model }} has been shown to be good enough for a day, and nobody has promoted it. "
             "`gauntlet verdict` gives the reasons, `gauntlet promote` carries it out.",
             hold="1d",
@@ -99,7 +99,7 @@ def _evidence() -> list[Alert]:
             alert="GauntletVerdictInvalid",
             expr=_said("INVALID"),
             severity="warning",
-            summary="No decision may rest on the evidence",
+            summary="No decision may rest on the evidence.",
             description="The judge says INVALID of the trial of {{ $labels.model }}. `gauntlet verdict` says why: "
             "rules that changed, actions that follow predictions, a split that does not hold.",
             hold="15m",
@@ -108,7 +108,7 @@ def _evidence() -> list[Alert]:
             alert="GauntletCohortsLag",
             expr=f"max by ({_TRIAL}) ({Judge.COHORT_LAG}) > 6 * 3600",
             severity="warning",
-            summary="Cohorts that are due are not closed",
+            summary="Cohorts that are due are not closed.",
             description="The evidence is {{ $value | humanizeDuration }} behind. A spool that is gone keeps cohorts "
             "open: ship it, or give it up.",
             hold="1h",
@@ -124,7 +124,7 @@ def _outcomes() -> list[Alert]:
             alert="GauntletOutcomesStopped",
             expr=f"{told}[4d])) == 0 and {told}[14d] offset 4d)) > 0",
             severity="warning",
-            summary="The truth stopped coming",
+            summary="The truth stopped coming.",
             description="No outcome was told for four days, and in the two weeks before there were some. Customers "
             "whose window ends now count as missing. Look at whoever sends outcomes, and at the key.",
             hold="1h",
@@ -133,7 +133,7 @@ def _outcomes() -> list[Alert]:
             alert="GauntletOutcomesMissing",
             expr=f'{results}{{result=~"missing.*"}}) / ({results}) > 0) > 0.3 and {results}) >= 200',
             severity="warning",
-            summary="Many truths are missing",
+            summary="Many truths are missing.",
             description="Nobody told what became of {{ $value | humanizePercentage }} of the customers in closed "
             "cohorts. Missing truths count against the challenger where they could matter. `gauntlet disagreements` "
             "lists whose truths still decide.",
@@ -149,7 +149,7 @@ def _judge() -> list[Alert]:
             expr=f"(sum by (namespace) (increase({Judge.LOOKS_FAILED}[10m])) >= 3) "
             f"or (time() - max by (namespace) ({Judge.LOOKED_AT}) > 600)",
             severity="warning",
-            summary="The judge cannot look at the evidence",
+            summary="The judge cannot look at the evidence.",
             description="Its looks fail, or the last one is more than ten minutes old. No cohort closes and no verdict "
             "changes; scoring is not affected. Its log says which of experiment file and store it is.",
             hold="5m",
@@ -158,7 +158,7 @@ def _judge() -> list[Alert]:
             alert="GauntletJudgeUnanswered",
             expr=f"sum by (namespace) (rate({names.JUDGE_UNANSWERED}[5m])) > 0",
             severity="warning",
-            summary="The judge does not answer scoring",
+            summary="The judge does not answer scoring.",
             description="/v1/experiment says only what scoring itself knows. Look whether the judge runs.",
             hold="10m",
         ),

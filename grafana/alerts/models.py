@@ -21,7 +21,7 @@ def _blessings() -> list[Alert]:
             alert="GauntletBlessingDoesNotHold",
             expr=f"min by ({_BY}) ({names.BLESSING_HOLDS}{_CHAMPION}) == 0",
             severity="warning",
-            summary="The champion serves without a blessing that holds",
+            summary="The champion serves without a blessing that holds.",
             description="{{ $labels.model }} was never blessed, or its blessing expired, was revoked or is not signed "
             "by a key that counts. It serves on, and can be neither packed nor promoted. Judge it anew.",
             hold="5m",
@@ -31,7 +31,7 @@ def _blessings() -> list[Alert]:
             expr=f"min by ({_BY}) ({names.BLESSING_EXPIRES}{_CHAMPION}) - time() < 7 * 86400 "
             f"and min by ({_BY}) ({names.BLESSING_HOLDS}{_CHAMPION}) == 1",
             severity="warning",
-            summary="The champion's blessing expires soon",
+            summary="The champion's blessing expires soon.",
             description="The blessing of {{ $labels.model }} holds for another {{ $value | humanizeDuration }}. Judge "
             "it anew: `gauntlet gate models:/NAME@champion` renews it, and the next package carries it.",
             hold="1h",
@@ -40,7 +40,7 @@ def _blessings() -> list[Alert]:
             alert="GauntletChallengerNotBlessed",
             expr=f'min by ({_BY}) ({names.BLESSING_HOLDS}{{role="challenger"}}) == 0',
             severity="info",
-            summary="A packed challenger's blessing does not hold",
+            summary="A packed challenger's blessing does not hold.",
             description="{{ $labels.model }} is in the image and its blessing does not hold for a trial; where "
             "blessings are asked for, it is left out.",
             hold="15m",
@@ -56,7 +56,7 @@ def _age() -> list[Alert]:
             alert="GauntletModelStale",
             expr=f"time() - max by ({_BY}) ({names.BLESSING_JUDGED}{_CHAMPION}) > 90 * 86400",
             severity="info",
-            summary="The champion was judged long ago",
+            summary="The champion was judged long ago.",
             description="The gate looked at {{ $labels.model }} {{ $value | humanizeDuration }} ago. Train on what has "
             "come since, and let the gate compare.",
             hold="1h",
@@ -65,7 +65,7 @@ def _age() -> list[Alert]:
             alert="GauntletRetrainingFailed",
             expr=f"{failed} and {recent}",
             severity="warning",
-            summary="A training Job failed",
+            summary="A training Job failed.",
             description="{{ $labels.job_name }} failed within the last two days. Its termination message says why; a "
             "FAIL of the gate is a failed Job too, and needs no repair. Needs kube-state-metrics.",
             hold="5m",

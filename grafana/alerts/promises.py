@@ -133,7 +133,7 @@ def _alert(promise: Promise, burn: Burn) -> Alert:
         alert=promise.alert,
         expr=f"{long} and {short} and {bad}",
         severity=burn.severity,
-        summary=f"The budget of {promise.name} burns {burn.rate:g} times as fast as it lasts",
+        summary=f"The budget of {promise.name} burns {burn.rate:g} times as fast as it lasts.",
         description=f"Promised: {promise.says}. It burns {{{{ $value | humanize }}}} times as fast as the budget "
         f"lasts, which uses {burn.uses}. Find the route on the dashboard Service, and what changed there.",
         hold=burn.hold,

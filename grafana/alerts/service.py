@@ -11,7 +11,7 @@ _SCORING = 'route=~"/v1/score.*|/v2/.*"'
 _IN_HALF_AN_HOUR = f"sum by (namespace) (increase({names.REQUESTS}{{{_SCORING}}}[30m]"
 _POD_ROWS = "gauntlet:pod:predictions1h"
 _POD_SHARE = "gauntlet:pod:positive_ratio1h"
-_ALL_SHARE = "gauntlet:pods:positive_ratio1h"
+_ALL_SHARE = "gauntlet:pods:positive_ratio_median1h"
 _POSITIVE = f'label_replace({names.MODEL_INFO}, "label", "$1", "positive", "(.*)")'
 
 
@@ -33,7 +33,7 @@ def _traffic() -> list[Alert]:
             expr=f"group by (namespace) (last_over_time({names.READY}[1d])) "
             f"unless on (namespace) group by (namespace) ({names.READY})",
             severity="critical",
-            summary="No scoring process answers Prometheus any more",
+            summary="No scoring process answers Prometheus any more.",
             description="Metrics of scoring were there within the last day and are gone: every pod is down, or "
             "Prometheus cannot reach the admin port. Look at the pods first.",
             hold="2m",
@@ -42,7 +42,7 @@ def _traffic() -> list[Alert]:
             alert="GauntletPodDown",
             expr='up{job="gauntlet",app_kubernetes_io_component=~"scoring|judge"} == 0',
             severity="warning",
-            summary="A process does not answer Prometheus",
+            summary="A process does not answer Prometheus.",
             description="{{ $labels.container }} at {{ $labels.instance }} cannot be scraped. Look at its pod and log.",
             hold="5m",
         ),
@@ -50,7 +50,7 @@ def _traffic() -> list[Alert]:
             alert="GauntletNotReady",
             expr=f"max by (namespace) ({names.READY}) == 0",
             severity="critical",
-            summary="No pod is ready to score",
+            summary="No pod is ready to score.",
             description="Every pod answers and none is ready, so clients get errors. /readyz says why.",
             hold="1m",
         ),
@@ -59,7 +59,7 @@ def _traffic() -> list[Alert]:
             expr=f"({_IN_HALF_AN_HOUR})) == 0) and ({_IN_HALF_AN_HOUR} offset 1d)) > 20) "
             f"and ({_IN_HALF_AN_HOUR} offset 7d)) > 20)",
             severity="critical",
-            summary="Nobody asks for predictions any more",
+            summary="Nobody asks for predictions any more.",
             description="Not one request to score came in half an hour, where yesterday and a week ago at this time "
             "there were more than 20. Look at the way in: Ingress, DNS, certificates, keys, the client itself.",
             hold="5m",
@@ -69,7 +69,7 @@ def _traffic() -> list[Alert]:
             expr=f'sum by (namespace) (rate({names.REQUESTS}{{{_SCORING},status="429"}}[10m])) '
             f"/ sum by (namespace) (rate({names.REQUESTS}{{{_SCORING}}}[10m])) > 0.01",
             severity="warning",
-            summary="Requests are turned away",
+            summary="Requests are turned away.",
             description="{{ $value | humanizePercentage }} of requests to score are answered with 429: more come than "
             "can be answered in time, or than a client may ask for. Add workers or replicas, or ask the client.",
             hold="10m",
@@ -78,7 +78,7 @@ def _traffic() -> list[Alert]:
             alert="GauntletKeysInvalid",
             expr=f"min by (namespace) ({names.KEYS_VALID}) == 0",
             severity="warning",
-            summary="The key files cannot be read",
+            summary="The key files cannot be read.",
             description="The last good keys still hold, so new ones do not work and revoked ones still do. Scoring's "
             "log names file and line.",
             hold="5m",
@@ -92,7 +92,7 @@ def _workers() -> list[Alert]:
             alert="GauntletWorkersDie",
             expr=f"sum by (namespace) (increase({names.WORKER_DEATHS}[15m])) >= 2",
             severity="warning",
-            summary="Scoring workers die again and again",
+            summary="Scoring workers die again and again.",
             description="{{ $value | humanize }} workers ended without a clean stop within 15 minutes. Each is started "
             "again; look for what kills them: memory, a model, a signal.",
             hold="0m",
@@ -102,7 +102,7 @@ def _workers() -> list[Alert]:
             alert="GauntletChallengersLeftOut",
             expr=f"max by (namespace) ({names.CHALLENGERS_LEFT_OUT}) == 1",
             severity="warning",
-            summary="Challengers are left out, as workers died",
+            summary="Challengers are left out, as workers died.",
             description="A worker died twice within a minute and serves without challengers, so the experiment "
             "collects less. Find out whether the challenger kills it, and roll it back if so.",
             hold="1m",
@@ -111,7 +111,7 @@ def _workers() -> list[Alert]:
             alert="GauntletCircuitOpen",
             expr=f"max by (namespace) ({names.CIRCUITS_OPEN}) > 0",
             severity="warning",
-            summary="A challenger is left alone, as it fails or is slow",
+            summary="A challenger is left alone, as it fails or is slow.",
             description="Five of its calls in a row raised or overran their budget; it is tried again every half "
             "minute. The champion answers meanwhile. Look at the challenger's duration and failures, and roll it back.",
             hold="5m",
@@ -125,7 +125,7 @@ def _log() -> list[Alert]:
             alert="GauntletRecordsLost",
             expr=f"sum by (namespace) (increase({names.SPOOL_LOST}[10m])) > 0",
             severity="critical",
-            summary="Answered predictions are not in the log",
+            summary="Answered predictions are not in the log.",
             description="{{ $value | humanize }} records could not be written to the spool within 10 minutes and are "
             "gone for good. Make room on the spool's volume, or let clients wait with GAUNTLET_SPOOL_WHEN_FULL=refuse.",
             hold="0m",
@@ -135,7 +135,7 @@ def _log() -> list[Alert]:
             alert="GauntletSpoolFailing",
             expr=f"max by (namespace, pod) ({names.SPOOL_FAILING}) == 1",
             severity="critical",
-            summary="A worker cannot write its prediction log",
+            summary="A worker cannot write its prediction log.",
             description="Its disk is full, gone or read-only, or the spool is at its limit. While it lasts, answers "
             "are given and not logged, or refused, as GAUNTLET_SPOOL_WHEN_FULL says.",
             hold="1m",
@@ -144,7 +144,7 @@ def _log() -> list[Alert]:
             alert="GauntletSpoolLags",
             expr=f"max by (namespace, pod) ({Shipper.WATERMARK_AGE}) > 600",
             severity="warning",
-            summary="The prediction log is behind",
+            summary="The prediction log is behind.",
             description="The store knows a spool up to {{ $value | humanizeDuration }} ago. Nothing is lost yet, and "
             "no cohort closes. Look at the shipper's log, and at the store.",
             hold="5m",
@@ -153,7 +153,7 @@ def _log() -> list[Alert]:
             alert="GauntletStoreUnreachable",
             expr=f"sum by (namespace) (increase({Shipper.PASSES_FAILED}[5m])) >= 3",
             severity="critical",
-            summary="The shipper cannot reach the store",
+            summary="The shipper cannot reach the store.",
             description="Passes failed {{ $value | humanize }} times within 5 minutes. Answers are not affected; "
             "spools grow until their limit. Look at the database and at the way to it.",
             hold="5m",
@@ -162,7 +162,7 @@ def _log() -> list[Alert]:
             alert="GauntletDeadLetters",
             expr=f"sum by (namespace) (increase({Shipper.BAD_LINES}[1h])) > 0",
             severity="warning",
-            summary="Lines of the log cannot be stored",
+            summary="Lines of the log cannot be stored.",
             description="{{ $value | humanize }} lines were set aside within an hour; they lie in dead-letters.txt "
             "beside their spool.",
             hold="0m",
@@ -174,11 +174,10 @@ def _log() -> list[Alert]:
 def _shares_of_pods() -> list[Recording]:
     live = f'increase({names.PREDICTIONS}{{purpose="live"}}[1h])'
     positive = f"sum by (namespace, pod, label) ({live}) and on (namespace, label) {_POSITIVE}"
-    total = f"sum by (namespace) ({_POD_ROWS})"
     return [
         Recording(_POD_ROWS, f"sum by (namespace, pod) ({live})"),
         Recording(_POD_SHARE, f"sum by (namespace, pod) ({positive}) / ({_POD_ROWS} > 0)"),
-        Recording(_ALL_SHARE, f"sum by (namespace) ({_POD_SHARE} * {_POD_ROWS}) / ({total} > 0)"),
+        Recording(_ALL_SHARE, f"quantile by (namespace) (0.5, {_POD_SHARE})"),
     ]
 
 
@@ -193,7 +192,7 @@ def _replicas() -> list[Alert]:
             alert="GauntletReplicasDisagree",
             expr=f"({ends[0]} - {ends[1]} > 0) or (count by (namespace) ({champions}) > 1)",
             severity="warning",
-            summary="Pods answer by different experiment files or champions",
+            summary="Pods answer by different experiment files or champions.",
             description="For five minutes pods have not agreed on the experiment's revision or on the champion, so the "
             "same customer may get different answers. Find the pod that did not follow.",
             hold="5m",
@@ -202,10 +201,10 @@ def _replicas() -> list[Alert]:
             alert="GauntletReplicaSkew",
             expr=f"{apart} > 0.05 and {apart} > {by_chance} and {_POD_ROWS} >= 500",
             severity="warning",
-            summary="A pod's answers differ from the others'",
+            summary="A pod's answers differ from the others'.",
             description="Pod {{ $labels.pod }} calls a share of customers positive that is {{ $value | "
-            "humanizePercentage }} away from all pods', which chance does not explain. It may carry another model, or "
-            "get other customers.",
+            "humanizePercentage }} away from the median of all pods, which chance does not explain. It may carry "
+            "another model, or get other customers.",
             hold="15m",
         ),
     ]

@@ -31,7 +31,7 @@ def models_board() -> Board:
 
 
 def _roles() -> list[Panel]:
-    info = f"max by ({_BY}, version, digest) ({pick(names.MODEL_INFO, *_OURS)})"
+    info = f"count by ({_BY}, version, digest) ({pick(names.MODEL_INFO, *_OURS)})"
     judged = f"max by ({_BY}) ({pick(names.BLESSING_JUDGED, *_OURS)})"
     expires = f"min by ({_BY}) ({pick(names.BLESSING_EXPIRES, *_OURS)})"
     holds = f"min by ({_BY}) ({pick(names.BLESSING_HOLDS, *_OURS)})"
@@ -39,7 +39,7 @@ def _roles() -> list[Panel]:
     return [
         rows(
             "Who plays which role",
-            [Column("Pods' word", info)],
+            [Column("Pods", info)],
             "The champion serves by default, a challenger is on trial. The digest names the artifact's bytes.",
             Look(width=12, height=7),
             labels={**heads, "version": "Version", "digest": "Digest"},

@@ -60,10 +60,12 @@ def production_board() -> Board:
 
 def alerts_table() -> Panel:
     """What is pending or firing, each with its runbook."""
-    found = f"max by (alertname, severity, alertstate, namespace) ({ALERTS})"
+    each = "alertname, severity, namespace"
+    active = f"time() - min by ({each}) ({ALERTS.replace('ALERTS', 'ALERTS_FOR_STATE', 1)})"
+    found = f"max by ({each}, alertstate) ({ALERTS}) * on ({each}) group_left () ({active})"
     table = rows(
         "Alerts",
-        [Column("Since it is 1", found)],
+        [Column("Active for", found, "s")],
         "Alerts that are pending or firing now. A name leads to its runbook: what it means, and what to do.",
         Look(width=24, height=7),
         labels={"alertname": "Alert", "severity": "Severity", "alertstate": "State", "namespace": "Namespace"},

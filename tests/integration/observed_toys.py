@@ -18,6 +18,7 @@ import yaml
 from serving_toys import artifact_of, bless, make_bento
 
 from bentos.folder import Folder
+from service.observing import targets_of
 from service.scoring.experiment import new_salt, read_experiment, set_split, start_shadow, write_experiment
 from service.supervisor import Supervisor, supervised
 from service.whereabouts import read_whereabouts
@@ -112,15 +113,7 @@ def _outcome(answer: dict[str, object], rng: random.Random) -> dict[str, object]
 
 def write_configuration(path: Path, folder: Folder, rules: Path) -> Path:
     """A Prometheus's configuration: everything of the folder's service, every second, by rules as often."""
-    found = read_whereabouts(folder.serving)
-    targets = {"scoring": found.scoring, "shipper": found.shipper, "judge": found.judge}
-    jobs = [
-        {
-            "targets": [str(url).removeprefix("http://")],
-            "labels": {"app_kubernetes_io_component": "judge" if name == "judge" else "scoring", "container": name},
-        }
-        for name, url in targets.items()
-    ]
+    jobs = targets_of(read_whereabouts(folder.serving))
     content = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [f"{rules}/*.yaml"],

@@ -15,7 +15,15 @@ from __future__ import annotations
 from validation.statistics.bootstrap import bootstrap_interval
 from validation.statistics.calibration import Calibration, ExpectedConfusion, calibration, cbpe, equal_count_bins
 from validation.statistics.discordant import sequential_mcnemar, win_rate_sequence
-from validation.statistics.drift import psi, psi_limit
+from validation.statistics.drift import (
+    jensen_shannon,
+    kolmogorov_smirnov,
+    psi,
+    psi_limit,
+    row_repeats,
+    share_limit,
+    smoothed_shares,
+)
 from validation.statistics.holdout import McNemar, mcnemar, tango_interval, tango_z, wilson_interval
 from validation.statistics.mixtures import running_mean_sequence
 from validation.statistics.multiplicity import e_benjamini_hochberg, e_lond_level, e_mean
@@ -61,6 +69,8 @@ __all__ = [
     "e_mean",
     "equal_count_bins",
     "error_rate_log_e",
+    "jensen_shannon",
+    "kolmogorov_smirnov",
     "mcnemar",
     "mixed_srm_log_e",
     "noninferiority_log_wealth",
@@ -71,10 +81,13 @@ __all__ = [
     "psi",
     "psi_limit",
     "ratio_metric",
+    "row_repeats",
     "running_mean_sequence",
     "running_p",
     "sequential_mcnemar",
     "share_estimate",
+    "share_limit",
+    "smoothed_shares",
     "srm_log_e",
     "stratified",
     "tango_interval",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -127,3 +128,37 @@ def test_annotations_name_a_port_that_answers_metrics(component: str, port: str)
     annotations = template["metadata"]["annotations"]
     assert {int(annotations["prometheus.io/port"])} == numbers_of(component, {port})
     assert (annotations["prometheus.io/scrape"], annotations["prometheus.io/path"]) == ("true", "/metrics")
+
+
+RULES = {path.stem: path for path in (K8S.parent / "grafana" / "rules").glob("*.yaml")}
+DASHBOARDS = {path.name: path.read_text() for path in (K8S.parent / "grafana" / "dashboards").glob("*.json")}
+APPLIED_BYTES = 262_144
+"""What an annotation may hold: `kubectl apply` keeps the whole object in one."""
+
+
+@needs_kubectl
+def test_the_operator_gets_every_rule() -> None:
+    found = {rule["metadata"]["name"]: rule["spec"] for rule in of_kind(f"{LOCAL} with monitoring", "PrometheusRule")}
+    assert found == {f"gauntlet-{name}": yaml.safe_load(path.read_text()) for name, path in RULES.items()}
+
+
+@needs_kubectl
+def test_a_prometheus_of_our_own_reads_every_rule() -> None:
+    found = one(RENDERING, "ConfigMap", "gauntlet-rules")["data"]
+    assert found == {f"{name}.yaml": path.read_text() for name, path in RULES.items()}
+
+
+@needs_kubectl
+def test_grafanas_sidecar_finds_every_dashboard() -> None:
+    maps = [
+        m for m in of_kind(f"{LOCAL} with monitoring/dashboards", "ConfigMap") if "dashboard" in m["metadata"]["name"]
+    ]
+    assert {name: text for one in maps for name, text in one["data"].items()} == DASHBOARDS
+    assert {one["metadata"]["labels"]["grafana_dashboard"] for one in maps} == {"1"}
+
+
+@needs_kubectl
+@pytest.mark.parametrize("component", ["monitoring", "monitoring/dashboards", "prometheus"])
+def test_whatever_is_applied_fits_into_its_annotation(component: str) -> None:
+    for manifest in of_kind(f"{LOCAL} with {component}", "ConfigMap", "PrometheusRule"):
+        assert len(json.dumps(manifest)) < APPLIED_BYTES, manifest["metadata"]["name"]

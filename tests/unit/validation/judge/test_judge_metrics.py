@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.metric_names import JUDGE_HELP
 from service.scoring.experiment import Further, write_experiment
+from tests.bench.series import A_GROUP, A_TRIAL, JUDGE
 from validation.judge.limits import Live
 from validation.judge.metrics import Looks, render_metrics
 from validation.judge.policy import GroupRule
@@ -97,6 +98,15 @@ def test_what_the_last_requests_say_is_exported_where_the_policy_looks_at_them(w
     assert found["gauntlet_judge_live_p99_seconds", "champion"] == pytest.approx(0.0002)
     assert ("gauntlet_judge_live_p99_seconds", "challenger") not in found
     assert found["gauntlet_judge_live_positive_ratio", "challenger"] == 0.25
+
+
+def test_no_trial_makes_more_series_than_the_bound(world):
+    status = looked(world)
+    live = Live(
+        requests=50, failed=0, champion_p99_us=1.0, challenger_p99_us=1.0, champion_positive=1, challenger_positive=1
+    )
+    status = msgspec.structs.replace(status, verdict=msgspec.structs.replace(status.verdict, live=live))
+    assert len(samples(status)) == JUDGE + A_TRIAL + len(status.verdict.evidence.groups) * A_GROUP
 
 
 def test_cohorts_that_are_due_and_wait_for_a_spool_are_a_lag(world):

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from validation.statistics import psi, psi_limit
+from validation.statistics import (
+    jensen_shannon,
+    kolmogorov_smirnov,
+    psi,
+    psi_limit,
+    row_repeats,
+    share_limit,
+    smoothed_shares,
+)
 
 MANY = 1e9  # so many rows that the half count in every bin does not show
 
@@ -89,6 +97,45 @@ def test_the_limit_falls_with_rows_and_rises_with_bins_and_strictness(n, bins, l
     assert psi_limit(5000, n, bins, level / 2) > limit
 
 
+def test_jensen_shannon_is_the_square_of_scipys_distance():
+    from scipy.spatial.distance import jensenshannon
+
+    before, now = [500, 300, 200], [100, 100, 900]
+    expected = jensenshannon(smoothed_shares(before), smoothed_shares(now), base=2) ** 2
+    assert jensen_shannon(before, now) == pytest.approx(expected, abs=1e-12)
+
+
+def test_kolmogorov_smirnov_is_scipys_on_values_that_are_their_bins():
+    from scipy.stats import ks_2samp
+
+    before, now = [30, 50, 20, 40], [10, 10, 60, 5]
+    expected = ks_2samp(np.repeat(range(4), before), np.repeat(range(4), now)).statistic
+    assert kolmogorov_smirnov(before, now) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("repeats", [2, 4])
+def test_quiet_windows_of_customers_who_come_back_exceed_the_limit_about_as_often_as_said(repeats):
+    rng = np.random.default_rng(20_240_610)
+    reference, current = rng.multinomial(5000, [0.1] * 10, 2000), repeats * rng.multinomial(500, [0.1] * 10, 2000)
+    limit = psi_limit(5000, repeats * 500, bins=10, level=0.05, repeats=row_repeats([repeats] * 500))
+    exceeding = sum(psi(before, now) > limit for before, now in zip(reference, current, strict=True))
+    assert 60 <= exceeding <= 140  # binomial(2000, .05): 100 +- 4 standard deviations
+
+
+def test_an_estimate_of_repeats_costs_a_wider_limit_and_many_bits_cost_nothing():
+    known = psi_limit(5000, 1000, bins=10, level=1e-8)
+    assert psi_limit(5000, 1000, bins=10, level=1e-8, estimated_from=128) > 1.2 * known
+    assert psi_limit(5000, 1000, bins=10, level=1e-8, estimated_from=10**7) == pytest.approx(known, rel=1e-4)
+    assert share_limit(0.3, 5000, 0.3, 1000, 1e-8, estimated_from=128) > share_limit(0.3, 5000, 0.3, 1000, 1e-8)
+
+
+def test_means_of_quiet_windows_leave_the_limit_less_often_than_said():
+    rng = np.random.default_rng(20_240_611)
+    scores = rng.beta(1, 3, (2000, 500))
+    limits = [share_limit(0.25, 10**9, mean, 500, level=0.05) for mean in scores.mean(axis=1)]
+    assert np.mean(np.abs(scores.mean(axis=1) - 0.25) > limits) < 0.05
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [
@@ -106,6 +153,16 @@ def test_the_limit_falls_with_rows_and_rises_with_bins_and_strictness(n, bins, l
         (lambda: psi_limit(1, 1, 10, 0.0), "level"),
         (lambda: psi_limit(1, 1, 10, 1.0), "level"),
         (lambda: psi_limit(1, 1, 10, math.nan), "level"),
+        (lambda: psi_limit(1, 1, 10, 0.05, repeats=0.5), "repeats"),
+        (lambda: psi_limit(1, 1, 10, 0.05, repeats=math.nan), "repeats"),
+        (lambda: psi_limit(1, 1, 10, 0.05, estimated_from=0), "estimated_from"),
+        (lambda: share_limit(1.1, 1, 0.5, 1, 0.05), "reference_share"),
+        (lambda: share_limit(0.5, 1, -0.1, 1, 0.05), "share"),
+        (lambda: jensen_shannon([0, 0], [1, 1]), "reference"),
+        (lambda: kolmogorov_smirnov([1, 1], [0, 0]), "current"),
+        (lambda: row_repeats([]), "rows"),
+        (lambda: row_repeats([1, 0]), "rows"),
+        (lambda: smoothed_shares([0, 0]), "counts"),
     ],
 )
 def test_a_bad_argument_is_named_with_what_is_allowed(call, named):

@@ -1,0 +1,88 @@
+"""`gauntlet observe` beside a running service: Prometheus scrapes all of it, and alerts reach Alertmanager."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from observed_toys import PROMETHEUS, RULES, asked
+from packing_toys import free_port
+from serving_processes import installation, score, wait_for
+
+from bentos.folder import Folder
+from service.supervisor import supervised
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(
+        not PROMETHEUS or not shutil.which("alertmanager"), reason="prometheus or alertmanager is missing"
+    ),
+]
+
+
+@contextmanager
+def observing(folder: Folder, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    port, alerts = free_port(), free_port()
+    options = ("--port", str(port), "--alertmanager-port", str(alerts), *arguments)
+    command = [sys.executable, "-m", "gauntlet", "observe", "--folder", str(folder.path), *options]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+                assert process.stderr is not None
+                assert f"http://127.0.0.1:{port}/alerts" in process.stderr.readline()
+                yield process, client
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(90)
+
+
+def up(client: httpx.Client) -> dict[str, str]:
+    """Which processes were scraped, and whether they answered."""
+    return {str(one["metric"]["container"]): str(one["value"][1]) for one in asked(client, "up")}  # type: ignore[index,call-overload]
+
+
+def test_everything_that_serve_starts_is_scraped_by_all_rules_even_when_it_starts_anew(tmp_path: Path) -> None:
+    folder, _ = installation(tmp_path)
+    with ExitStack() as first:
+        served = first.enter_context(supervised(folder))
+        with httpx.Client(base_url=served.url, timeout=30) as client:
+            score(client, "a")
+        with observing(folder) as (process, prometheus):
+            wait_for(lambda: set(up(prometheus).values()) == {"1"} and len(up(prometheus)) == 3, seconds=60)
+            groups = prometheus.get("/api/v1/rules").json()["data"]["groups"]
+            assert {Path(group["file"]).name for group in groups} == {path.name for path in RULES.glob("*.yaml")}
+            assert len(prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]) == 1
+            first.close()
+            with supervised(folder) as second:
+                place = second.admin_url.removeprefix("http://")
+                wait_for(lambda: asked(prometheus, f'up{{instance="{place}"}} == 1') != [], seconds=60)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(90) == 0
+
+
+def test_a_port_in_use_is_named_with_what_prometheus_says(tmp_path: Path) -> None:
+    folder, _ = installation(tmp_path)
+    with supervised(folder, scoring_only=True) as found:
+        port = found.url.rpartition(":")[2]
+        command = [sys.executable, "-m", "gauntlet", "observe", "--folder", str(tmp_path), "--port", port]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "prometheus ended with exit code" in done.stderr
+    assert "address already in use" in done.stderr
+
+
+def test_who_serves_nothing_is_told_to_serve(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gauntlet", "observe", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "gauntlet serve" in done.stderr) == (2, True)
+    assert len(done.stderr.splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} <= {"observing"}

@@ -1,0 +1,51 @@
+"""What `gauntlet observe` writes for Prometheus, and what it says where Prometheus is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from bentos.errors import NotFound
+from bentos.folder import Folder
+from gauntlet import cli
+from service.observing import Watching, observe, prometheus_configuration, targets_of
+from service.whereabouts import Whereabouts
+
+BY = Watching(Path("/rules"), Path("/alertmanager.yaml"), "file:///runbooks")
+
+
+def test_prometheus_gets_rules_targets_and_where_alerts_go() -> None:
+    found = yaml.safe_load(prometheus_configuration(BY, Path("/targets.json"), "127.0.0.1:9093"))
+    assert found["rule_files"] == ["/rules/*.yaml"]
+    assert found["global"]["external_labels"] == {"runbooks": "file:///runbooks"}
+    assert found["scrape_configs"] == [{"job_name": "gauntlet", "file_sd_configs": [{"files": ["/targets.json"]}]}]
+    assert found["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": ["127.0.0.1:9093"]}]}]
+    assert "alerting" not in yaml.safe_load(prometheus_configuration(BY, Path("/targets.json"), None))
+
+
+def test_targets_carry_the_labels_that_pods_have() -> None:
+    found = targets_of(Whereabouts(scoring="http://127.0.0.1:1", shipper="http://127.0.0.1:2"))
+    assert [(one["targets"], one["labels"]) for one in found] == [
+        (["127.0.0.1:1"], {"app_kubernetes_io_component": "scoring", "container": "scoring"}),
+        (["127.0.0.1:2"], {"app_kubernetes_io_component": "scoring", "container": "shipper"}),
+    ]
+
+
+def test_where_prometheus_is_not_installed_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotFound, match=r"prometheus is not on PATH.*apt-get install prometheus"):
+        observe(Folder(tmp_path), BY)
+
+
+def test_the_rules_that_the_command_names_are_there() -> None:
+    assert "DIR/observing" in CliRunner().invoke(cli, ["observe", "--help"]).output
+    import grafana
+
+    place = Path(grafana.__file__).parent
+    assert list((place / "rules").glob("*.yaml"))
+    assert (place / "alertmanager.yaml").is_file()

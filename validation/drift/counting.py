@@ -1,0 +1,185 @@
+"""Counting the store's live rows in a model's bins: encoded and counted by the very code that counts while scoring."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.engine import Connection
+
+from bentos.artifact import Contract, Encoder, Reference, floats_of
+from bentos.errors import InvalidFeatures
+from service.counters.features import FeatureGrid
+from service.counters.rows import RowCounter
+from service.micros import to_micros
+from service.store import tables
+from validation.drift.comparing import Counted, ModelDrift, Window, compare
+from validation.drift.limits import LIMITS, Limits
+from validation.statistics import row_repeats
+
+_ROWS_AT_A_TIME = 10_000
+_COLUMNS = (
+    *("features", "customer_id", "variant", "champion", "challenger"),
+    *("champion_probability", "challenger_probability", "champion_positive", "challenger_positive"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceModel:
+    """A model as drift knows it.
+
+    Attributes:
+        label: Name and version, as metrics give it.
+        digest: Artifact digest, as the log gives it.
+        contract: Whose rows it reads.
+        reference: How training looked.
+    """
+
+    label: str
+    digest: str
+    contract: Contract
+    reference: Reference
+
+
+def drift_of(
+    connection: Connection, models: Sequence[ReferenceModel], window: Window, *, limits: Limits = LIMITS
+) -> tuple[ModelDrift, ...]:
+    """Drift of a window's live rows from each model's training, in one pass over the rows.
+
+    Features are counted whoever scored them, probabilities of each model whether it answered or was in the shadow.
+
+    Args:
+        connection: A reading transaction of the store.
+        models: At least one; all of the same contract, as those of one Bento are.
+        window: When.
+        limits: From where on drift is told.
+
+    Returns:
+        One a model, in their order.
+    """
+    found = count_window(connection, models, window)
+    return tuple(
+        compare(model.reference, counted, window, model=model.label, digest=model.digest, limits=limits)
+        for model, counted in zip(models, found, strict=True)
+    )
+
+
+def count_window(connection: Connection, models: Sequence[ReferenceModel], window: Window) -> list[Counted]:
+    """What came in a window, as each model's reference counts it; arguments as for `drift_of`."""
+    counting = _Counting(models)
+    for rows in _live_rows(connection, window):
+        counting.add(rows)
+    return [counting.counted(place) for place in range(len(models))]
+
+
+class _Scores:
+    """One model's probabilities and answers."""
+
+    def __init__(self, model: ReferenceModel) -> None:
+        self.digest, self._edges = model.digest, np.array(model.reference.score.edges, dtype=np.float64)
+        self.cells, self.total = np.zeros(len(model.reference.score.bins)), 0.0
+        self.answered = self.positive = 0
+
+    def add(self, rows: Sequence[Any]) -> None:
+        for role in ("champion", "challenger"):
+            own = [row for row in rows if getattr(row, role) == self.digest]
+            told = [getattr(row, f"{role}_probability") for row in own]
+            values = np.array([value for value in told if value is not None], dtype=np.float64)
+            cells = np.searchsorted(self._edges, values, side="right")
+            self.cells += np.bincount(cells, minlength=self.cells.size)
+            self.total += float(values.sum())
+            answers = [getattr(row, f"{role}_positive") for row in own if row.variant == role]
+            self.answered += len(answers)
+            self.positive += sum(bool(answer) for answer in answers)
+
+
+class _Counting:
+    """All that is counted of a window's rows."""
+
+    def __init__(self, models: Sequence[ReferenceModel]) -> None:
+        references = tuple((model.label, model.reference) for model in models)
+        self._grid = FeatureGrid("features", models[0].contract, references)
+        self._slots = memoryview(bytearray(8 * self._grid.size)).cast("d")
+        self._features = RowCounter(self._grid, self._slots)
+        self._scores = [_Scores(model) for model in models]
+        self._models = models
+        self._customers: Counter[str | None] = Counter()
+        self._rows = self._unreadable = 0
+
+    def add(self, rows: Sequence[Any]) -> None:
+        encoded = _encode(self._grid.encoder, msgspec.json.decode("[" + ",".join(row.features for row in rows) + "]"))
+        self._features.count(encoded)
+        self._rows += len(encoded)
+        self._unreadable += len(rows) - len(encoded)
+        self._customers.update(row.customer_id for row in rows)
+        for scores in self._scores:
+            scores.add(rows)
+
+    def counted(self, place: int) -> Counted:
+        self._features.settle()
+        named = [n for customer, n in self._customers.items() if customer is not None]
+        values, scores = self._slots.tolist(), self._scores[place]
+        return Counted(
+            rows=self._rows,
+            unreadable=self._unreadable,
+            customers=len(named),
+            repeats=row_repeats(named) if named else 1.0,
+            features={
+                binned.name: tuple(self._grid.bins(binned, values).values())
+                for binned in self._models[place].reference.features
+            },
+            scores=tuple(scores.cells.tolist()),
+            score_sum=scores.total,
+            answered=scores.answered,
+            positive=scores.positive,
+        )
+
+
+def _encode(encoder: Encoder, rows: Sequence[dict[str, Any]]) -> NDArray[np.float32]:
+    """The rows as models read them, without those that are none of the contract's."""
+    matrix = np.zeros((len(rows), encoder.width), dtype=np.float32)
+    if encoder.encode_rows(rows, matrix):
+        return matrix
+    readable = np.zeros(len(rows), dtype=np.bool_)
+    matrix.fill(0.0)
+    for place, row in enumerate(rows):
+        try:
+            encoder.encode_into(row, floats_of(matrix[place]))
+            readable[place] = True
+        except InvalidFeatures:  # logged under a contract before this one
+            continue
+    return matrix[readable]
+
+
+def _live_rows(connection: Connection, window: Window) -> Iterator[Sequence[Any]]:
+    p = tables.predictions.c
+    query = (
+        sa.select(*(p[name] for name in _COLUMNS))
+        .where(p.experiment.in_(_experiments(connection)), p.purpose == "live")
+        .where(p.at >= to_micros(window.since), p.at < to_micros(window.until))
+    )
+    found = connection.execute(query.execution_options(yield_per=_ROWS_AT_A_TIME))
+    yield from found.partitions()
+
+
+def _experiments(connection: Connection) -> list[str]:
+    """Every experiment, each found by one step in the index by experiment and time, which then finds the window."""
+    p = tables.predictions.c
+    found: list[str] = []
+    name = connection.execute(sa.select(sa.func.min(p.experiment))).scalar()
+    while name is not None:
+        found.append(name)
+        name = connection.execute(sa.select(sa.func.min(p.experiment)).where(p.experiment > name)).scalar()
+    return found
+
+
+def window_ending(until: datetime, seconds: float) -> Window:
+    """The window of so many seconds before a moment."""
+    return Window(since=datetime.fromtimestamp(until.timestamp() - seconds, UTC), until=until)
