@@ -96,6 +96,16 @@
     return name;
   }
 
+  // Dash's own controls lack what those need who do not see them: names of sliders, and one stop for a dropdown, not two.
+  const named = () => {
+    for (const slider of document.querySelectorAll("[role=slider]:not([aria-labelledby])")) {
+      const group = slider.closest("[aria-labelledby]");
+      if (group) slider.setAttribute("aria-labelledby", group.getAttribute("aria-labelledby"));
+    }
+    for (const twice of document.querySelectorAll("[aria-hidden=true][tabindex='0']")) twice.tabIndex = -1;
+  };
+  new MutationObserver(named).observe(document.body, { childList: true, subtree: true });
+
   // Announced to those who hear the page, and seen for a moment by the others.
   function shown(text) {
     const place = document.getElementById("announced");

@@ -143,5 +143,5 @@ def _said(email: Email) -> Component:
         return html.Div(warned)
     source = "Written by Groq" if email.source == "groq" else "From the template"
     about = "; ".join(f"{r.phrase} (offer: {', '.join(r.offers)})" if r.offers else r.phrase for r in email.reasons)
-    said = [html.Strong(source), f": {email.detail}"] + ([f" It is about: {about}."] if about else [])
+    said = [html.Strong(source), f": {email.detail.rstrip('.')}."] + ([f" It is about: {about}."] if about else [])
     return html.Div([*warned, html.P(said, className="notice", role="status")])
