@@ -125,9 +125,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a demo that was played to its end."""
+    """The folder of a demo that was played to its end: now, or earlier where `PLAYED_DEMO` names its folder."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed; on Debian: apt-get install chromium")
+    if "PLAYED_DEMO" in os.environ:
+        return Path(os.environ["PLAYED_DEMO"])
     place = tmp_path_factory.mktemp("played")
     folder, log = place / "demo", place / "demo.log"
     demo = start("demo", "--seed", "7", "--folder", folder, log=log)
@@ -136,11 +138,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installation(played: Path) -> Iterator[Installation]:
+def installation(played: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The demo's folder served, with insight, and a console in front of it."""
-    ports, log = (free_port(), free_port()), played.parent / "serving.log"
-    service, console = (f"http://127.0.0.1:{port}" for port in ports)
-    serving = start("serve", "--insight", "--folder", played, "--port", ports[0], log=log)
+    ports, log = (free_port(), free_port(), free_port()), tmp_path_factory.mktemp("serving") / "log"
+    service, console = (f"http://127.0.0.1:{port}" for port in ports[:2])
+    serving = start("serve", "--insight", "--folder", played, "--port", ports[0], "--admin-port", ports[2], log=log)
     looking = start("console", "--folder", played, "--port", ports[1], "--service", service, log=log)
     try:
         wait_for(f"{service}/readyz", serving, log)

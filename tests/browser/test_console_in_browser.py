@@ -74,7 +74,7 @@ def test_an_engineer_sees_what_broke_in_production_and_takes_the_list_away(at_co
     alert = page.inner_text("#production-alert-features")
     assert "ALERT" in alert
     assert "TotalCharges" in alert
-    assert "no prediction has matured yet" in page.inner_text(".cards")
+    assert "No prediction has matured yet" in page.inner_text(".cards")
     page.wait_for_selector("#riskiest .ag-row")
     with page.expect_download() as saved:
         page.click("text=Save as CSV")
