@@ -163,6 +163,7 @@ def table(
     title: str,
     file: str,
     height: str | None = None,
+    beside: Sequence[Component] = (),
     **options: Any,
 ) -> Component:
     """A table that sorts, filters, and saves what it shows as CSV.
@@ -174,6 +175,7 @@ def table(
         title: What it shows; its heading.
         file: The name of the CSV file, without its ending.
         height: A CSS height; None: as many rows as there are.
+        beside: Further buttons beside the one that saves.
         options: Further ones of AG Grid.
     """
     grid = dag.AgGrid(
@@ -193,7 +195,8 @@ def table(
         className="grid",
     )
     saving = html.Button("Save as CSV", id=_id("save", name), className="quiet", n_clicks=0)
-    head = html.Div([html.H2(title, id=f"{name}-title"), saving], className="headed")
+    buttons = html.Div([saving, *beside], className="buttons") if beside else saving
+    head = html.Div([html.H2(title, id=f"{name}-title"), buttons], className="headed")
     return html.Section([head, grid], className="card whole", **{"aria-labelledby": f"{name}-title"})
 
 
