@@ -21,17 +21,18 @@ MOST_COMPARED = 40
 _LISTED = 240
 _ROW_PIXELS = 30
 _WIDE_RANGE = 50
+_MOST_BARS = 60
 _ROLE_MARKS = {"champion": (CHAMPION, "diamond-open"), "challenger": (CHALLENGER, "square-open")}
 _OWN_COLORS = tuple(color for color in FURTHER if color not in (CHAMPION, CHALLENGER))
 _SYMBOLS = ("circle", "triangle-up", "cross", "star", "pentagon", "hexagon")
 _Found = Sequence[tuple[Tried, Measured]]
 
 
-def say_basis(basis: Basis) -> str:
-    """Where numbers are from, as a clause."""
+def say_basis(basis: Basis, *, has_bars: bool = True) -> str:
+    """Where numbers are from, and what the lines beside them are, as a clause."""
     if basis == "gate":
-        return "on the gate's holdout; lines are 95 % intervals"
-    return "mean over the folds of cross-validation; lines are one standard deviation over the folds"
+        return "on the gate's holdout" + ("; lines are 95 % intervals" if has_bars else "")
+    return "mean over the folds of cross-validation" + ("; lines are one standard deviation" if has_bars else "")
 
 
 def compare(chosen: Sequence[Tried], metric: str, basis: Basis) -> Figure:
@@ -87,10 +88,11 @@ def over_time(tried: Sequence[Tried], metric: str, basis: Basis) -> Figure:
     best = _best_so_far([each.value for _, each in found], metric)
     moments = [_moment(one) for one, _ in found]
     layout = layout_of(360, "when the run began, UTC", metric)
+    has_bars = len(found) <= _MOST_BARS
     return Figure(
         name="models-time",
         title=f"{metric} over time",
-        says=f"n = {len(found):,} of {len(tried):,} runs shown, {say_basis(basis)}. {_better(metric)}; the stepped "
+        says=f"n = {len(found):,} of {len(tried):,} runs shown, {say_basis(basis, has_bars=has_bars)}. {_better(metric)}; the stepped "
         "line is the best until then.",
         traces=[
             {
@@ -102,7 +104,7 @@ def over_time(tried: Sequence[Tried], metric: str, basis: Basis) -> Figure:
                 "line": {"color": SOFT, "width": 2, "shape": "hv"},
                 "hoverinfo": "skip",
             },
-            *_by_estimator(found, moments, has_bars=len(found) <= 60),
+            *_by_estimator(found, moments, _estimators(tried), has_bars=has_bars),
         ],
         layout=layout,
         table=(
@@ -135,9 +137,9 @@ def impact(tried: Sequence[Tried], parameter: str, metric: str, basis: Basis) ->
     return Figure(
         name="models-impact",
         title=f"{metric} by {parameter}",
-        says=f"n = {len(found):,} of {len(tried):,} runs shown with {different:,} different values; {say_basis(basis)}"
+        says=f"n = {len(found):,} of {len(tried):,} runs shown with {different:,} different values, {say_basis(basis, has_bars=False)}"
         f". {_better(metric)}. Runs differ in other things too: this shows what went together, and no cause.",
-        traces=[*_by_estimator(found, x), _means(found, x)],
+        traces=[*_by_estimator(found, x, _estimators(tried)), _means(found, x)],
         layout=layout,
         table=(
             (parameter, "Run", "Estimator", metric),
@@ -178,12 +180,19 @@ def _dots(found: _Found) -> Trace:
     }
 
 
-def _by_estimator(found: _Found, x: Sequence[Any], *, has_bars: bool = False) -> list[Trace]:
+def _estimators(tried: Sequence[Tried]) -> list[str]:
+    """In one order for all pictures, so that each keeps its colour and form."""
+    return sorted({one.estimator for one in tried})
+
+
+def _by_estimator(found: _Found, x: Sequence[Any], estimators: Sequence[str], *, has_bars: bool = False) -> list[Trace]:
     """The runs of each estimator in a colour and form of their own; champion and challenger stand out above them."""
     traces = []
-    for place, estimator in enumerate(sorted({one.estimator for one, _ in found})):
+    for place, estimator in enumerate(estimators):
         color, symbol = _OWN_COLORS[place % len(_OWN_COLORS)], _SYMBOLS[place % len(_SYMBOLS)]
         own = [i for i, (one, _) in enumerate(found) if one.estimator == estimator]
+        if not own:
+            continue
         marker = {"color": color, "symbol": symbol, "size": 8, "opacity": 0.8}
         trace = _points(estimator, own, found, x, marker)
         traces.append(trace | ({"error_y": _bars([found[i][1] for i in own]) | {"color": color}} if has_bars else {}))

@@ -56,7 +56,7 @@ _VERSIONS = (
 )
 _CHANGES = (
     {"field": "at", "headerName": "When, UTC", "minWidth": 195, "maxWidth": 210},
-    {"field": "who", "headerName": "Who", "minWidth": 120, "maxWidth": 200},
+    {"field": "who", "headerName": "Who", "minWidth": 170, "maxWidth": 240},
     {"field": "done", "headerName": "What", "minWidth": 320, "flex": 2, "tooltipField": "done"},
     {"field": "why", "headerName": "Why", "minWidth": 260, "flex": 2, "tooltipField": "why"},
     {"field": "aliases", "headerName": "Registry's aliases", "minWidth": 180, "tooltipField": "aliases"},

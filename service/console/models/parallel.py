@@ -63,8 +63,8 @@ def parallel(tried: Sequence[Tried], parameters: Sequence[str], metric: str, bas
     return Figure(
         name="models-parallel",
         title=f"Parameters together, and {metric}",
-        says=f"n = {len(found):,} of {len(tried):,} runs shown, each a line. Where an estimator does not have a parameter, "
-        "its line passes below the axis.",
+        says=f"n = {len(found):,} of {len(tried):,} runs shown, each a line. Where an estimator does not have a "
+        "parameter, its line passes below the axis.",
         traces=[trace for trace in lines if trace["x"]],
         layout=_layout(axes),
         table=(

@@ -43,7 +43,7 @@ def run_columns(tried: Sequence[Tried]) -> list[Row]:
     return [
         {"field": "label", "headerName": "Run", "minWidth": 150, "pinned": "left"},
         {"field": "role", "headerName": "Role", "cellRenderer": "Status", "minWidth": 140},
-        {"field": "estimator", "headerName": "Estimator", "minWidth": 190},
+        {"field": "estimator", "headerName": "Estimator", "minWidth": 250},
         *(_number_column(f"m:{metric}", metric) for metric in first),
         {"field": "verdict", "headerName": "Gate", "cellRenderer": "Link", "minWidth": 130},
         {"field": "started", "headerName": "Started, UTC", "minWidth": 195},
