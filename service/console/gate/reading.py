@@ -116,7 +116,7 @@ class _Shelf:
     def read(self) -> Reports:
         """All of them; only what was not known is opened."""
         model = self._sources.model()
-        places = self._in_folder(model) | self._at_server(model)
+        places = self._at_server(model) | self._in_folder(model)  # the same bytes, nearer
         self._content_of.update({name: of for name, of in places.items() if name not in self._content_of})
         found = [self._short(name) for name in places]
         judged = sorted((one for one in found if isinstance(one, Judged)), key=lambda one: one.at, reverse=True)

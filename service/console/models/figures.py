@@ -92,8 +92,8 @@ def over_time(tried: Sequence[Tried], metric: str, basis: Basis) -> Figure:
     return Figure(
         name="models-time",
         title=f"{metric} over time",
-        says=f"n = {len(found):,} of {len(tried):,} runs shown, {say_basis(basis, has_bars=has_bars)}. {_better(metric)}; the stepped "
-        "line is the best until then.",
+        says=f"{_shown(found, tried)}, {say_basis(basis, has_bars=has_bars)}. {_better(metric)}; the stepped line is "
+        "the best until then.",
         traces=[
             {
                 "type": "scatter",
@@ -137,8 +137,8 @@ def impact(tried: Sequence[Tried], parameter: str, metric: str, basis: Basis) ->
     return Figure(
         name="models-impact",
         title=f"{metric} by {parameter}",
-        says=f"n = {len(found):,} of {len(tried):,} runs shown with {different:,} different values, {say_basis(basis, has_bars=False)}"
-        f". {_better(metric)}. Runs differ in other things too: this shows what went together, and no cause.",
+        says=f"{_shown(found, tried)} with {different:,} different values, {say_basis(basis, has_bars=False)}. "
+        f"{_better(metric)}. Runs differ in other things too: this shows what went together, and no cause.",
         traces=[*_by_estimator(found, x, _estimators(tried)), _means(found, x)],
         layout=layout,
         table=(
@@ -261,6 +261,10 @@ def _best_so_far(values: Sequence[float], metric: str) -> list[float]:
     for value in values:
         best.append(better(value, best[-1]) if best else value)
     return best
+
+
+def _shown(found: _Found, tried: Sequence[Tried]) -> str:
+    return f"n = {len(found):,} of {len(tried):,} runs shown"
 
 
 def _better(metric: str) -> str:

@@ -57,7 +57,7 @@ def parallel(tried: Sequence[Tried], parameters: Sequence[str], metric: str, bas
     if not found:
         raise NotFound(f"none of the {len(tried):,} runs here has {metric} from there")
     axes = [_axis(name, [one.run.parameters.get(name) for one, _ in found]) for name in parameters]
-    axes.append(_axis(metric, [number(value) for _, value in found]))
+    axes.append(_axis(metric, [f"{value:.6g}" for _, value in found]))
     thirds = _thirds([value for _, value in found], is_loss=metric in LOSSES)
     lines = [_lines(third, axes, found, [i for i, own in enumerate(thirds) if own == third]) for third in range(3)]
     return Figure(
@@ -91,7 +91,7 @@ def _axis(name: str, values: Sequence[str | None]) -> _Axis:
 def _numbers(values: Sequence[str]) -> dict[str, float]:
     size = {value: float(value) for value in values}
     least, spread = min(size.values(), default=0.0), max(size.values(), default=0.0) - min(size.values(), default=0.0)
-    return {value: (number - least) / spread if spread else 0.5 for value, number in size.items()}
+    return {value: round((number - least) / spread, 4) if spread else 0.5 for value, number in size.items()}
 
 
 def _words(values: Sequence[str]) -> dict[str, float]:
