@@ -195,8 +195,13 @@ class Registry:
             for version in newest_first
         ]
 
-    def runs(self, experiment: str) -> list[TrackedRun]:
-        """Every run of an MLflow experiment that was not deleted, the newest first; none where there is none."""
+    def runs(self, experiment: str, *, since_ms: int = 0) -> list[TrackedRun]:
+        """Every run of an MLflow experiment that was not deleted, the newest first; none where there is none.
+
+        Args:
+            experiment: Its name.
+            since_ms: Those that began before are left out; milliseconds since 1970 UTC.
+        """
         with self._translated():
             known = self.client.get_experiment_by_name(experiment)
             if known is None:
@@ -204,6 +209,7 @@ class Registry:
             found = every(
                 lambda token: self.client.search_runs(
                     [known.experiment_id],
+                    filter_string=f"attributes.start_time >= {since_ms}",
                     order_by=["attributes.start_time DESC"],
                     max_results=PAGE_SIZE,
                     page_token=token,

@@ -45,6 +45,7 @@ def test_runs_come_newest_first_with_those_that_failed_or_go_on(registry: Regist
     assert [run.started_ms for run in found] == [3000, 2000, 1000]
     assert [run.status for run in found] == ["FAILED", "RUNNING", "FINISHED"]
     assert (found[1].id, found[1].ended_ms) == (open_one, None)
+    assert [run.started_ms for run in registry.runs("several", since_ms=2000)] == [3000, 2000]
 
 
 def test_all_pages_are_read(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

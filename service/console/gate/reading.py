@@ -6,10 +6,11 @@ The two hold the same files by the same names; whoever judged elsewhere left the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from bentos.blessings import ATTEMPTS_TAG
@@ -112,6 +113,7 @@ class _Shelf:
         self._sources = sources
         self._content_of: dict[str, Callable[[], bytes]] = {}
         self._known: dict[str, Judged | str] = {}
+        self._listed: dict[str, list[str]] = {}
 
     def read(self) -> Reports:
         """All of them; only what was not known is opened."""
@@ -144,15 +146,22 @@ class _Shelf:
     def _at_server(self, model: str) -> dict[str, Callable[[], bytes]]:
         registry = self._sources.registry()
         tried = [version for version in registry.versions(model) if ATTEMPTS_TAG in version.tags]
+        asked = [version for version in tried if self._may_have_more(version)]
         with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-            listed = pool.map(lambda version: registry.files(version, _UNDER), tried)
-            return dict(self._fetching(zip(tried, listed, strict=True)))
+            listed = pool.map(lambda version: registry.files(version, _UNDER), asked)
+            for version, paths in zip(asked, listed, strict=True):
+                self._listed[version.run] = [path for path in paths if path.endswith(".json")]
+        return {
+            Path(path).stem: partial(self._sources.fetch, version, path)
+            for version in tried
+            for path in self._listed[version.run]
+        }
 
-    def _fetching(self, listed: Iterable[tuple[Version, list[str]]]) -> Iterable[tuple[str, Callable[[], bytes]]]:
-        for version, paths in listed:
-            for path in paths:
-                if path.endswith(".json"):
-                    yield Path(path).stem, lambda v=version, p=path: self._sources.fetch(v, p)  # type: ignore[misc]
+    def _may_have_more(self, version: Version) -> bool:
+        """Whether there are fewer reports than gate runs were begun: each leaves one, unless it was broken off."""
+        attempts = version.tags[ATTEMPTS_TAG]
+        listed = self._listed.get(version.run)
+        return listed is None or not attempts.isdigit() or len(listed) < int(attempts)
 
 
 def judged_of(name: str, report: GateReport) -> Judged:

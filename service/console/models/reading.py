@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,12 @@ ROLES = ("champion", "challenger", "candidate")
 ARCHIVED = "archived"
 FIRST_METRICS = ("accuracy", "precision_positive", "recall_positive", "f1_positive", "roc_auc")
 """Those that everybody asks for first, where a run has them."""
+
+_ALL_SECONDS = 300.0
+"""How often all runs are asked for: what was deleted, or logged to a run after its end, is seen that late."""
+
+_CLOCKS_DIFFER_MS = 600_000
+"""A run may begin so much earlier by its machine's clock than one that was seen before it."""
 
 _MEAN, _DEVIATION = ("cv_", "_mean"), ("cv_", "_sd")
 
@@ -221,8 +228,30 @@ def is_numeric(values: Iterable[str]) -> bool:
     return all(as_number(value) is not None for value in values)
 
 
+class _Runs:
+    """Every run. Most have ended and change no more, so between two looks at all only what is young is asked for."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._known: dict[str, TrackedRun] = {}
+        self._since_ms = 0
+        self._all_at = float("-inf")
+
+    def read(self) -> list[TrackedRun]:
+        """The newest first."""
+        now = time.monotonic()
+        if now - self._all_at > _ALL_SECONDS:
+            self._known, self._since_ms, self._all_at = {}, 0, now
+        registry, model = self._sources.registry(), self._sources.model()
+        self._known |= {run.id: run for run in registry.runs(model, since_ms=self._since_ms)}
+        found = sorted(self._known.values(), key=lambda run: run.started_ms, reverse=True)
+        goes_on = [run.started_ms for run in found if run.ended_ms is None]
+        self._since_ms = max(0, min([run.started_ms for run in found[:1]] + goes_on, default=0) - _CLOCKS_DIFFER_MS)
+        return found
+
+
 def _read_tried(sources: Sources) -> tuple[Tried, ...]:
-    runs = sources.registry().runs(sources.model())
+    runs = sources.kept("runs", lambda: _Runs(sources), seconds=float("inf")).read()
     return bring_together(runs, read_versions(sources), read_reports(sources), read_history(sources).changes)
 
 

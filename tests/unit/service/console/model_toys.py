@@ -44,14 +44,15 @@ class FakeRegistry:
     def names(self) -> list[str]:
         return [MODEL]
 
-    def runs(self, _experiment: str) -> list[TrackedRun]:
-        self.asked.append("runs")
-        return self.all_runs
+    def runs(self, _experiment: str, *, since_ms: int = 0) -> list[TrackedRun]:
+        self.asked.append(f"runs since {since_ms}")
+        return [run for run in self.all_runs if run.started_ms >= since_ms]
 
     def versions(self, _name: str) -> list[Version]:
         return self.all_versions
 
     def files(self, version: Version, under: str) -> list[str]:
+        self.asked.append(f"files of {version.number}")
         return [path for run, path in self.contents if run == version.run and path.startswith(f"{under}/")]
 
     def fetch_file(self, version: Version, path: str, folder: Path) -> Path:

@@ -8,9 +8,10 @@ from console_toys import browser, keys_in
 from model_toys import FAILED, MODEL, NOISE, PASSED, FakeRegistry, report_of, sources_of
 from report_toys import NOW
 
+from bentos.blessings import ATTEMPTS_TAG
 from bentos.errors import NotFound, Unavailable
 from service.console.gate.page import PAGE, chosen_in, send_report
-from service.console.gate.reading import judged_of, read_report, read_reports
+from service.console.gate.reading import _Shelf, judged_of, read_report, read_reports
 from service.console.gate.showing import check_rows, head_of, not_passed, pictures_of, row_of, still_chosen, topics_of
 from service.console.shell import page_at
 from validation.gate.figures import figures_of
@@ -85,10 +86,27 @@ def test_a_report_is_opened_once_for_the_list_and_whole_by_its_name(registry: Fa
     sources = sources_of(registry, tmp_path)
     read_reports(sources)
     read_reports(sources)
-    assert registry.asked == [f"gate/{name}.json"]
+    assert registry.asked == ["files of 2", f"gate/{name}.json"]
     assert read_report(sources, name) == report_of("2", FAILED)
     with pytest.raises(NotFound, match="there is no gate report other"):
         read_report(sources, "other")
+
+
+def test_a_version_is_asked_for_reports_again_only_while_a_gate_run_has_left_none(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    done, under_way = registry.add_version("1"), registry.add_version("2", tags={ATTEMPTS_TAG: "2"})
+    for version in (done, under_way):
+        registry.add_report(version, report_of(version.number))
+    shelf = _Shelf(sources_of(registry, tmp_path))
+    shelf.read()
+    registry.asked.clear()
+    registry.add_report(under_way, report_of("2", FAILED, judged_at=NOW + timedelta(hours=1)))
+    assert shelf.read().judged[0].verdict == "FAIL"
+    assert [asked for asked in registry.asked if asked.startswith("files")] == ["files of 2"]
+    registry.asked.clear()
+    shelf.read()
+    assert registry.asked == []
 
 
 # ---- which one -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """How runs, versions, gate reports and the audit are brought together."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from report_toys import NOW
 from bentos.errors import Unavailable
 from bentos.registry import STATUS_TAG
 from service.console.gate.reading import Reports
+from service.console.models import reading
 from service.console.models.page import PAGE
 from service.console.models.reading import (
     History,
     Measured,
+    _Runs,
     bring_together,
     in_order,
     metrics_in,
@@ -122,8 +125,33 @@ def test_everything_is_asked_for_once_for_all_pictures(tmp_path: Path) -> None:
     registry.add_report(registry.add_version("1"), report_of("1", FAILED, answers=answers_with()))
     sources = sources_of(registry, tmp_path)
     assert read_tried(sources) is read_tried(sources)
-    assert registry.asked.count("runs") == 1
+    assert registry.asked.count("runs since 0") == 1
     assert read_tried(sources)[0].judged.verdict == "FAIL"
+
+
+def test_after_the_first_look_only_young_runs_are_asked_for_and_those_that_went_on(tmp_path: Path) -> None:
+    registry = FakeRegistry()
+    registry.all_runs = [run_of("2", hour=48), run_of("1")]
+    runs = _Runs(sources_of(registry, tmp_path))
+    assert [run.id for run in runs.read()] == ["run-2", "run-1"]
+    going_on = replace(run_of("4", hour=50), ended_ms=None, status="RUNNING")
+    registry.all_runs = [going_on, run_of("3", hour=49), registry.all_runs[0]]
+    assert [run.id for run in runs.read()] == ["run-4", "run-3", "run-2", "run-1"]
+    registry.all_runs = [run_of("5", hour=99), run_of("4", hour=50)]
+    assert [(run.id, run.status) for run in runs.read()][:2] == [("run-5", "FINISHED"), ("run-4", "FINISHED")]
+    began = [run_of("0", hour=hour).started_ms - 600_000 for hour in (48, 50)]
+    assert registry.asked == ["runs since 0", *(f"runs since {at}" for at in began)]
+
+
+def test_a_run_that_was_deleted_is_gone_at_the_next_look_at_all(tmp_path: Path, monkeypatch) -> None:
+    registry = FakeRegistry()
+    registry.all_runs = [run_of("2"), run_of("1")]
+    runs = _Runs(sources_of(registry, tmp_path))
+    runs.read()
+    registry.all_runs = [run_of("2")]
+    assert len(runs.read()) == 2
+    monkeypatch.setattr(reading, "_ALL_SECONDS", -1.0)
+    assert [run.id for run in runs.read()] == ["run-2"]
 
 
 def test_the_history_is_the_stores_and_of_this_model_alone(tmp_path: Path) -> None:
@@ -154,7 +182,7 @@ def test_a_store_that_is_away_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 class Away(FakeRegistry):
     """A tracking server that was there once."""
 
-    def runs(self, _experiment: str) -> list:
+    def runs(self, _experiment: str, *, since_ms: int = 0) -> list:
         raise Unavailable("the tracking server http://mlflow does not answer: refused")
 
 
