@@ -89,7 +89,7 @@ def _place(
         [
             dcc.Store(id=_id("drawn", name), data=drawn),
             title,
-            html.P(id=_id("says", name), className="soft"),
+            html.P("Reading …", id=_id("says", name), className="soft"),
             html.Div(id=_id("wrong", name), role="alert", className="notice wrong", hidden=True),
             html.Div(
                 dcc.Graph(id=_id("graph", name), config=_GRAPH, style={"height": f"{height}px"}, figure=_NOTHING),
@@ -101,6 +101,7 @@ def _place(
             html.Details(
                 [html.Summary("The numbers"), html.Div(id=_id("numbers", name), className="wide")],
                 id=_id("details", name),
+                hidden=True,
             ),
         ],
         className="card half" if is_narrow else "card whole",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -15,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from bentos.artifact import Contract, Reference, parse_contract
-from bentos.errors import ArtifactDamaged, NotFound, Refused
+from bentos.errors import ArtifactDamaged, GauntletError, NotFound, Refused
 from bentos.folder import Folder
 from bentos.registry import ARTIFACT_PATH, Registry, Version, registry_of
 from service.console.service_client import ServiceClient
@@ -52,7 +53,8 @@ class _Kept(Generic[T]):
     def __call__(self) -> T:
         with self._turn:
             if self._value is None or time.monotonic() - self._value[0] > self._seconds:
-                self._value = (time.monotonic(), self._ask())
+                found = self._ask()
+                self._value = (time.monotonic(), found)  # fresh from when it was there, however long that took
             return self._value[1]
 
 
@@ -95,6 +97,13 @@ class Sources:
         with self._turn:
             kept: _Kept[T] = self._kept.setdefault(what, _Kept(ask, seconds))
         return kept()
+
+    def warm(self) -> None:
+        """Read what every page needs, so that the first one does not wait for MLflow to be imported."""
+        with contextlib.suppress(GauntletError):  # the page will say it
+            if self._has_tracking():
+                self.contract()
+                self.reference()
 
     def contract(self) -> Contract:
         """The champion's contract: every label, range and band on a page comes from it."""
