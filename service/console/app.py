@@ -9,13 +9,15 @@ import flask
 from dash import Dash
 
 from service.console.customer.page import PAGE as CUSTOMER
+from service.console.gate.page import PAGE as GATE
 from service.console.guard import Guard
+from service.console.models.page import PAGE as MODELS
 from service.console.production.page import PAGE as PRODUCTION
 from service.console.settings import ConsoleSettings
 from service.console.shell import INDEX, frame, wire_frame
 from service.console.sources import Sources
 
-PAGES = (CUSTOMER, PRODUCTION)
+PAGES = (CUSTOMER, MODELS, PRODUCTION, GATE)
 """In the order of the navigation; the first is shown at `/`."""
 
 _ASSETS = Path(__file__).parent / "assets"

@@ -60,10 +60,18 @@ def _field(feature: Feature, value: Value) -> Component:
         [
             html.Div(f"{feature.name}{unit}", id=name, className="label"),
             html.Div(_control(feature, value), role="group", **{"aria-labelledby": name}),
-            html.Div(feature.description, className="soft help"),
+            html.Div(_help(feature), className="soft help"),
         ],
         className="field",
     )
+
+
+def _help(feature: Feature) -> str:
+    """What the feature is, and between what a number must lie."""
+    if isinstance(feature, Categorical):
+        return feature.description
+    ends = f"{feature.minimum:g} to {feature.maximum:g} {feature.unit}".rstrip()
+    return f"{feature.description}; {ends}" if feature.description else ends
 
 
 def _control(feature: Feature, value: Value) -> Component:
@@ -94,8 +102,8 @@ def _control(feature: Feature, value: Value) -> Component:
         max=feature.maximum,
         step=1 if feature.integer else 0.01,
         value=value,
-        marks={feature.minimum: f"{feature.minimum:g}", feature.maximum: f"{feature.maximum:g}"},
+        marks=None,
         updatemode="mouseup",
         allow_direct_input=False,
-        tooltip={"placement": "top", "always_visible": True},
+        tooltip={"placement": "bottom", "always_visible": True},
     )

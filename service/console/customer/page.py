@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from dash import ALL, Dash, Input, Output, State, callback_context, dcc, html, no_update
+from dash import Dash, Input, Output, State, callback_context, no_update
 from dash.development.base_component import Component
 
-from bentos.artifact import Contract, Value
-from bentos.errors import GauntletError, NotFound
+from bentos.artifact import Value
+from bentos.errors import BadInput, GauntletError, NotFound, Refused
 from service.console.customer import figures
 from service.console.customer.asking import Answer, Start, explain, read_start, score, score_all, trial_of
 from service.console.customer.changes import (
@@ -21,112 +21,77 @@ from service.console.customer.changes import (
     plans,
     possible_changes,
 )
-from service.console.customer.form import fields, read_fields
+from service.console.customer.email_card import wire_email
+from service.console.customer.emails import Known
+from service.console.customer.form import read_fields
+from service.console.customer.layout import FIELDS, customer_layout
 from service.console.customer.reading import read_last
-from service.console.customer.showing import say_last, show_answer, show_nearest, show_reasons
+from service.console.customer.showing import say_last, say_recorded, show_answer, show_nearest, show_reasons
 from service.console.guard import viewer
 from service.console.pages import Page
-from service.console.parts import draw, drawn, notice, place, sentence
+from service.console.parts import draw, drawn, notice, sentence
 from service.console.sources import Sources
 from service.console.viewers import Viewer
 from service.routes.examples import example_features
 
-_FIELDS = {"page": "customer", "feature": ALL}
 Row = Mapping[str, Value]
 
 
 def _layout(sources: Sources) -> Component:
-    contract, example = sources.contract(), _example(sources)[0]
-    return html.Div(
-        [
-            dcc.Store(id="customer-base"),
-            dcc.Store(id="customer-filled", data=0),
-            _lookup(contract, viewer()),
-            html.Div(id="customer-found"),
-            html.Div(
-                [
-                    html.Section(
-                        [
-                            html.H2("The customer"),
-                            html.P(
-                                "Every change is scored at once as a what-if, which is never evidence, and is "
-                                "shown beside the answer before it.",
-                                className="soft",
-                            ),
-                            fields(contract, example),
-                        ],
-                        className="card half tall",
-                    ),
-                    html.Div(
-                        [
-                            html.Div(id="customer-answer"),
-                            place("customer_scale", "On the scale of risk", height=190),
-                            html.Div(
-                                [
-                                    html.Button("Explain this customer", id="customer-explain", n_clicks=0),
-                                    html.Span(
-                                        "takes what stands in the form as the new starting point", className="soft"
-                                    ),
-                                ],
-                                className="beside",
-                            ),
-                            html.Div(id="customer-reasons"),
-                        ],
-                        className="stack",
-                    ),
-                    place("customer_waterfall", "What moves the answer (SHAP)", height=420),
-                    html.Section(
-                        [html.H2("Nearest change that lowers the risk"), html.Div(id="customer-nearest")],
-                        className="card whole",
-                    ),
-                    place("customer_offers", "What could be offered", height=300),
-                ],
-                className="cards",
-            ),
-        ]
-    )
-
-
-def _lookup(contract: Contract, who: Viewer) -> Component:
-    known = dcc.Input(id="customer-id", type="text", debounce=False, disabled=not who.is_operator, maxLength=200)
-    return html.Div(
-        [
-            html.Div([html.Label(f"Known customer ({contract.id})", htmlFor="customer-id"), known]),
-            html.Button("Fill in", id="customer-fill", n_clicks=0, disabled=not who.is_operator),
-            html.Button("An example", id="customer-example", className="quiet", n_clicks=0),
-            *([] if who.is_operator else [html.Span("Customers are for operators.", className="soft")]),
-        ],
-        className="bar",
-    )
+    return customer_layout(sources.contract(), _example(sources)[0], viewer())
 
 
 def _wire(app: Dash, sources: Sources) -> None:
+    wire_email(app, sources)
+
     @app.callback(
-        Output(_FIELDS, "value"),
+        Output(FIELDS, "value"),
         Output("customer-found", "children"),
         Output("customer-filled", "data"),
+        Output("customer-known", "data"),
         Input("customer-fill", "n_clicks"),
         Input("customer-example", "n_clicks"),
         Input("customer-id", "n_submit"),
         State("customer-id", "value"),
-        State(_FIELDS, "id"),
+        State(FIELDS, "id"),
         State("customer-filled", "data"),
         prevent_initial_call=True,
     )
     def fill(_fill: int, _clicks: int, _submit: int, customer_id: str, ids: list[Any], filled: int) -> tuple[Any, ...]:
         try:
             is_example = callback_context.triggered_id == "customer-example"
-            row, found = _example(sources) if is_example else _known(sources, customer_id, viewer())
+            row, said, known = _example(sources) if is_example else _known(sources, customer_id, viewer())
         except GauntletError as e:
-            return [no_update] * len(ids), notice(sentence(e), is_wrong=True), no_update
-        return [row.get(one["feature"]) for one in ids], found, filled + 1
+            return [no_update] * len(ids), notice(sentence(e), is_wrong=True), no_update, None
+        kept = None if known is None else msgspec.to_builtins(known)
+        return [row.get(one["feature"]) for one in ids], said, filled + 1, kept
+
+    @app.callback(
+        Output("customer-known", "data", allow_duplicate=True),
+        Output("customer-found", "children", allow_duplicate=True),
+        Input("customer-record", "n_clicks"),
+        State("customer-id", "value"),
+        State(FIELDS, "value"),
+        State(FIELDS, "id"),
+        prevent_initial_call=True,
+    )
+    def record(clicks: int, customer_id: str | None, values: list[Value], ids: list[Any]) -> tuple[Any, ...]:
+        if not clicks:
+            return no_update, no_update
+        try:
+            own_id = _id_of(customer_id, viewer())
+            row = read_fields(sources.contract(), ids, values)
+            answer = score(sources.service, row, customer_id=own_id, purpose="live")
+        except GauntletError as e:
+            return no_update, notice(sentence(e), is_wrong=True)
+        return msgspec.to_builtins(Known(own_id, answer.prediction_id, dict(row))), notice(say_recorded(answer))
 
     @app.callback(
         Output("customer-answer", "children"),
         drawn("customer_scale"),
-        Input(_FIELDS, "value"),
+        Input(FIELDS, "value"),
         Input("customer-base", "data"),
-        State(_FIELDS, "id"),
+        State(FIELDS, "id"),
     )
     def rescore(values: list[Value], base: dict[str, Any] | None, ids: list[Any]) -> tuple[Any, ...]:
         try:
@@ -142,8 +107,8 @@ def _wire(app: Dash, sources: Sources) -> None:
         drawn("customer_offers"),
         Input("customer-explain", "n_clicks"),
         Input("customer-filled", "data"),
-        State(_FIELDS, "value"),
-        State(_FIELDS, "id"),
+        State(FIELDS, "value"),
+        State(FIELDS, "id"),
     )
     def study(_clicks: int, _filled: int, values: list[Value], ids: list[Any]) -> tuple[Any, ...]:
         try:
@@ -156,19 +121,25 @@ def _wire(app: Dash, sources: Sources) -> None:
         return msgspec.to_builtins(start), *_explained(sources, row), *_outlook(sources, row, answer)
 
 
-def _example(sources: Sources) -> tuple[Row, None]:
+def _example(sources: Sources) -> tuple[Row, None, None]:
     """A row such as training saw most."""
-    return example_features(sources.contract(), sources.reference()), None
+    return example_features(sources.contract(), sources.reference()), None, None
 
 
-def _known(sources: Sources, customer_id: str | None, who: Viewer) -> tuple[Row, Component]:
+def _known(sources: Sources, customer_id: str | None, who: Viewer) -> tuple[Row, Component, Known]:
     """A known customer's row, and what was answered when it was last asked."""
+    own_id = _id_of(customer_id, who)
+    last = read_last(sources.store(), own_id)
+    return last.features, notice(say_last(last)), Known(own_id, last.prediction_id, dict(last.features))
+
+
+def _id_of(customer_id: str | None, who: Viewer) -> str:
     if not who.is_operator:
-        raise NotFound("customers are shown to operators alone")
-    if not (customer_id or "").strip():
-        raise NotFound("type the id of a customer first")
-    last = read_last(sources.store(), str(customer_id).strip())
-    return last.features, notice(say_last(last))
+        raise Refused("customers are shown to operators alone")
+    own_id = (customer_id or "").strip()
+    if not own_id:
+        raise BadInput("type the id of a customer first")
+    return own_id
 
 
 def _rescored(sources: Sources, row: Row, start: Start | None) -> tuple[Any, ...]:

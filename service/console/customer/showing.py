@@ -29,6 +29,15 @@ def say_last(last: LastPrediction) -> str:
     )
 
 
+def say_recorded(answer: Answer) -> str:
+    """What was answered and recorded as live."""
+    withheld = " Actions are withheld from this customer." if answer.no_treatment else ""
+    return (
+        f"Recorded as the live prediction {answer.prediction_id}: {answer.probability:.1%}, risk {answer.risk}; the "
+        f"{answer.variant} answered.{withheld}"
+    )
+
+
 def show_answer(answer: Answer, contract: Contract, start: Start | None, moved: Sequence[str]) -> Component:
     """An answer, and what changing features did to it.
 

@@ -126,12 +126,16 @@ def _wire(app: Dash, sources: Sources) -> None:
 
     @app.callback(
         Output("production-tick", "disabled"),
+        Output("production-live", "children"),
+        Output("production-live", "aria-pressed"),
         Output("production-days-place", "hidden"),
-        Input("production-live", "value"),
+        Input("production-live", "n_clicks"),
         Input("production-span", "value"),
     )
-    def choose(live: list[str], span: str) -> tuple[bool, bool]:
-        return not live, span != DATES
+    def choose(clicks: int, span: str) -> tuple[bool, str, str, bool]:
+        is_live = not clicks % 2
+        said = f"Live, every {sources.settings.refresh_seconds} s" if is_live else "Paused"
+        return not is_live, said, str(is_live).lower(), span != DATES
 
     @app.callback(
         Output("production-totals", "children"),

@@ -84,7 +84,7 @@ def read_cells(store: Store, span: Span, length: int, bands: Sequence[RiskBand])
     start = (_p.at // length * length).label("start")
     # A probability of exactly 1 belongs to the last bin.
     number = sa.case((answered >= 1, BINS - 1), else_=sa.cast(sa.func.floor(answered * BINS), sa.Integer))
-    band = sa.case(*((answered >= each.from_probability, at) for at, each in [*enumerate(bands)][:0:-1]), else_=0)
+    band = sa.case(*((answered >= each.from_probability, at) for at, each in [*enumerate(bands)][::-1]), else_=0)
     keys = (start, number.label("bin"), band.label("band"))
     sums = (
         sa.func.count(),

@@ -35,7 +35,7 @@ def controls() -> Component:
             ),
             _choice("production-window", "Rolling window", [(n, f"{n:,} predictions") for n in _WINDOWS], 200),
             _choice("production-moment", "Truths as of", [(NOW, "now"), (LAST_TOLD, "the last that was told")], NOW),
-            dcc.Checklist(id="production-live", options=[{"value": "live", "label": "Live"}], value=["live"]),
+            html.Button("Live", id="production-live", className="quiet", n_clicks=0, **{"aria-pressed": "true"}),
         ],
         className="bar",
     )
