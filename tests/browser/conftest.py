@@ -67,6 +67,13 @@ class Visit:
         reading = "() => ![...document.querySelectorAll('.card > p.soft')].some(p => p.textContent === 'Reading …')"
         self.page.wait_for_function(reading)
 
+    def grid(self, name: str) -> Any:
+        """A table of the page with its rows in sight: those that are out of sight are drawn by nobody."""
+        self.page.wait_for_selector(f"#{name} .ag-row", state="attached")
+        self.page.locator(f"#{name}").scroll_into_view_if_needed()
+        self.page.wait_for_selector(f"#{name} .ag-row >> nth=0")
+        return self.page.locator(f"#{name}")
+
     def assert_clean(self) -> None:
         """Nothing went wrong, and nobody but the console was asked."""
         assert self.wrong == []
