@@ -9,13 +9,14 @@ import flask
 from dash import Dash
 
 from service.console.customer.page import PAGE as CUSTOMER
+from service.console.experiment.page import PAGE as EXPERIMENT
 from service.console.guard import Guard
 from service.console.production.page import PAGE as PRODUCTION
 from service.console.settings import ConsoleSettings
 from service.console.shell import INDEX, frame, wire_frame
 from service.console.sources import Sources
 
-PAGES = (CUSTOMER, PRODUCTION)
+PAGES = (CUSTOMER, PRODUCTION, EXPERIMENT)
 """In the order of the navigation; the first is shown at `/`."""
 
 _ASSETS = Path(__file__).parent / "assets"

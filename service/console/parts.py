@@ -57,7 +57,9 @@ def tiles(content: Sequence[Component]) -> Component:
     return html.Dl(list(content), className="tiles")
 
 
-def place(name: str, title: str, *, height: int = 320, is_narrow: bool = False) -> Component:
+def place(
+    name: str, title: str, *, height: int = 320, is_narrow: bool = False, given: dict[str, Any] | None = None
+) -> Component:
     """Where a picture will stand; a callback with `Output` `drawn(name)` gives it what `draw` returns.
 
     Args:
@@ -65,11 +67,12 @@ def place(name: str, title: str, *, height: int = 320, is_narrow: bool = False) 
         title: Until the picture says its own, and beside an error.
         height: In pixels, until the picture says its own.
         is_narrow: Whether two of them stand side by side where there is room.
+        given: What `draw` returned, where the place is made with its picture.
     """
     title_id = _id("title", name)
     return html.Section(
         [
-            dcc.Store(id=_id("drawn", name)),
+            dcc.Store(id=_id("drawn", name), data=given),
             html.H2(title, id=title_id),
             html.P(id=_id("says", name), className="soft"),
             html.Div(id=_id("wrong", name), role="alert", className="notice wrong", hidden=True),

@@ -15,7 +15,7 @@ from validation.planning.question import Question
 from validation.planning.simulating import Begun, Played, play
 
 SHARES = (0.5, 0.8)
-RUNS = 400
+RUNS = 200
 RECENT_COHORTS = 14
 """Customers are expected to come as in the last so many cohorts: who is scored for the first time gets rarer."""
 
