@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from bentos.palette import BOUND, CHALLENGER, CHAMPION, NEUTRAL, SOFT
 from service.console.experiment.reading import Told
@@ -16,7 +16,10 @@ from validation.judge.groups import GroupEvidence
 from validation.judge.policy import OnlinePolicy
 from validation.pages import Figure, Trace, layout_of
 
-_LISTED = 120
+T = TypeVar("T")
+
+_LISTED = 20
+"""Rows below a picture, spread evenly; every cohort stands in the table of cohorts, which is made for many."""
 _DEPTH = 2.5
 """How many thresholds below 0 a path of log e is drawn: it may fall without end, and says no more there."""
 
@@ -35,7 +38,7 @@ def difference(told: Told, changes: Sequence[Change]) -> Figure:
     seen = [look.difference or 0.0 for look in looks]
     layout = _timed(f"difference in {policy.metric}", told, changes)
     layout["yaxis"] |= {"tickformat": "+.3f", "range": _reach(seen, lower, upper, policy.margin)}
-    bound = "worse by the margin" if policy.margin else "no difference"
+    bound = f"worse by the margin, {policy.margin:g}" if policy.margin else "no difference"
     layout["shapes"] += [_level(-policy.margin, BOUND, "dash")]
     layout["shapes"] += [_level(0.0, SOFT, "dot")] if policy.margin else []
     return Figure(
@@ -43,7 +46,7 @@ def difference(told: Told, changes: Sequence[Change]) -> Figure:
         title=f"Difference in {policy.metric}, challenger minus champion",
         says=f"n = {told.evidence.matured:,} matured customers in {told.evidence.cohorts:,} cohorts; unit: "
         f"{unit_of(policy)}. The band is the confidence sequence, valid however often one looks. The dashed line is "
-        f"{bound} ({-policy.margin:+g}): a promotion needs the whole band above it.{_thinned(told.course)}",
+        f"{bound}: a promotion needs the whole band above it.{_thinned(told.course)}",
         traces=[
             _edge(x, lower, None),
             _edge(x, upper, "confidence sequence"),
@@ -54,7 +57,7 @@ def difference(told: Told, changes: Sequence[Change]) -> Figure:
             ("Cohorts up to, UTC", "Matured", "Difference", "From", "To"),
             [
                 (_day(look.end), f"{look.matured:,}", f"{of:+.4f}", f"{low:+.4f}", f"{high:+.4f}")
-                for look, of, low, high in list(zip(looks, seen, lower, upper, strict=True))[-_LISTED:]
+                for look, of, low, high in _some(list(zip(looks, seen, lower, upper, strict=True)))
             ],
         ),
     )
@@ -100,7 +103,7 @@ def log_e(told: Told, changes: Sequence[Change]) -> Figure:
                         for value in (look.log_e, look.log_e_worst, look.rollback_log_e, look.rollback_log_e_best)
                     ),
                 )
-                for look in looks[-_LISTED:]
+                for look in _some(looks)
             ],
         ),
     )
@@ -150,7 +153,7 @@ def customers(told: Told, changes: Sequence[Change]) -> Figure:
                     phases[at],
                     *(f"{values[at]:,}" for _, values, _ in shown),
                 )
-                for at, (cohort, _) in list(enumerate(rows))[-_LISTED:]
+                for at, (cohort, _) in _some(list(enumerate(rows)))
             ],
         ),
         is_narrow=True,
@@ -175,7 +178,7 @@ def sample_ratio(told: Told, changes: Sequence[Change]) -> Figure:
         layout=layout,
         table=(
             ("Cohorts up to, UTC", "Phase", "Log e"),
-            [(_day(look.end), say_phase(*look.phase[1:]), f"{look.srm_log_e:.2f}") for look in looks[-_LISTED:]],
+            [(_day(look.end), say_phase(*look.phase[1:]), f"{look.srm_log_e:.2f}") for look in _some(looks)],
         ),
         is_narrow=True,
     )
@@ -242,10 +245,10 @@ def has_split(evidence: Evidence) -> bool:
 
 def _timed(y: str, told: Told, changes: Sequence[Change]) -> dict[str, Any]:
     """A layout over time, with the beginnings of phases and the changes of roles marked."""
-    layout = layout_of(340, "end of the cohort, UTC", y)
-    layout["margin"]["t"] = 26
+    layout = layout_of(380, "end of the cohort, UTC", y)
+    layout["margin"] |= {"t": 26, "b": 110}
     layout["hovermode"] = "x unified"
-    layout["legend"] |= {"traceorder": "normal", "y": -0.22, "yanchor": "top"}
+    layout["legend"] |= {"traceorder": "normal", "y": -0.27, "yanchor": "top"}
     marks = [*_phase_marks(told.course), *_role_marks(told, changes)]
     layout["shapes"] = [_upright(at, color) for at, _, color in marks]
     layout["annotations"] = [_tag(at, text) for at, text, _ in marks]
@@ -337,6 +340,12 @@ def _reach(seen: Sequence[float], lower: Sequence[float], upper: Sequence[float]
 def _thinned(course: Sequence[Look]) -> str:
     known = sum(look.ends is not None for look in course)
     return f" Computed after {known:,} of {len(course):,} cohorts, the last included." if known < len(course) else ""
+
+
+def _some(rows: Sequence[T]) -> Sequence[T]:
+    """As many as are listed, evenly spread, the last included."""
+    every = -(-len(rows) // _LISTED) if rows else 1
+    return rows[(len(rows) - 1) % every :: every]
 
 
 def _moment(micros: int) -> str:

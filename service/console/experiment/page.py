@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from bentos.command_line import rules_of
 from bentos.errors import GauntletError, NotFound
-from service.console.experiment import figures, pair_sections, sections
+from service.console.experiment import figures, pair_sections, sections, tables
 from service.console.experiment.naming import Names, read_names
 from service.console.experiment.pairs import Pairs
 from service.console.experiment.reading import (
@@ -212,11 +212,11 @@ def _trial(sources: Sources, experiment: str | None, *, with_open: bool) -> Any:
     parts: list[Component | None] = [sections.verdict_card(told, names), sections.provisional_notice(told)]
     if told.cohorts:
         parts += [sections.number_tiles(told), _pictures(told, changes)]
-        parts += [sections.phase_table(told), sections.arms_section(told.evidence)]
+        parts += [tables.phase_table(told), tables.cohort_table(told), sections.arms_section(told.evidence)]
     else:
         parts.append(notice(f"No cohort of this trial holds anybody yet. {sections.first_to_close(told)}"))
     live = told.verdict.live if told.verdict else None
-    parts += [sections.limit_section(live, told.policy), sections.changes_table(changes, names)]
+    parts += [sections.limit_section(live, told.policy), tables.changes_table(changes, names)]
     return html.Div([part for part in parts if part is not None], className="stack")
 
 
@@ -267,7 +267,7 @@ def _awaited(sources: Sources, experiment: str | None) -> Any:
     store, trial, _ = found
     policy = _read(sources, store, trial, (), with_open=False).policy
     awaited = find_disagreements(store, trial.experiment, policy, now=datetime.now(UTC), limit=_LISTED)
-    return sections.awaited_section(awaited, viewer(), policy)
+    return tables.awaited_section(awaited, viewer(), policy)
 
 
 PAGE = Page(

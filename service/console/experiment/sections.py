@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from dash import html
@@ -10,13 +9,9 @@ from dash.development.base_component import Component
 
 from service.console.experiment.naming import Names
 from service.console.experiment.reading import Told
-from service.console.experiment.standing import say_phase
 from service.console.experiment.wording import say_wait, state_of, title_of, verdict_in_words
-from service.console.parts import Row, notice, table, tile, tiles
-from service.console.viewers import Viewer
+from service.console.parts import notice, tile, tiles
 from service.micros import from_micros
-from validation.judge.audit import Change
-from validation.judge.disagreements import Awaited
 from validation.judge.evidence import Evidence
 from validation.judge.limits import Live, broken_limits
 from validation.judge.policy import OnlinePolicy
@@ -89,7 +84,7 @@ def number_tiles(told: Told) -> Component:
                 f"{evidence.matured:,}",
                 f"of {counts.n:,} enrolled, {evidence.cohorts:,} cohorts; {evidence.late:,} late rows not counted",
             ),
-            tile("Wins, ties, losses", f"{evidence.wins:,} / {evidence.ties:,} / {evidence.losses:,}", "of challenger"),
+            tile("Wins and losses", f"{evidence.wins:,} : {evidence.losses:,}", f"and {evidence.ties:,} ties"),
             tile(
                 f"Difference in {told.policy.metric}", seen, f"between {evidence.lower:+.4f} and {evidence.upper:+.4f}"
             ),
@@ -107,42 +102,6 @@ def number_tiles(told: Told) -> Component:
             *_treatment_tile(evidence),
         ]
     )
-
-
-def phase_table(told: Told) -> Component:
-    """Who answered in each phase: counted, wanted, and the always-valid p-value of a mismatch."""
-    evidence = told.evidence
-    rows: list[Row] = []
-    for phase in evidence.phases:
-        n = phase.answered_champion + phase.answered_challenger
-        rows.append(
-            {
-                "revision": phase.revision,
-                "phase": say_phase(phase.mode, phase.split),
-                "customers": n,
-                "wanted": round(n * phase.split, 1) if phase.mode == "split" else 0,
-                "seen": phase.answered_challenger,
-                "share": f"{phase.answered_challenger / n:.2%}" if n else "",
-            }
-        )
-    columns = (
-        {"field": "revision", "headerName": "Revision", "type": "rightAligned"},
-        {"field": "phase", "headerName": "Phase"},
-        {"field": "customers", "headerName": "Customers", "type": "rightAligned"},
-        {"field": "wanted", "headerName": "Challenger, wanted", "type": "rightAligned"},
-        {"field": "seen", "headerName": "Challenger, seen", "type": "rightAligned"},
-        {"field": "share", "headerName": "Share seen", "type": "rightAligned"},
-    )
-    section = table("experiment-phases", columns, rows, title="Phases and sample ratio (SRM)", file="experiment-phases")
-    p = math.exp(-max(evidence.srm_log_e_max, 0.0))
-    is_off = evidence.srm_log_e_max >= evidence.srm_threshold
-    says = (
-        f"p = {p:.3g} that customers are assigned as the file says, valid however often one looks; below "
-        f"{math.exp(-evidence.srm_threshold):g} no verdict may rest on the split. "
-        f"{'It is below: find what assigns them otherwise.' if is_off else 'Nothing speaks against the split.'}"
-    )
-    said = html.P(says, className="soft", id="experiment-srm-p")
-    return html.Div([section, said])
 
 
 def limit_section(live: Live | None, policy: OnlinePolicy) -> Component | None:
@@ -216,90 +175,6 @@ def rest_card(rest: Rest) -> Component:
     )
 
 
-def awaited_section(awaited: Awaited, who: Viewer, policy: OnlinePolicy) -> Component:
-    """Whose truth is awaited."""
-    columns = (
-        {"field": "customer", "headerName": "Customer"},
-        {"field": "prediction", "headerName": "Prediction", "minWidth": 200},
-        {"field": "scored", "headerName": "Scored, UTC"},
-        {"field": "due", "headerName": "Due, UTC"},
-        {"field": "by", "headerName": "Flagged by"},
-        {"field": "if_positive", "headerName": "If positive", "type": "rightAligned"},
-        {"field": "if_negative", "headerName": "If negative", "type": "rightAligned"},
-    )
-    rows = [
-        {
-            "customer": who.customer(one.customer_id),
-            "prediction": one.prediction_id if who.is_operator else who.customer(one.prediction_id),
-            "scored": f"{one.at:%Y-%m-%d %H:%M}",
-            "due": f"{one.due:%Y-%m-%d %H:%M}",
-            "by": "challenger" if one.challenger_positive else "champion",
-            "if_positive": f"{one.if_positive:+g}",
-            "if_negative": f"{one.if_negative:+g}",
-        }
-        for one in awaited.customers
-    ]
-    differ = awaited.open + awaited.told + awaited.too_late
-    shown = "" if len(rows) == awaited.open else f" The {len(rows):,} that are due first are shown."
-    says = (
-        f"The models disagree on {differ:,} of {awaited.scored:,} customers: {awaited.told:,} truths have come, "
-        f"{awaited.open:,} can still come, {awaited.too_late:,} can no longer count. Where both models say the "
-        f"same, the truth changes nothing.{shown} The last columns say by how much a truth moves the sum of "
-        f"differences in {policy.metric}. `gauntlet disagreements --csv` prints all."
-    )
-    grid = table(
-        "experiment-awaited-table",
-        columns,
-        rows,
-        title="Truths that are awaited",
-        file="disagreements",
-        height="22rem" if len(rows) > 8 else None,
-        pagination=len(rows) > 50,
-    )
-    return html.Div([html.P(says, className="soft card"), grid] if rows else [_quiet("Truths that are awaited", says)])
-
-
-def changes_table(changes: Sequence[Change], names: Names) -> Component:
-    """Promotions, rollbacks and first champions, the newest first."""
-    columns = (
-        {"field": "at", "headerName": "When, UTC"},
-        {"field": "action", "headerName": "What"},
-        {"field": "who", "headerName": "By"},
-        {"field": "models", "headerName": "Models", "minWidth": 200},
-        {"field": "verdict", "headerName": "Verdict"},
-        {"field": "note", "headerName": "Why", "minWidth": 180},
-    )
-    rows = [
-        {
-            "at": f"{from_micros(change.at):%Y-%m-%d %H:%M:%S}",
-            "action": {"promote": "promotion", "rollback": "rollback", "bootstrap": "first champion"}[change.action],
-            "who": change.who,
-            "models": _models(change, names),
-            "verdict": change.verdict.verdict if change.verdict else "",
-            "note": _why(change),
-        }
-        for change in reversed(changes)
-    ]
-    return table("experiment-changes", columns, rows, title="Changes of roles", file="role-changes")
-
-
-def _models(change: Change, names: Names) -> str:
-    if change.action == "bootstrap":
-        return names.of(change.champion)
-    return f"{names.of(change.challenger)} against {names.of(change.champion)}"
-
-
-def _why(change: Change) -> str:
-    parts = [change.reason or ""]
-    if change.manual:
-        parts.insert(0, "by hand")
-    if change.verdict is not None and change.verdict.provisional:
-        parts.append("provisional")
-    if change.aliases != "moved":
-        parts.append(f"aliases {change.aliases}")
-    return "; ".join(part for part in parts if part)
-
-
 def _endings(told: Told) -> Iterator[str]:
     trial, change = told.trial, told.ended_by
     if trial.ended is not None:
@@ -359,10 +234,6 @@ def _plain(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Component:
         for row in rows
     ]
     return html.Div(html.Table([head, html.Tbody(body)]), className="wide")
-
-
-def _quiet(title: str, says: str) -> Component:
-    return html.Section([html.H2(title), html.P(says)], className="card whole")
 
 
 def _capital(text: str) -> str:
