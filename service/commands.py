@@ -47,6 +47,13 @@ _ARCHIVE_HELP = "Where retention writes Parquet files, one a table and month. De
     help="Start this process alone, as a container does; shipper and judge then run elsewhere.",
 )
 @click.option("--insight", is_flag=True, help="Start insight too, which explains; needs its group of packages.")
+@click.option(
+    "--console",
+    "console_port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Start the console too, on this port of this machine; needs its group of packages.",
+)
 @online_policy
 @in_folder
 def serve(
@@ -56,6 +63,7 @@ def serve(
     workers: int,
     only: str | None,
     insight: bool,
+    console_port: int | None,
     policy: Path | None,
     folder: Folder,
 ) -> None:
@@ -68,6 +76,8 @@ def serve(
 
     if only and insight:
         raise InvalidSetting("--insight goes without --only: GAUNTLET_INSIGHT_URL names one that runs elsewhere")
+    if only and console_port is not None:
+        raise InvalidSetting("--console goes without --only: `gauntlet console` starts one by itself")
     sys.exit(
         run(
             folder,
@@ -78,6 +88,7 @@ def serve(
             policy=rules_of(policy, folder),
             scoring_only=only == "scoring",
             insight=insight,
+            console_port=console_port,
         )
     )
 

@@ -24,9 +24,12 @@ MODEL_ROWS = "gauntlet_model_rows_total"
 PROBABILITY = "gauntlet_probability"
 SCORE_BINS = "gauntlet_score_bin_total"
 SCORE_REFERENCE = "gauntlet_score_reference_rows"
+SCORE_REFERENCE_MEAN = "gauntlet_score_reference_mean_ratio"
 FEATURE_BINS = "gauntlet_feature_bin_total"
 FEATURE_REFERENCE = "gauntlet_feature_reference_rows"
 FEATURE_SUM = "gauntlet_feature_above_minimum_total"
+CUSTOMER_ROWS = "gauntlet_customer_rows_total"
+CUSTOMER_BITS = "gauntlet_customer_bit_rows_total"
 CHALLENGERS_LEFT_OUT = "gauntlet_challengers_left_out"
 BLESSING_HOLDS = "gauntlet_blessing_holds"
 BLESSING_EXPIRES = "gauntlet_blessing_expires_timestamp_seconds"
@@ -51,16 +54,19 @@ HELP = {
     SPOOL_LOST: "Records that were answered and could not be written to the spool.",
     JUDGE_UNANSWERED: "Times the judge did not answer a question about the experiment.",
     READY: "1 if every worker should get requests.",
-    MODEL_INFO: "1 for each model in its role now: role, model, name, version, digest.",
+    MODEL_INFO: "1 for each model in its role now: role, model, name, version, digest, its positive label.",
     BUILD_INFO: "1; versions of Gauntlet, Python and onnxruntime.",
     MODEL_SECONDS: "Seconds that one call of a model took, by model; one row, or all that came together.",
     MODEL_ROWS: "Rows that a model was asked to score, by model.",
     PROBABILITY: "Probabilities of live predictions, by model, whether the model answered or was in the shadow.",
     SCORE_BINS: "Live probabilities in the bins of the model's reference, by model and bin.",
-    SCORE_REFERENCE: "Training rows in the same bins.",
+    SCORE_REFERENCE: "Training rows in the same bins, and each bin's place in their order.",
+    SCORE_REFERENCE_MEAN: "Mean of the probabilities that the model gave training rows it was not fitted on, by model.",
     FEATURE_BINS: "Live rows in the bins of each model's reference, by model, feature and bin, whoever scored them.",
-    FEATURE_REFERENCE: "Training rows in the same bins.",
+    FEATURE_REFERENCE: "Training rows in the same bins, and each bin's place where they have an order.",
     FEATURE_SUM: "Sum over live rows of how far a numeric feature is above the contract's minimum.",
+    CUSTOMER_ROWS: "Live rows that named a customer.",
+    CUSTOMER_BITS: "Of those, rows whose customer's hash has a bit: how often customers come back follows from it.",
     CHALLENGERS_LEFT_OUT: "1 while challengers are left out, because a worker died twice within a minute.",
     BLESSING_HOLDS: "1 while a packed model's blessing holds, by role and model; a champion serves on at 0 too.",
     BLESSING_EXPIRES: "When a packed model's blessing expires, by role and model, in seconds since 1970 UTC.",
@@ -104,6 +110,35 @@ JUDGE_HELP = {
     Judge.LOOK_SECONDS: "Seconds that the last look took, closing included.",
     Judge.LOOKED_AT: "When the last look succeeded, in seconds since 1970 UTC.",
     Judge.LOOKS_FAILED: "Looks that experiment file or store did not allow to end; each is tried again.",
+}
+
+
+class Insight:
+    """What insight exports where it answers."""
+
+    EXPLANATIONS = "gauntlet_insight_explanations_total"
+    EXPLANATION_SECONDS = "gauntlet_insight_explanation_duration_seconds"
+    KEPT = "gauntlet_insight_kept_explanations"
+    WORKERS = "gauntlet_insight_workers"
+    WORKER_DEATHS = "gauntlet_insight_worker_deaths_total"
+    QUEUE = "gauntlet_insight_queue_length"
+    DRAFTS = "gauntlet_insight_email_drafts_total"
+    GROQ_SECONDS = "gauntlet_insight_groq_duration_seconds"
+    GROQ_CALLS_LEFT = "gauntlet_insight_groq_calls_left"
+    GROQ_CIRCUIT_OPEN = "gauntlet_insight_groq_circuit_open"
+
+
+INSIGHT_HELP = {
+    Insight.EXPLANATIONS: "Explanations, by model and result: explained, kept (from before), unavailable or failed.",
+    Insight.EXPLANATION_SECONDS: "Seconds until a worker had explained a row, the queue included, by model.",
+    Insight.KEPT: "Explanations that are kept for the next time.",
+    Insight.WORKERS: "Workers that are ready to explain.",
+    Insight.WORKER_DEATHS: "Workers that ended, of themselves or because a row took too long; each was replaced.",
+    Insight.QUEUE: "Rows that wait for a worker.",
+    Insight.DRAFTS: "Drafts of retention e-mails, by source (groq or template) and the reason why it is from there.",
+    Insight.GROQ_SECONDS: "Seconds that a call of Groq took, whatever came of it.",
+    Insight.GROQ_CALLS_LEFT: "Calls of Groq that this process may still make today (UTC).",
+    Insight.GROQ_CIRCUIT_OPEN: "1 while Groq is left alone, because it failed several times in a row.",
 }
 
 

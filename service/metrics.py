@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metric_names as names
+from service.counters.customers import BITS, CustomerCounter
 from service.counters.file import CountsFile, open_counts
 from service.counters.layout import Layout
 from service.counters.places import places_of
@@ -197,6 +198,7 @@ class Metrics:
                 self._count_probabilities(record)
         else:
             self._count_many_probabilities(live)
+        self._customers.count([record.customer_id for record in live if record.customer_id is not None])
         if len(live) == len(scored):
             self._rows.count(rows)
         elif live:
@@ -274,6 +276,8 @@ class Metrics:
         self._file, self.slots = file, file.slots
         self._mend()
         self._rows = RowCounter(self._features, self.slots[self._start : self._start + self._features.size])
+        start = self.layout.starts[names.CUSTOMER_ROWS]
+        self._customers = CustomerCounter(self.slots[start : start + 1 + BITS])
 
     def _mend(self) -> None:
         bad = self._bounds.mend(np.frombuffer(self.slots.cast("B"), dtype=np.float64))
@@ -285,6 +289,7 @@ class Metrics:
         if renewed is not None:
             self._count_in(renewed)
         self._mend()
+        self._customers.settle()
         state = self._state()
         own = (
             state.is_ready,
@@ -366,4 +371,5 @@ def _label(name: str, value: str) -> Labels:
 
 def _model_labels(role: str, model: Model) -> Labels:
     it = model.identity
-    return {"role": role, "model": str(it), "name": it.name, "version": it.version, "digest": it.digest}
+    identity = {"model": str(it), "name": it.name, "version": it.version, "digest": it.digest}
+    return {"role": role, **identity, "positive": model.contract.labels.positive}

@@ -1,4 +1,4 @@
-"""`gauntlet serve`: scoring workers, the shipper of their log, the judge and, if asked for, insight, as its children.
+"""`gauntlet serve`: scoring workers, the shipper, the judge and, if asked for, insight and console, as its children.
 
 The port is this process's own, so requests wait while a worker restarts. A child that dies is started again with a
 growing pause, children end when this process does, and a stop goes in order: scoring first, then what drains its log.
@@ -60,6 +60,7 @@ class Supervisor:
         admin_port: int | None = None,
         scoring: Mapping[str, str] | None = None,
         insight: bool = False,
+        console_port: int | None = None,
     ) -> None:
         """Take the ports and look at what is served; nothing runs before `start`. `scoring` are variables for it.
 
@@ -84,7 +85,8 @@ class Supervisor:
         self._scoring = self._workers(settings, workers, judge_port, scoring_only)
         beside = [] if scoring_only else [self._shipper(), self._judge(judge_port, policy)]
         explaining = [] if insight_port is None else [self._insight(insight_port)]
-        self._others = Children([*beside, *explaining])
+        looking = [] if console_port is None else [self._console(console_port)]
+        self._others = Children([*beside, *explaining, *looking])
         self._turn = threading.Lock()
 
     @property
@@ -166,6 +168,10 @@ class Supervisor:
         arguments = ("insight", "--host", "127.0.0.1", "--port", str(port), *self._in_folder())
         return Child("insight", "gauntlet", arguments, {}, lambda: CODE, log=self._logs / "insight.log")
 
+    def _console(self, port: int) -> Child:
+        arguments = ("console", "--port", str(port), "--service", self.url, *self._in_folder())
+        return Child("console", "gauntlet", arguments, {}, lambda: CODE, log=self._logs / "console.log")
+
     @property
     def _logs(self) -> Path:
         return self._folder.path / "logs"
@@ -184,6 +190,7 @@ def serve(
     workers: int | None = None,
     admin_port: int | None = None,
     insight: bool = False,
+    console_port: int | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> int:
     """Serve the folder's Bento until SIGTERM or SIGINT.
@@ -197,6 +204,7 @@ def serve(
         workers: How many scoring processes share the port; None: as GAUNTLET_WORKERS says.
         admin_port: Port of the metrics; None: as the settings say, and any where `port` is 0.
         insight: Start insight too, which explains.
+        console_port: Start the console too, on this port; None: do not.
         announce: Gets one line for people when it begins; stderr where none is given.
 
     Returns:
@@ -211,13 +219,21 @@ def serve(
     if scoring_only:
         return _serve_alone(folder, host, port, workers, admin_port)
     supervisor = Supervisor(
-        folder, host=host, port=port, policy=policy, workers=workers, admin_port=admin_port, insight=insight
+        folder,
+        host=host,
+        port=port,
+        policy=policy,
+        workers=workers,
+        admin_port=admin_port,
+        insight=insight,
+        console_port=console_port,
     )
     log_to_stderr("serve")
     stop = stop_at_signals()
     try:
         supervisor.start()
-        say(f"serving {supervisor.url}/docs; logs in {folder.path / 'logs'}; Ctrl-C stops")
+        console = "" if console_port is None else f"; console http://127.0.0.1:{console_port}"
+        say(f"serving {supervisor.url}/docs{console}; logs in {folder.path / 'logs'}; Ctrl-C stops")
         while not stop.wait(LOOK_SECONDS):
             supervisor.look()
     finally:

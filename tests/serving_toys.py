@@ -81,7 +81,11 @@ REFERENCE = Reference(
         Binned(name="senior", bins=("0", "1", "unseen"), counts=(80, 20, 0)),
     ),
     score=Binned(
-        name="score", edges=(0.3, 0.6), bins=("below 0.3", "0.3 to 0.6", "0.6 and above"), counts=(60, 30, 10)
+        name="score",
+        edges=(0.3, 0.6),
+        bins=("below 0.3", "0.3 to 0.6", "0.6 and above"),
+        counts=(60, 30, 10),
+        mean=0.31,
     ),
 )
 """How the toys' training looked."""

@@ -34,11 +34,12 @@ def reference_of(contract: Contract, training: pd.DataFrame, scores: NDArray[np.
     # Rounded to what a model answers, so that sums in another order give the same edges.
     score = _bin(scores.astype(np.float32).astype(np.float64))
     edges, bins, counts = score
-    deviation = float(np.std(scores.astype(np.float32), dtype=np.float64))
+    answered = scores.astype(np.float32)
+    deviation, mean = float(np.std(answered, dtype=np.float64)), float(np.mean(answered, dtype=np.float64))
     return Reference(
         n=len(training),
         features=features,
-        score=Binned(name="score", edges=edges, bins=bins, counts=counts, deviation=deviation),
+        score=Binned(name="score", edges=edges, bins=bins, counts=counts, deviation=deviation, mean=mean),
     )
 
 
@@ -47,8 +48,8 @@ def _bin_numbers(feature: Numeric, values: NDArray[np.float64]) -> Binned:
     edges, bins, counts = _bin(present)
     if feature.missing:
         bins, counts = (*bins, MISSING), (*counts, len(values) - len(present))
-    deviation = float(np.std(present)) if len(present) else None
-    return Binned(name=feature.name, edges=edges, bins=bins, counts=counts, deviation=deviation)
+    deviation, mean = (float(np.std(present)), float(np.mean(present))) if len(present) else (None, None)
+    return Binned(name=feature.name, edges=edges, bins=bins, counts=counts, deviation=deviation, mean=mean)
 
 
 def _bin(values: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[str, ...], tuple[int, ...]]:

@@ -14,6 +14,7 @@ class Binned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         bins: A name for each bin, `missing` and `unseen` included where the feature can have them.
         counts: How many training rows fell in each.
         deviation: Standard deviation of the training rows that were not missing; None where the feature has none.
+        mean: Their mean; None where there is none, or an older Gauntlet counted them.
     """
 
     name: str
@@ -21,6 +22,12 @@ class Binned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bins: tuple[str, ...]
     counts: tuple[int, ...]
     deviation: float | None = None
+    mean: float | None = None
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The bins that have an order, rising: those between edges. Categories and `missing` have none."""
+        return self.bins[: len(self.edges) + 1] if self.edges else ()
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -48,6 +48,7 @@ def make_app(settings: ConsoleSettings, sources: Sources | None = None) -> Dash:
         index_string=INDEX,
         add_log_handler=False,
         use_pages=False,
+        use_async=False,  # callbacks are plain functions: an event loop for each would only be in the way
         enable_mcp=False,
     )
     app.layout = frame(PAGES)

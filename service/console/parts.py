@@ -74,7 +74,7 @@ def place(
         [
             dcc.Store(id=_id("drawn", name), data=given),
             html.H2(title, id=title_id),
-            html.P(id=_id("says", name), className="soft"),
+            html.P("Reading …", id=_id("says", name), className="soft"),
             html.Div(id=_id("wrong", name), role="alert", className="notice wrong", hidden=True),
             html.Div(
                 dcc.Graph(id=_id("graph", name), config=_GRAPH, style={"height": f"{height}px"}, figure=_NOTHING),
@@ -86,6 +86,7 @@ def place(
             html.Details(
                 [html.Summary("The numbers"), html.Div(id=_id("numbers", name), className="wide")],
                 id=_id("details", name),
+                hidden=True,
             ),
         ],
         className="card half" if is_narrow else "card whole",

@@ -56,8 +56,11 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """The application, made in the worker: a store's connections are not for two processes."""
         from service.console.app import make_app
+        from service.console.sources import Sources
 
-        return make_app(self._settings).server
+        sources = Sources(self._settings)
+        sources.warm()
+        return make_app(self._settings, sources).server
 
 
 def run_console(settings: ConsoleSettings) -> None:

@@ -46,6 +46,9 @@ class ConsoleSettings(BaseSettings):
     model: str | None = None
     """The registered model that the pages are about. None: the registry's only one."""
 
+    policy_file: AbsolutePath | None = None
+    """The online policy, which says when an outcome is final. None: `policy.yaml` in `folder`, else the shipped one."""
+
     authentication: Literal["auto", "on", "off"] = "auto"
     """Whether people must log in: `on`, `off`, or `auto`, which asks unless `host` is a loopback address and there are
     no keys. Who need not log in is an operator."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -15,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from bentos.artifact import Contract, Reference, parse_contract
-from bentos.errors import ArtifactDamaged, NotFound, Refused
+from bentos.errors import ArtifactDamaged, GauntletError, NotFound, Refused
 from bentos.folder import Folder
 from bentos.registry import ARTIFACT_PATH, Registry, Version, registry_of
 from service.console.service_client import ServiceClient
@@ -81,6 +82,13 @@ class Sources:
         self.champion: Callable[[], Version] = _Kept(self._find_champion, _FRESH_SECONDS)
         self._read: dict[tuple[str, str], bytes] = {}
         """Files of artifacts by run and path: an artifact never changes."""
+
+    def warm(self) -> None:
+        """Read what every page needs, so that the first one does not wait for MLflow to be imported."""
+        with contextlib.suppress(GauntletError):  # the page will say it
+            if self._has_tracking():
+                self.contract()
+                self.reference()
 
     def contract(self) -> Contract:
         """The champion's contract: every label, range and band on a page comes from it."""

@@ -44,8 +44,8 @@ class ScoreGrid:
 
     @property
     def bound(self) -> int:
-        """How many lines it can at most be exported as: bins and their reference; buckets, +Inf, count and sum."""
-        return 2 * len(self.reference.bins) + len(BUCKETS) + 3
+        """How many lines it can at most be exported as: bins, reference and its mean; buckets, +Inf, count, sum."""
+        return 2 * len(self.reference.bins) + 1 + len(BUCKETS) + 3
 
     def cell(self, probability: float) -> int:
         """In which cell a probability falls."""

@@ -8,6 +8,7 @@ from typing import get_args
 
 from bentos.artifact import Contract, Reference
 from service import metric_names as names
+from service.counters.customers import FAMILIES as CUSTOMERS
 from service.counters.features import FeatureGrid
 from service.counters.layout import CounterFamily, Family, HistogramFamily, Layout, combinations
 from service.counters.scores import ScoreGrid
@@ -97,6 +98,7 @@ def scoring_layout(contract: Contract, models: Sequence[CountedModel], paths: Se
         CounterFamily(names.MODEL_ROWS, ("model",), tuple((label,) for label in labels)),
         *(CounterFamily(name) for name in PLAIN),
         *scores.values(),
+        *CUSTOMERS,
         features,
     )
     return ScoringLayout(Layout(families), requests, request_seconds, model_seconds, features, scores)

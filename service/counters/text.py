@@ -97,6 +97,7 @@ def _histogram(family: HistogramFamily) -> Render:
 def _scores(grids: Sequence[tuple[int, ScoreGrid]]) -> Render:
     """The histogram of probabilities of all models, then the bins of all, as one family's lines stand together."""
     starts = [_bucket_starts(names.PROBABILITY, {"model": grid.model}, BUCKETS) for _, grid in grids]
+    reference = _score_reference([grid for _, grid in grids])
 
     def lines(sums: Values) -> Iterator[str]:
         own = [sums[start : start + grid.size] for start, grid in grids]
@@ -108,12 +109,21 @@ def _scores(grids: Sequence[tuple[int, ScoreGrid]]) -> Render:
         for (_, grid), values in zip(grids, own, strict=True):
             for name, value in zip(grid.reference.bins, grid.bins(values), strict=False):
                 yield f"{start_of(names.SCORE_BINS, {'model': grid.model, 'bin': name})}{float(value)!r}"
-        yield head(names.SCORE_REFERENCE, "gauge")
-        for _, grid in grids:
-            for name, rows in zip(grid.reference.bins, grid.reference.counts, strict=True):
-                yield f"{start_of(names.SCORE_REFERENCE, {'model': grid.model, 'bin': name})}{float(rows)!r}"
+        yield from reference
 
     return lines
+
+
+def _score_reference(grids: Sequence[ScoreGrid]) -> list[str]:
+    """How training's probabilities were distributed, and their mean where it is known."""
+    rows = [
+        ({"model": grid.model, "bin": name, **_order(grid.reference, name)}, float(n))
+        for grid in grids
+        for name, n in zip(grid.reference.bins, grid.reference.counts, strict=True)
+    ]
+    means = [({"model": grid.model}, grid.reference.mean) for grid in grids]
+    known = [(labels, mean) for labels, mean in means if mean is not None]
+    return [*gauge(names.SCORE_REFERENCE, *rows), *gauge(names.SCORE_REFERENCE_MEAN, *known)]
 
 
 def _features(grid: FeatureGrid) -> Render:
@@ -122,7 +132,8 @@ def _features(grid: FeatureGrid) -> Render:
     keys = [(model, binned, name) for model, binned in distributions for name in dict.fromkeys(binned.bins)]
     starts = [start_of(names.FEATURE_BINS, _bin_labels(*key)) for key in keys]
     sums = [start_of(names.FEATURE_SUM, {"feature": number.name}) for number in grid.numbers]
-    reference = list(gauge(names.FEATURE_REFERENCE, *((_bin_labels(*key), _rows_in(*key[1:])) for key in keys)))
+    rows = [({**_bin_labels(*key), **_order(*key[1:])}, _rows_in(*key[1:])) for key in keys]
+    reference = list(gauge(names.FEATURE_REFERENCE, *rows))
 
     def lines(values: Values) -> Iterator[str]:
         yield head(names.FEATURE_BINS, "counter")
@@ -136,6 +147,11 @@ def _features(grid: FeatureGrid) -> Render:
 
 def _rows_in(binned: Binned, name: str) -> float:
     return float(sum(rows for one, rows in zip(binned.bins, binned.counts, strict=True) if one == name))
+
+
+def _order(binned: Binned, name: str) -> Labels:
+    """A bin's place among those that have an order: what adds them up cannot read it from their names."""
+    return {"order": str(binned.ordered.index(name))} if name in binned.ordered else {}
 
 
 def _bin_labels(model: str, binned: Binned, name: str) -> Labels:

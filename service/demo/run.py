@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +18,7 @@ from service.demo.stage import Stage
 from service.demo.story import tell
 from service.supervisor import serve
 
+CONSOLE_PORT = 3005
 _WIDTH = 110
 
 
@@ -70,7 +73,24 @@ def run_demo(
     finally:
         say.quiet()
         stage.close()
-    return serve(folder, port=port or 3000, policy=folder.policy) if keep_serving else 0
+    return _keep_serving(folder, port) if keep_serving else 0
+
+
+def _keep_serving(folder: Folder, port: int) -> int:
+    """Serve on, with everything that is installed here: insight and console are groups of packages of their own."""
+    insight, console = (find_spec(module) is not None for module in ("shap", "dash"))
+    if not (insight and console):
+        missing = " and ".join(name for name, has in (("insight", insight), ("console", console)) if not has)
+        sys.stderr.write(
+            f"without {missing}, whose packages are not installed: uv run --all-groups gauntlet demo ...\n"
+        )
+    return serve(
+        folder,
+        port=port or 3000,
+        policy=folder.policy,
+        insight=insight,
+        console_port=CONSOLE_PORT if console else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -190,7 +210,10 @@ def _next_commands(folder: Folder) -> list[tuple[str, str]]:
     where = f"--folder {folder.path}"
     gauntlet = _gauntlet()
     return [
-        (f"{gauntlet} serve {where}", "serve this folder again: http://127.0.0.1:3000/docs"),
+        (
+            f"{_gauntlet('--all-groups')} serve --insight --console {CONSOLE_PORT} {where}",
+            f"serve this folder again: http://127.0.0.1:3000/docs, and look: http://127.0.0.1:{CONSOLE_PORT}",
+        ),
         (
             f"curl -s http://127.0.0.1:3000/v1/score -H 'content-type: application/json' -d @{folder.customer}",
             "and score a customer with it",

@@ -1,9 +1,14 @@
-"""`POST /v1/explain`: whose word, which row, and an explanation that may be kept from the last time."""
+"""`POST /v1/explain`: whose word, which row, and an explanation that may be kept from the last time.
+
+The retention e-mail begins with the same explanation.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import msgspec
 
@@ -25,6 +30,12 @@ COME_AGAIN_SECONDS = 5
 _encode = msgspec.json.Encoder().encode
 
 Explain = Callable[[Ask], Awaitable[Explanation]]
+
+Explained = Literal["explained", "kept", "unavailable", "failed"]
+"""What came of an explanation: made, found among those kept, nobody made it in time, or it does not add up."""
+
+CountExplained = Callable[[Identity, Explained, float], None]
+"""Counts an explanation: whose word, what came of it, and the seconds that it took."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +82,20 @@ class Cache:
                 self._kept.popitem(last=False)
 
 
-class ExplainHandler:
-    """Answers `POST /v1/explain`."""
+class Explaining:
+    """Explains whatever row whoever's word is asked about."""
 
-    def __init__(self, models: Models, watch: ExperimentWatch, explain: Explain, *, cache: Cache, clock: Clock) -> None:
-        """Answer from a pool.
+    def __init__(
+        self,
+        models: Models,
+        watch: ExperimentWatch,
+        explain: Explain,
+        *,
+        cache: Cache,
+        clock: Clock,
+        count: CountExplained,
+    ) -> None:
+        """Explain by a pool.
 
         Args:
             models: What the Bento carries.
@@ -83,37 +103,45 @@ class ExplainHandler:
             explain: Explains a row.
             cache: Keeps what was explained.
             clock: Now.
+            count: Counts what was explained.
         """
+        self._count = count
         self._models = models
         self._watch = watch
         self._explain = explain
         self._cache = cache
         self._clock = clock
 
-    async def answer(self, request: Request) -> Response:
+    async def explain(self, asked: ExplainRequest) -> Answer:
         """Explain one row.
 
         Raises:
-            HttpRefusal: The body is no JSON, or nobody explained the row in time.
+            HttpRefusal: Nobody explained the row in time.
             BadInput: It asks for what is not there or not allowed.
             NotExplained: The explanation does not add up.
         """
-        asked = read_explain(request.body)
         roles = self._watch.active(self._clock())
         model = self._model_of(asked, roles)
         row = self._models.rows.encoder.encode_row(asked.features)
-        explanation = await self._explained(Ask(digest=model.digest, row=row.tobytes()))
-        variant = _role_of(model, roles)
-        return Response(200, _encode(Answer(model=model.identity, variant=variant, explanation=explanation)))
+        explanation = await self._explained(model.identity, Ask(digest=model.digest, row=row.tobytes()))
+        return Answer(model=model.identity, variant=_role_of(model, roles), explanation=explanation)
 
-    async def _explained(self, asked: Ask) -> Explanation:
+    async def _explained(self, model: Identity, asked: Ask) -> Explanation:
         found = self._cache.get(asked)
-        if found is None:
-            try:
-                found = await self._explain(asked)
-            except Unavailable as e:
-                raise HttpRefusal(kind_of(e), str(e), (b"retry-after", b"%d" % COME_AGAIN_SECONDS)) from e
-            self._cache.put(asked, found)
+        if found is not None:
+            self._count(model, "kept", 0.0)
+            return found
+        began = time.perf_counter()
+        result: Explained = "failed"
+        try:
+            found = await self._explain(asked)
+            result = "explained"
+        except Unavailable as e:
+            result = "unavailable"
+            raise HttpRefusal(kind_of(e), str(e), (b"retry-after", b"%d" % COME_AGAIN_SECONDS)) from e
+        finally:
+            self._count(model, result, time.perf_counter() - began)
+        self._cache.put(asked, found)
         return found
 
     def _model_of(self, asked: ExplainRequest, roles: Roles | None) -> Model:
@@ -131,6 +159,24 @@ class ExplainHandler:
                 (b"retry-after", b"%d" % COME_AGAIN_SECONDS),
             )
         return roles.champion if asked.variant != "challenger" else _challenger(roles)
+
+
+class ExplainHandler:
+    """Answers `POST /v1/explain`."""
+
+    def __init__(self, explaining: Explaining) -> None:
+        """Answer what is explained there."""
+        self._explaining = explaining
+
+    async def answer(self, request: Request) -> Response:
+        """Explain one row.
+
+        Raises:
+            HttpRefusal: The body is no JSON, or nobody explained the row in time.
+            BadInput: It asks for what is not there or not allowed.
+            NotExplained: The explanation does not add up.
+        """
+        return Response(200, _encode(await self._explaining.explain(read_explain(request.body))))
 
 
 def _challenger(roles: Roles) -> Model:

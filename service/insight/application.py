@@ -13,7 +13,12 @@ from service.http.application import AsgiScope, HttpApplication, Receive, Send
 from service.http.limits import Bound, Patience
 from service.http.messages import Guard, Request, Response, Route
 from service.http.problems import CONTENT_TYPE, describe_error
-from service.insight.answering import Cache, ExplainHandler
+from service.insight.answering import Cache, ExplainHandler, Explaining
+from service.insight.emails.answering import EmailHandler
+from service.insight.emails.groq_client import GroqClient
+from service.insight.emails.writing import DailyBudget, Writer
+from service.insight.metrics import CONTENT_TYPE as METRICS_TYPE
+from service.insight.metrics import InsightCounts, InsightState, render_metrics
 from service.insight.pool import Limits, Pool
 from service.insight.settings import InsightSettings
 from service.routes.asking import Clock, read_clock
@@ -59,17 +64,39 @@ class InsightApplication:
             (sys.executable, "-m", "service.insight.worker", str(source), *map(str, stores)),
             CODE,
             size=settings.insight_workers,
+            niceness=settings.insight_niceness,
             limits=Limits(
                 row=settings.insight_row_seconds,
                 answer=settings.insight_answer_seconds,
                 start=settings.insight_start_seconds,
             ),
         )
-        cache = Cache(settings.insight_cache_rows)
-        handler = ExplainHandler(models, self._watch, self.pool.explain, cache=cache, clock=clock)
+        self._clock = clock
+        self._counts = InsightCounts()
+        self._cache = Cache(settings.insight_cache_rows)
+        self._groq = GroqClient(settings.groq_url, settings.groq_model, timeout_seconds=settings.groq_seconds)
+        self._writer = Writer(
+            self._groq.complete,
+            settings.read_groq_key,
+            budget=DailyBudget(settings.groq_calls_a_day),
+            clock=clock,
+            count=self._counts.count_draft,
+        )
+        explaining = Explaining(
+            models,
+            self._watch,
+            self.pool.explain,
+            cache=self._cache,
+            clock=clock,
+            count=self._counts.count_explained,
+        )
+        emails = EmailHandler(models, explaining, self._writer)
         guard = Guard(bound=Bound(settings.insight_workers + settings.insight_queue), patience=self._patience)
         self.http = HttpApplication(
-            self._routes(handler), body_limit_bytes=BODY_LIMIT_BYTES, count_request=_count_nothing, guard=guard
+            self._routes(ExplainHandler(explaining), emails),
+            body_limit_bytes=BODY_LIMIT_BYTES,
+            count_request=_count_nothing,
+            guard=guard,
         )
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -100,6 +127,7 @@ class InsightApplication:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
         await self.pool.stop()
+        await self._groq.close()
 
     def not_ready(self) -> str | None:
         """Why this process should get no requests; None where it should."""
@@ -115,16 +143,31 @@ class InsightApplication:
             self._patience.sweep()
             self._watch.poll()
 
-    def _routes(self, handler: ExplainHandler) -> tuple[Route, ...]:
+    def _routes(self, explaining: ExplainHandler, emails: EmailHandler) -> tuple[Route, ...]:
         def health(path: str, answer: Any, summary: str) -> Route:
             return Route("GET", path, answer, summary, needs_key=False, is_bounded=False)
 
         return (
-            Route("POST", "/v1/explain", handler.answer, "Why a customer is scored as they are.", needs_key=False),
+            Route("POST", "/v1/explain", explaining.answer, "Why a customer is scored as they are.", needs_key=False),
+            Route(
+                "POST", "/v1/retention-email", emails.answer, "An e-mail that asks a customer to stay.", needs_key=False
+            ),
+            health("/metrics", self._metrics, "Counts and state for Prometheus."),
             health("/livez", self._livez, "Whether the process lives."),
             health("/healthz", self._livez, "The same."),
             health("/readyz", self._readyz, "Whether a worker is ready."),
         )
+
+    async def _metrics(self, _request: Request) -> Response:
+        state = InsightState(
+            kept=len(self._cache),
+            workers=len(self.pool.pids),
+            deaths=self.pool.deaths,
+            waiting=self.pool.waiting,
+            groq_calls_left=self._writer.budget.left(self._clock()),
+            is_groq_left_alone=self._writer.circuit.is_open,
+        )
+        return Response(200, render_metrics(self._counts, state), METRICS_TYPE.encode())
 
     async def _livez(self, _request: Request) -> Response:
         return Response(200, b"live\n", TEXT)

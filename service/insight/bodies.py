@@ -13,7 +13,7 @@ from service.prediction_log.records import Variant
 from service.routes.bodies import load
 
 VARIANTS = get_args(Variant)
-_FIELDS = ("features", "model", "variant")
+FIELDS = ("features", "model", "variant")
 _MOST_PROBLEMS = 100
 _MODEL = "an artifact's digest, sha256:..., or the model as /v1/score answers it"
 
@@ -42,16 +42,27 @@ def read_explain(body: bytes) -> ExplainRequest:
     told = load(body)
     if not isinstance(told, dict):
         raise InvalidRequest("body", [Problem("body", shown(told), 'an object with "features"')])
-    problems = list(_problems(told))[:_MOST_PROBLEMS]
+    problems = list(explain_problems(told, FIELDS))[:_MOST_PROBLEMS]
     if problems:
         raise InvalidRequest("body", problems)
+    return explain_request(told)
+
+
+def explain_request(told: Mapping[str, Any]) -> ExplainRequest:
+    """What is to be explained, from a body that was found right."""
     return ExplainRequest(features=told["features"], digest=_digest_of(told.get("model")), variant=told.get("variant"))
 
 
-def _problems(told: Mapping[str, Any]) -> Iterator[Problem]:
+def explain_problems(told: Mapping[str, Any], fields: tuple[str, ...]) -> Iterator[Problem]:
+    """What is wrong with a body that names what is to be explained.
+
+    Args:
+        told: The body.
+        fields: All that it may hold.
+    """
     for name in told:
-        if name not in _FIELDS:
-            yield Problem(name[:80], "an unknown field", f"one of {', '.join(_FIELDS)}")
+        if name not in fields:
+            yield Problem(name[:80], "an unknown field", f"one of {', '.join(fields)}")
     if not isinstance(told.get("features"), dict):
         yield Problem("features", shown(told.get("features")), "an object with a value for every feature")
     model, variant = told.get("model"), told.get("variant")

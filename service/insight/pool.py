@@ -7,6 +7,7 @@ explaining changes nothing; a row that costs two their lives is given up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import subprocess
@@ -58,8 +59,14 @@ class Worker:
         self._process = process
 
     @classmethod
-    async def start(cls, command: Sequence[str], code: Path) -> Worker:
-        """Start one; it is not ready before `hear` gave its first word."""
+    async def start(cls, command: Sequence[str], code: Path, *, niceness: int) -> Worker:
+        """Start one; it is not ready before `hear` gave its first word.
+
+        Args:
+            command: Of the worker.
+            code: The folder that its code comes from.
+            niceness: By how much it stands back behind this process.
+        """
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=code,
@@ -68,6 +75,8 @@ class Worker:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in a terminal is for this process, which ends its workers
         )
+        with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell
+            os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19))
         return cls(process)
 
     @property
@@ -117,9 +126,10 @@ class Pool:
 
     Attributes:
         failure: Why the last worker could not start; None where it could.
+        deaths: How many workers ended that were not told to.
     """
 
-    def __init__(self, command: Sequence[str], code: Path, *, size: int, limits: Limits) -> None:
+    def __init__(self, command: Sequence[str], code: Path, *, size: int, limits: Limits, niceness: int = 0) -> None:
         """Start nothing yet.
 
         Args:
@@ -127,8 +137,11 @@ class Pool:
             code: The folder that its code comes from.
             size: How many.
             limits: How long things may take.
+            niceness: By how much workers stand back behind this process, as `nice` counts.
         """
+        self._niceness = niceness
         self.failure: str | None = None
+        self.deaths = 0
         self._command, self._code = command, code
         self._size, self._limits = size, limits
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
@@ -139,6 +152,11 @@ class Pool:
     def pids(self) -> list[int]:
         """Of the workers that are ready."""
         return sorted(worker.pid for worker in self._ready)
+
+    @property
+    def waiting(self) -> int:
+        """How many rows wait for a worker."""
+        return self._jobs.qsize()
 
     async def start(self) -> None:
         """Begin to start workers; requests wait for them."""
@@ -183,6 +201,7 @@ class Pool:
                 if worker is not None:
                     self._ready.discard(worker)
                     code = await worker.end()
+            self.deaths += 1
             logger.error("worker_ended", extra={"exit_code": code, "reason": self.failure, "pause_seconds": pause})
 
     async def _started(self) -> Worker:
@@ -192,7 +211,7 @@ class Pool:
             Unavailable: It cannot start.
         """
         try:
-            worker = await Worker.start(self._command, self._code)
+            worker = await Worker.start(self._command, self._code, niceness=self._niceness)
         except OSError as e:
             raise Unavailable(f"no worker can be started: {e.strerror or e}") from e
         try:

@@ -102,7 +102,7 @@ def say_summary(contract: Contract, explained: Explained, space: Space, reasons:
     where = f"The {_answer_of(contract, space)} {verb} {_say_level(explained.output, space)}"
     if space == "log_odds":
         where = f"{where}, a probability of {explained.probability:.1%}"
-    counting = [reason.feature for reason in reasons[:_NAMED] if not _is_small(reason.contribution, space)]
+    counting = [reason.feature for reason in reasons[:_NAMED] if not is_small(reason.contribution, space)]
     most = f" What counts most: {', '.join(counting)}." if counting else ""
     start = _say_level(explained.base_value, space)
     return f"{where}. The model starts from {start}, and knowing every feature {_say_sum(change, space)}.{most}"
@@ -121,7 +121,7 @@ def say_plainly(contract: Contract, explained: Explained, space: Space, reasons:
         reasons: The largest first.
     """
     level = f'{explained.probability:.1%} for {contract.target} = "{contract.labels.positive}"'
-    counting = [reason for reason in reasons if not _is_small(reason.contribution, space)]
+    counting = [reason for reason in reasons if not is_small(reason.contribution, space)]
     sides = (
         ("Raising", [reason for reason in counting if reason.contribution > 0][:_NAMED]),
         ("Lowering", [reason for reason in counting if reason.contribution < 0][:_NAMED]),
@@ -168,6 +168,11 @@ def say_value(feature: Feature, value: Scored) -> str:
     return f"{number} {feature.unit}".rstrip()
 
 
+def is_small(contribution: float, space: Space) -> bool:
+    """Whether a contribution would be rounded to less than the last digit that is said."""
+    return abs(contribution) < (0.001 if space == "probability" else 0.01)
+
+
 def _answer_of(contract: Contract, space: Space) -> str:
     named = "log-odds" if space == "log_odds" else "probability"
     return f'{named} of {contract.target} = "{contract.labels.positive}"'
@@ -197,17 +202,12 @@ def _say_change(contribution: float, space: Space) -> str:
     if contribution == 0:
         return "adds nothing to"
     verb, preposition = ("adds", "to") if contribution > 0 else ("takes", "from")
-    less = "less than " if _is_small(contribution, space) else ""
+    less = "less than " if is_small(contribution, space) else ""
     if space == "probability":
         size = 0.1 if less else abs(contribution) * 100
         return f"{verb} {less}{size:.1f} percentage points {preposition}"
     size = 0.01 if less else abs(contribution)
     return f"{verb} {less}{size:.2f} {preposition}"
-
-
-def _is_small(contribution: float, space: Space) -> bool:
-    """Whether it would be rounded to less than the last digit that is said."""
-    return abs(contribution) < (0.001 if space == "probability" else 0.01)
 
 
 def _say_level(level: float, space: Space) -> str:

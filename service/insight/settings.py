@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.errors import InvalidSetting
@@ -31,6 +31,10 @@ class InsightSettings(BaseSettings):
     insight_workers: int = Field(default=2, ge=1, le=64)
     """How many processes explain: one row each at a time, each with scikit-learn, SHAP and the models in its memory."""
 
+    insight_niceness: int = Field(default=10, ge=0, le=19)
+    """By how much workers stand back where processors are scarce, as `nice` counts: on a machine that scores too, an
+    explanation waits and a score does not. 0: they count as much as everybody."""
+
     insight_row_seconds: float = Field(default=8.0, gt=0, le=120)
     """How long one row may be worked on; the worker that takes longer is killed, and another is started."""
 
@@ -47,11 +51,50 @@ class InsightSettings(BaseSettings):
     insight_start_seconds: float = Field(default=120.0, gt=0, le=3600)
     """How long a worker may take to import SHAP and to load its models: a few seconds, on a busy machine many."""
 
+    groq_api_key: SecretStr | None = None
+    """Groq's API key, which asks for drafts of retention e-mails. None and no file: every draft is the template's."""
+
+    groq_api_key_file: AbsolutePath | None = None
+    """A file with that key, as a Secret is mounted; read at every call, so that a new key needs no restart."""
+
+    groq_model: str = Field(default="llama-3.1-8b-instant", min_length=1, max_length=200)
+    """Which of Groq's models writes: a small one, which costs cents a thousand drafts and answers in a second."""
+
+    groq_url: str = Field(default="https://api.groq.com", pattern=r"^https?://")
+    """Where Groq answers, or a gateway that speaks its API. It is sent the key, and of a customer words of the
+    contract: never an id, a name or a row."""
+
+    groq_seconds: float = Field(default=4.0, gt=0, le=60)
+    """How long Groq may take for one draft before the template stands in. With `insight_answer_seconds` stay below
+    scoring's `GAUNTLET_INSIGHT_TIMEOUT_SECONDS`."""
+
+    groq_calls_a_day: int = Field(default=1000, ge=0, le=1_000_000)
+    """How many calls this process may make in a day (UTC); then the template writes. Kept in memory: a restart and
+    every further replica begin anew, so the account's own limit is the last word. 0: Groq is never asked."""
+
     insight_host: str = "127.0.0.1"
     """The address that insight listens on. It asks nobody for a key: scoring does, and passes on who may come in."""
 
     insight_port: int = Field(default=3004, ge=0, le=65535)
     """The port that insight listens on."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.groq_api_key is not None and self.groq_api_key_file is not None:
+            raise ValueError("GAUNTLET_GROQ_API_KEY and GAUNTLET_GROQ_API_KEY_FILE are both set; set one of them")
+        return self
+
+    def read_groq_key(self) -> str | None:
+        """Groq's API key as it is now; None where there is none, or where its file cannot be read."""
+        if self.groq_api_key_file is None:
+            found = "" if self.groq_api_key is None else self.groq_api_key.get_secret_value()
+        else:
+            try:
+                found = self.groq_api_key_file.read_text(encoding="ascii")
+            except (OSError, UnicodeDecodeError):
+                return None
+        key = found.strip()
+        return key if key and key.isascii() and key.isprintable() else None
 
     @property
     def experiment_path(self) -> Path | None:
@@ -68,5 +111,11 @@ def read_insight_settings(**given: Any) -> InsightSettings:
     try:
         return InsightSettings(**given)
     except ValidationError as e:
-        named = ((".".join(map(str, error["loc"])).upper(), error["msg"]) for error in e.errors())
-        raise InvalidSetting("; ".join(f"GAUNTLET_{name}: {said}" for name, said in named)) from e
+        raise InvalidSetting("; ".join(_said_of(error["loc"], error["msg"]) for error in e.errors())) from None
+
+
+def _said_of(place: tuple[int | str, ...], said: str) -> str:
+    """What is wrong with a setting, or with several together. What was given is not quoted: it may be a secret."""
+    if not place:
+        return said.removeprefix("Value error, ")
+    return f"GAUNTLET_{'.'.join(map(str, place)).upper()}: {said}"

@@ -9,6 +9,7 @@ from typing import Any
 from bentos.artifact import Contract, Value
 from service import ids
 from service.http.messages import Route
+from service.routes import insight_schemas
 from service.routes.examples import EXAMPLE_ID, EXAMPLE_MOMENT, example_features
 from service.routes.schemas import Schema, component_schemas, ref
 
@@ -150,21 +151,29 @@ def treatments_operation(most_rows: int) -> Schema:
     return _telling_operation("treatments", "Treatment", example, most_rows)
 
 
-def explain_operation(example: Example) -> Schema:
-    """Of `POST /v1/explain`."""
-    asked: Schema = {
-        "model": {
-            "type": ["string", "object"],
-            "description": "Whose word: a digest, or as scoring answers it",
-        },
-        "variant": {"enum": ["champion", "challenger"], "description": "Whose word, where no model is named"},
-    }
-    return _insight_operation("explain", "The explanation, as insight gives it", example, asked)
+def explain_operation(example: Example, contract: Contract) -> Schema:
+    """Of `POST /v1/explain`.
+
+    Args:
+        example: A row that the contract allows.
+        contract: What requests are checked by.
+    """
+    asked = insight_schemas.explain_request(example)
+    found = {"description": "The explanation", "content": {_JSON: {"schema": insight_schemas.explain_answer(contract)}}}
+    return _insight_operation("explain", asked, found)
 
 
-def email_operation(example: Example) -> Schema:
-    """Of `POST /v1/retention-email`."""
-    return _insight_operation("retentionEmail", "The draft, as insight gives it", example)
+def email_operation(example: Example, contract: Contract) -> Schema:
+    """Of `POST /v1/retention-email`.
+
+    Args:
+        example: A row that the contract allows.
+        contract: What requests are checked by.
+    """
+    asked = insight_schemas.email_request(example, contract)
+    content = {_JSON: {"schema": insight_schemas.email_answer(contract)}}
+    found = {"description": "The draft, or the notice that actions are withheld from this customer", "content": content}
+    return _insight_operation("retentionEmail", asked, found)
 
 
 def experiment_operation() -> Schema:
@@ -220,13 +229,11 @@ def _telling_operation(name: str, schema: str, example: Mapping[str, Any], most_
     }
 
 
-def _insight_operation(operation_id: str, answer: str, example: Example, asked: Schema | None = None) -> Schema:
-    schema = {"type": "object", "required": ["features"], "properties": {"features": ref("Features"), **(asked or {})}}
-    found = {"description": answer, "content": {_JSON: {"schema": {"type": "object"}}}}
+def _insight_operation(operation_id: str, asked: Schema, found: Schema) -> Schema:
     return {
         "operationId": operation_id,
-        "description": "Answered by insight, a service of its own: what it answers is passed on.",
-        "requestBody": _body({_JSON: {"schema": schema, "example": {"features": dict(example)}}}),
+        "description": "Answered by insight, a service of its own.",
+        "requestBody": _body({_JSON: asked}),
         "responses": {"200": found, **_refusals("404", "422", "503")},
     }
 

@@ -29,6 +29,8 @@ from service.routes.lines import CSV, NDJSON, STREAM_LIMIT_BYTES
 from service.routes.moments import LEEWAY_SECONDS
 from service.routes.open_inference.routes import open_inference_routes
 from service.routes.outcomes import tell_outcomes
+from service.routes.retention import PATH as RETENTION_EMAIL
+from service.routes.retention import RetentionHandler
 from service.routes.telling import Telling, TellingHandler, Told
 from service.routes.treatments import tell_treatments
 from service.routes.turns import Turns
@@ -216,11 +218,21 @@ def _batch_route(parts: Parts, example: openapi.Example) -> Route:
 
 
 def _insight_routes(parts: Parts, example: openapi.Example) -> Iterator[Route]:
-    for path, summary, operation in (
-        ("/v1/explain", "Why a customer is scored as they are.", openapi.explain_operation(example)),
-        ("/v1/retention-email", "An e-mail that asks a customer to stay.", openapi.email_operation(example)),
+    retention = RetentionHandler(
+        parts.insight,
+        parts.watch,
+        spool=parts.spool,
+        rate=parts.rate,
+        counts=parts.counts,
+        clock=parts.clock,
+    )
+    explain = insight_handler(parts.insight, "/v1/explain")
+    contract = parts.models.contract
+    explaining, drafting = openapi.explain_operation(example, contract), openapi.email_operation(example, contract)
+    for path, handler, summary, operation in (
+        ("/v1/explain", explain, "Why a customer is scored as they are.", explaining),
+        (RETENTION_EMAIL, retention.answer, "Draft an e-mail that asks a customer to stay.", drafting),
     ):
-        handler = insight_handler(parts.insight, path)
         yield Route("POST", path, handler, summary, operation, scope="score", limit_bytes=INSIGHT_LIMIT_BYTES)
 
 

@@ -163,9 +163,7 @@ def assign(roles: Roles, customer_id: str | None, header_pin: Variant | None = N
             is never evidence.
         header_pin: The variant that the request asks for; heeded where the experiment lets headers choose.
     """
-    no_treatment = customer_id is not None and is_in_share(
-        roles.population_salt, "no-treatment", customer_id, roles.no_treatment
-    )
+    no_treatment = customer_id is not None and is_untreated(roles, customer_id)
     if not roles.trials:
         return Assignment("off", roles.experiment, 0.0, None, "champion", no_treatment)
     trial = roles.trials[0]
@@ -178,6 +176,11 @@ def assign(roles: Roles, customer_id: str | None, header_pin: Variant | None = N
     enrolment, variant = _enrol(roles, trial, customer_id, header_pin)
     challenger = trial.model if enrolment in ("enrolled", "pinned") else None
     return Assignment(enrolment, trial.experiment, trial.split, challenger, variant, no_treatment)
+
+
+def is_untreated(roles: Roles, customer_id: str) -> bool:
+    """Whether actions are to be withheld from a customer, so that truths stay comparable."""
+    return is_in_share(roles.population_salt, "no-treatment", customer_id, roles.no_treatment)
 
 
 def decide(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gauntlet
 from service.insight.settings import InsightSettings
-from service.metric_names import HELP, JUDGE_HELP, SHIPPER_HELP
+from service.metric_names import HELP, INSIGHT_HELP, JUDGE_HELP, SHIPPER_HELP
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ def commands_in(group, before=""):
 
 def test_every_metric_is_listed_with_its_help():
     listed = dict(re.findall(r"^\| `(gauntlet_\w+)` \| (.*) \|$", README, re.M))
-    assert listed == HELP | SHIPPER_HELP | JUDGE_HELP
+    assert listed == HELP | SHIPPER_HELP | JUDGE_HELP | INSIGHT_HELP
 
 
 def test_every_setting_of_scoring_is_listed_and_no_other():

@@ -96,6 +96,25 @@
     return name;
   }
 
+  // Dash's own controls lack what those need who do not see them: names of sliders, and one stop for a dropdown, not two.
+  const named = () => {
+    for (const slider of document.querySelectorAll("[role=slider]:not([aria-labelledby])")) {
+      const group = slider.closest("[aria-labelledby]");
+      if (group) slider.setAttribute("aria-labelledby", group.getAttribute("aria-labelledby"));
+    }
+    for (const twice of document.querySelectorAll("[aria-hidden=true][tabindex='0']")) twice.tabIndex = -1;
+  };
+  new MutationObserver(named).observe(document.body, { childList: true, subtree: true });
+
+  // Announced to those who hear the page, and seen for a moment by the others.
+  function shown(text) {
+    const place = document.getElementById("announced");
+    place.classList.add("shown");
+    clearTimeout(shown.timer);
+    shown.timer = setTimeout(() => place.classList.remove("shown"), 2500);
+    return text;
+  }
+
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.gauntlet = {
     arrive: arrived,
@@ -119,13 +138,18 @@
         `${drawn.title}. ${drawn.says}`, numbers(drawn.heading, drawn.rows), false,
       ];
     },
+    copy(clicks, subject, text) {
+      if (!clicks) return window.dash_clientside.no_update;
+      return navigator.clipboard.writeText(`${subject}\n\n${text}`)
+        .then(() => shown("Copied."), () => shown("The browser did not let this be copied: select the text instead."));
+    },
     save() {
       const pressed = window.dash_clientside.callback_context.triggered_id;
       const value = (window.dash_clientside.callback_context.triggered[0] || {}).value;
       if (!pressed || !value) return window.dash_clientside.no_update;
       window.dash_ag_grid.getApi(pressed.name).exportDataAsCsv(
         window.dash_ag_grid.getApi(pressed.name).getGridOption("defaultCsvExportParams"));
-      return `Saved ${pressed.name}`;
+      return shown("Saved.");
     },
   };
 

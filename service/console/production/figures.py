@@ -9,6 +9,7 @@ from typing import Any
 from bentos.artifact import Contract
 from bentos.errors import NotFound
 from bentos.palette import BOUND, CANDIDATE, NEUTRAL, SOFT, rising
+from service.console.production.alerts import POINTS_LIMIT
 from service.console.production.course import Point, Sums
 from service.console.production.reading import BINS
 from service.console.production.spans import Span, say_piece
@@ -113,8 +114,8 @@ def probabilities(counts: Sequence[Sequence[int]], span: Span, contract: Contrac
     )
 
 
-def rolling_mean(points: Sequence[Point], window: int, contract: Contract) -> Figure:
-    """The mean probability of the last so many predictions, with its band of confidence.
+def rolling_mean(points: Sequence[Point], window: int, contract: Contract, baseline: float | None) -> Figure:
+    """The mean probability of the last so many predictions, with its band of confidence and what is allowed.
 
     Raises:
         NotFound: There are too few predictions for one window.
@@ -122,11 +123,22 @@ def rolling_mean(points: Sequence[Point], window: int, contract: Contract) -> Fi
     if not points:
         raise NotFound(f"there are fewer than {window:,} predictions here; choose a shorter window or a longer time")
     x = [_moment(point.at) for point in points]
+    layout = layout_of(320, "time, UTC", f"probability of {contract.labels.positive}") | {"hovermode": "x unified"}
+    allowed = ""
+    if baseline is not None:
+        layout["shapes"] = [
+            _level(baseline, NEUTRAL, "dot"),
+            *(_level(baseline + sign * POINTS_LIMIT, BOUND, "dash") for sign in (-1, 1)),
+        ]
+        reach = [baseline - 1.2 * POINTS_LIMIT, baseline + 1.2 * POINTS_LIMIT]
+        low, high = min(point.low for point in points), max(point.high for point in points)
+        layout["yaxis"] |= {"range": [max(0.0, min(low, reach[0])), min(1.0, max(high, reach[1]))]}
+        allowed = f" Dotted: training's mean, {baseline:.3f}; dashed: 10 percentage points from it."
     return Figure(
         name="rolling",
         title="Rolling mean of the probability",
         says=f"Each point is the mean over the last {window:,} predictions or somewhat more (whole pieces of time); "
-        f"the band is its 95 % confidence interval. {len(points):,} points.",
+        f"the band is its 95 % confidence interval. {len(points):,} points.{allowed}",
         traces=[
             _edge(x, [point.low for point in points], None),
             _edge(x, [point.high for point in points], "95 % interval"),
@@ -140,7 +152,7 @@ def rolling_mean(points: Sequence[Point], window: int, contract: Contract) -> Fi
                 "hovertemplate": "%{y:.3f}<extra></extra>",
             },
         ],
-        layout=layout_of(300, "time, UTC", f"probability of {contract.labels.positive}") | {"hovermode": "x unified"},
+        layout=layout,
         table=(
             ("Until, UTC", "Mean", "Low", "High", "Predictions"),
             [
@@ -180,6 +192,11 @@ def _edge(x: list[str], y: list[float], name: str | None) -> dict[str, Any]:
 def _upright(x: float) -> dict[str, Any]:
     line = {"color": BOUND, "width": 2, "dash": "dash"}
     return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def _level(y: float, color: str, dash: str) -> dict[str, Any]:
+    line = {"color": color, "width": 1.5, "dash": dash}
+    return {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y, "line": line}
 
 
 def _with_axis(layout: dict[str, Any], **x: Any) -> dict[str, Any]:

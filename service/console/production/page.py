@@ -1,32 +1,43 @@
-"""The page Production: layout and callbacks; what it reads and draws lies beside it."""
+"""The page Production: layout and callbacks; what it reads, computes and draws lies beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
-from bentos.artifact import Contract
+from bentos.command_line import rules_of
 from bentos.errors import GauntletError
 from service.console.guard import viewer
 from service.console.pages import Page
-from service.console.parts import draw, drawn, notice, place, sentence, table, tile, tiles
-from service.console.production import figures
-from service.console.production.course import Sums, add_up, by_piece, histogram, rolling
+from service.console.parts import draw, drawn, notice, place, sentence, table
+from service.console.production import drift_figures, figures
+from service.console.production.alerts import judge_features, judge_mean, judge_score
+from service.console.production.course import add_up, by_piece, histogram, rolling
+from service.console.production.drift import compare
+from service.console.production.drift_reading import read_sample
+from service.console.production.outcomes import read_last_told, read_outcomes
 from service.console.production.reading import read_cells, read_rhythm, read_riskiest, read_seen
-from service.console.production.spans import DAY, HOUR, Span, last, piece_of
+from service.console.production.showing import (
+    ALL,
+    DATES,
+    LAST_TOLD,
+    SPANS,
+    controls,
+    show_alert,
+    show_totals,
+)
+from service.console.production.spans import Span, between, last, piece_of
 from service.console.sources import Sources
 from service.console.viewers import Viewer
-from service.micros import from_micros
+from service.micros import from_micros, to_micros
 from service.store import Store
+from validation.judge.policy import load_policy
 
-_SPANS = {"hour": ("the last hour", HOUR), "day": ("the last 24 hours", DAY), "week": ("the last 7 days", 7 * DAY)} | {
-    "month": ("the last 30 days", 30 * DAY),
-    "all": ("everything", None),
-}
-_WINDOWS = (50, 100, 200, 500, 1000, 2000, 5000)
-_PICTURES = ("volume", "probabilities", "rolling")
 _LISTED = 200
 _RISKIEST = (
     {"field": "customer", "headerName": "Customer"},
@@ -35,14 +46,42 @@ _RISKIEST = (
     {"field": "variant", "headerName": "Answered by"},
     {"field": "treatment", "headerName": "Actions"},
 )
+_FURTHEST = ""
+"""Stands for the feature that is furthest beyond its limit."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which predictions are looked at, as the controls say.
+
+    Attributes:
+        span: A key of `SPANS`, `ALL` or `DATES`.
+        first: With `DATES` the first day.
+        final: With `DATES` the last day.
+    """
+
+    span: str
+    first: str | None
+    final: str | None
+
+    def among(self, store: Store) -> Span:
+        """The stretch of time that this is now."""
+        if self.span == DATES:
+            return between(self.first, self.final)
+        return read_seen(store) if self.span == ALL else last(SPANS[self.span][1], to_micros(datetime.now(UTC)))
 
 
 def _layout(sources: Sources) -> Component:
-    ticker = dcc.Interval(id="production-tick", interval=1000 * sources.settings.refresh_seconds)
+    names = [feature.name for feature in sources.contract().features]
     return html.Div(
         [
-            ticker,
-            _bar(),
+            dcc.Interval(id="production-tick", interval=1000 * sources.settings.refresh_seconds),
+            controls(),
+            html.Ul(
+                [html.Li(id=f"production-alert-{rule}") for rule in ("mean", "score", "features")],
+                className="alerts",
+                **{"aria-label": "Alerts"},
+            ),
             html.Div(id="production-totals"),
             html.P(id="production-customers", className="soft"),
             html.Div(
@@ -51,103 +90,149 @@ def _layout(sources: Sources) -> Component:
                     place("probabilities", "Probabilities and risk", is_narrow=True),
                     place("hours", "Predictions by hour of the day", is_narrow=True),
                     place("rolling", "Rolling mean of the probability"),
+                    place("drift", "Drift by feature", height=600, is_narrow=True),
+                    html.Div([_feature_choice(names), place("distribution", "Training and now")], className="stack"),
+                    place("calibration", "What came true", height=380),
+                    html.Div(id="production-wrong", className="whole"),
+                    table(
+                        "riskiest",
+                        _RISKIEST,
+                        title="Customers at the highest risk",
+                        file="highest-risk",
+                        height="26rem",
+                        pagination=True,
+                    ),
                 ],
                 className="cards",
-            ),
-            html.Div(id="production-wrong"),
-            table(
-                "riskiest",
-                _RISKIEST,
-                title="Customers at the highest risk",
-                file="highest-risk",
-                height="26rem",
-                pagination=True,
             ),
         ]
     )
 
 
-def _bar() -> Component:
-    return html.Div(
-        [
-            html.Div(
-                [
-                    html.Label("Time", htmlFor="production-span"),
-                    dcc.Dropdown(
-                        id="production-span",
-                        options=[{"value": key, "label": name} for key, (name, _) in _SPANS.items()],
-                        value="all",
-                        clearable=False,
-                        searchable=False,
-                    ),
-                ]
-            ),
-            html.Div(
-                [
-                    html.Label("Rolling window", htmlFor="production-window"),
-                    dcc.Dropdown(
-                        id="production-window",
-                        options=[{"value": n, "label": f"{n:,} predictions"} for n in _WINDOWS],
-                        value=200,
-                        clearable=False,
-                        searchable=False,
-                    ),
-                ]
-            ),
-        ],
-        className="bar",
-    )
+def _feature_choice(names: list[str]) -> Component:
+    options = [{"value": _FURTHEST, "label": "the furthest beyond its limit"}]
+    options += [{"value": name, "label": name} for name in [*names, "score"]]
+    chosen = dcc.Dropdown(id="production-feature", options=options, value=_FURTHEST, clearable=False)
+    return html.Div([html.Label("Feature", htmlFor="production-feature"), chosen])
 
 
 def _wire(app: Dash, sources: Sources) -> None:
-    tick = Input("production-tick", "n_intervals")
-    span = Input("production-span", "value")
+    chosen = (
+        Input("production-span", "value"),
+        Input("production-days", "start_date"),
+        Input("production-days", "end_date"),
+        Input("production-tick", "n_intervals"),
+    )
+
+    @app.callback(
+        Output("production-tick", "disabled"),
+        Output("production-days-place", "hidden"),
+        Input("production-live", "value"),
+        Input("production-span", "value"),
+    )
+    def choose(live: list[str], span: str) -> tuple[bool, bool]:
+        return not live, span != DATES
 
     @app.callback(
         Output("production-totals", "children"),
-        *[drawn(name) for name in _PICTURES],
-        span,
+        Output("production-alert-mean", "children"),
+        *[drawn(name) for name in ("volume", "probabilities", "rolling")],
         Input("production-window", "value"),
-        tick,
+        *chosen,
     )
-    def show(chosen: str, window: int, _tick: int | None) -> tuple[Any, ...]:
-        try:
-            return _course(sources, chosen, window)
-        except GauntletError as e:
-            return notice(sentence(e), is_wrong=True), *({"wrong": sentence(e)} for _ in _PICTURES)
+    def show_course(window: int, *asked: Any) -> tuple[Any, ...]:
+        return _or_wrong(lambda: _course(sources, _chosen(asked), window), notices=1, silent=1, pictures=3)
 
-    @app.callback(drawn("hours"), Output("production-customers", "children"), span, tick)
-    def show_rhythm(chosen: str, _tick: int | None) -> tuple[Any, ...]:
+    @app.callback(drawn("hours"), Output("production-customers", "children"), *chosen)
+    def show_rhythm(*asked: Any) -> tuple[Any, ...]:
         try:
-            chosen_span = _span(sources.store(), chosen)
-            rhythm = read_rhythm(sources.store(), chosen_span)
+            return _rhythm(sources, _chosen(asked))
         except GauntletError as e:
             return {"wrong": sentence(e)}, ""
-        return draw(lambda: figures.hours(rhythm.hours, chosen_span)), f"{rhythm.customers:,} different customers"
 
-    @app.callback(Output("riskiest", "rowData"), Output("production-wrong", "children"), span, tick)
-    def list_riskiest(chosen: str, _tick: int | None) -> tuple[Any, ...]:
+    @app.callback(
+        Output("production-alert-score", "children"),
+        Output("production-alert-features", "children"),
+        *[drawn(name) for name in ("drift", "distribution")],
+        Input("production-feature", "value"),
+        *chosen,
+    )
+    def show_drift(feature: str, *asked: Any) -> tuple[Any, ...]:
+        return _or_wrong(lambda: _drift(sources, _chosen(asked), feature), notices=0, silent=2, pictures=2)
+
+    @app.callback(drawn("calibration"), Input("production-moment", "value"), *chosen)
+    def show_outcomes(moment: str, *asked: Any) -> dict[str, Any]:
+        return draw(lambda: _calibration(sources, _chosen(asked), moment))
+
+    @app.callback(Output("riskiest", "rowData"), Output("production-wrong", "children"), *chosen)
+    def list_riskiest(*asked: Any) -> tuple[Any, ...]:
         try:
-            return _riskiest(sources, chosen, viewer()), None
+            return _riskiest(sources, _chosen(asked), viewer()), None
         except GauntletError as e:
             return [], notice(sentence(e), is_wrong=True)
 
 
-def _course(sources: Sources, chosen: str, window: int) -> tuple[Any, ...]:
-    contract, store = sources.contract(), sources.store()
-    span = _span(store, chosen)
+def _chosen(asked: tuple[Any, ...]) -> Chosen:
+    return Chosen(*asked[:3])
+
+
+def _or_wrong(make: Callable[[], tuple[Any, ...]], *, notices: int, silent: int, pictures: int) -> tuple[Any, ...]:
+    """What a callback gives, or why it cannot: said once in words, and in the place of every picture."""
+    try:
+        return make()
+    except GauntletError as e:
+        wrong = sentence(e)
+        return (*[notice(wrong, is_wrong=True)] * notices, *[None] * silent, *[{"wrong": wrong}] * pictures)
+
+
+def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
+    contract, store, baseline = sources.contract(), sources.store(), sources.reference().score.mean
+    span = chosen.among(store)
     length, bands = piece_of(span), len(contract.risk_bands)
     cells = read_cells(store, span, length, contract.risk_bands)
     pieces = by_piece(cells, bands=bands)
+    points = rolling(pieces, length, window=window)
     return (
-        _totals(add_up(cells, bands=bands), contract),
+        show_totals(add_up(cells, bands=bands), contract),
+        show_alert(judge_mean(points, baseline, window)),
         draw(lambda: figures.volume(pieces, length, span, contract)),
         draw(lambda: figures.probabilities(histogram(cells, bands=bands), span, contract)),
-        draw(lambda: figures.rolling_mean(rolling(pieces, length, window=window), window, contract)),
+        draw(lambda: figures.rolling_mean(points, window, contract, baseline)),
     )
 
 
-def _riskiest(sources: Sources, chosen: str, who: Viewer) -> list[dict[str, Any]]:
+def _rhythm(sources: Sources, chosen: Chosen) -> tuple[Any, ...]:
+    span = chosen.among(sources.store())
+    rhythm = read_rhythm(sources.store(), span)
+    return draw(lambda: figures.hours(rhythm.hours, span)), f"{rhythm.customers:,} different customers"
+
+
+def _drift(sources: Sources, chosen: Chosen, feature: str) -> tuple[Any, ...]:
+    store, reference = sources.store(), sources.reference()
+    span = chosen.among(store)
+    sample = read_sample(store, span, reference, sources.champion().digest)
+    drifts = compare(reference, sample)
+    shown = next((drift for drift in drifts if drift.name == feature), drifts[0] if drifts else None)
+    overview = draw(lambda: drift_figures.overview(drifts, sample, span))
+    return (
+        show_alert(judge_score(drifts, sample)),
+        show_alert(judge_features(drifts, sample)),
+        overview,
+        overview if shown is None else draw(lambda: drift_figures.distributions(shown)),
+    )
+
+
+def _calibration(sources: Sources, chosen: Chosen, moment: str) -> Any:
+    store = sources.store()
+    now, told = to_micros(datetime.now(UTC)), read_last_told(store)
+    seen_from = max(now, told) if moment == LAST_TOLD and told is not None else now
+    window = load_policy(rules_of(sources.settings.policy_file, sources.folder)).maturity_window
+    outcomes = read_outcomes(store, chosen.among(store), window=window, moment=seen_from)
+    said = f"as of {from_micros(seen_from):%Y-%m-%d %H:%M} UTC"
+    return drift_figures.calibration(outcomes, sources.contract(), seen_from=said)
+
+
+def _riskiest(sources: Sources, chosen: Chosen, who: Viewer) -> list[dict[str, Any]]:
     contract, store = sources.contract(), sources.store()
     lowest = contract.risk_bands[-1].from_probability
     return [
@@ -158,25 +243,8 @@ def _riskiest(sources: Sources, chosen: str, who: Viewer) -> list[dict[str, Any]
             "variant": scored.variant,
             "treatment": "withheld" if scored.no_treatment else "allowed",
         }
-        for scored in read_riskiest(store, _span(store, chosen), at_least=lowest, most=_LISTED)
+        for scored in read_riskiest(store, chosen.among(store), at_least=lowest, most=_LISTED)
     ]
-
-
-def _span(store: Store, chosen: str) -> Span:
-    return last(_SPANS[chosen][1], read_seen(store))
-
-
-def _totals(sums: Sums, contract: Contract) -> Component:
-    positive, highest = contract.labels.positive, contract.risk_bands[-1]
-    return tiles(
-        [
-            tile("Live predictions", f"{sums.n:,}", "that a model answered"),
-            tile(f"{contract.target} = {positive}", f"{sums.positive / sums.n:.1%}", f"{sums.positive:,} predictions"),
-            tile(f"Risk {highest.name}", f"{sums.highest:,}", f"{sums.highest / sums.n:.1%} of predictions"),
-            tile("Mean probability", f"{sums.mean:.3f}", f"of {positive}"),
-            tile("Answered by the challenger", f"{sums.challenger:,}", f"{sums.challenger / sums.n:.1%}"),
-        ]
-    )
 
 
 PAGE = Page(

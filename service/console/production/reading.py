@@ -84,7 +84,7 @@ def read_cells(store: Store, span: Span, length: int, bands: Sequence[RiskBand])
     start = (_p.at // length * length).label("start")
     # A probability of exactly 1 belongs to the last bin.
     number = sa.case((answered >= 1, BINS - 1), else_=sa.cast(sa.func.floor(answered * BINS), sa.Integer))
-    band = sa.case(*((answered >= each.from_probability, at) for at, each in [*enumerate(bands)][:0:-1]), else_=0)
+    band = sa.case(*((answered >= each.from_probability, at) for at, each in [*enumerate(bands)][::-1]), else_=0)
     keys = (start, number.label("bin"), band.label("band"))
     sums = (
         sa.func.count(),
@@ -93,7 +93,7 @@ def read_cells(store: Store, span: Span, length: int, bands: Sequence[RiskBand])
         sa.func.sum(answered),
         sa.func.sum(answered * answered),
     )
-    query = sa.select(*keys, *sums).where(*live_in(span)).group_by("start", "bin", "band").order_by("start")
+    query = sa.select(*keys, *sums).where(*live_in(store, span)).group_by("start", "bin", "band").order_by("start")
     with store.reading() as connection:
         found = tuple(Cell(*row) for row in connection.execute(query))
     if not found:
@@ -142,8 +142,8 @@ def read_rhythm(store: Store, span: Span) -> Rhythm:
         Unavailable: The store does not answer.
     """
     hour = (_p.at // HOUR % 24).label("hour")
-    by_hour = sa.select(hour, sa.func.count()).where(*live_in(span)).group_by("hour")
-    different = sa.select(sa.func.count(_p.customer_id.distinct())).where(*live_in(span))
+    by_hour = sa.select(hour, sa.func.count()).where(*live_in(store, span)).group_by("hour")
+    different = sa.select(sa.func.count(_p.customer_id.distinct())).where(*live_in(store, span))
     with store.reading() as connection:
         counts = {int(hour): n for hour, n in connection.execute(by_hour)}
         customers = int(connection.execute(different).scalar_one())
@@ -163,21 +163,19 @@ def read_riskiest(store: Store, span: Span, *, at_least: float, most: int) -> tu
         Unavailable: The store does not answer.
     """
     columns = (_p.prediction_id, _p.at, _p.customer_id, _p.variant, answered.label("probability"), _p.no_treatment)
-    query = sa.select(*columns).where(*live_in(span), answered >= at_least)
+    query = sa.select(*columns).where(*live_in(store, span), answered >= at_least)
     with store.reading() as connection:
         found = connection.execute(query.order_by(sa.desc("probability"), _p.prediction_id).limit(most))
         return tuple(Scored(*row) for row in found)
 
 
-def live_in(span: Span) -> list[sa.ColumnElement[bool]]:
+def live_in(store: Store, span: Span) -> list[sa.ColumnElement[bool]]:
     """The live predictions of a span that a model answered.
 
-    Ids begin with their time, so that PostgreSQL looks into the span's partitions alone.
+    Ids begin with their time, so that PostgreSQL looks into the span's partitions alone. SQLite would look every row
+    up by its id, which takes four times as long as reading them in a row.
     """
-    return [
-        _p.purpose == "live",
-        _p.at >= span.start,
-        _p.at < span.end,
-        _p.prediction_id >= make_id(span.start - _ID_SLACK, bytes(8)),
-        answered.is_not(None),
-    ]
+    found = [_p.purpose == "live", _p.at >= span.start, _p.at < span.end, answered.is_not(None)]
+    if store.is_postgresql:
+        found.append(_p.prediction_id >= make_id(span.start - _ID_SLACK, bytes(8)))
+    return found

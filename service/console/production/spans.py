@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from service.micros import from_micros
+from bentos.errors import InvalidSetting
+from service.micros import from_micros, to_micros
 
 SECOND = 1_000_000
 HOUR, DAY = 3_600 * SECOND, 86_400 * SECOND
@@ -58,6 +60,25 @@ def say_piece(piece: int) -> str:
     raise ValueError(f"{piece} microseconds are no whole seconds")
 
 
-def last(length: int | None, seen: Span) -> Span:
-    """The last so many microseconds of what there is; None for all of it."""
-    return seen if length is None else Span(max(seen.start, seen.end - length), seen.end)
+def last(length: int, now: int) -> Span:
+    """The last so many microseconds."""
+    return Span(now - length, now + 1)
+
+
+def between(first: str | None, final: str | None) -> Span:
+    """From the beginning of one day to the end of another, in UTC.
+
+    Args:
+        first: A day as `2026-03-01`.
+        final: Another, or the same.
+
+    Raises:
+        InvalidSetting: One of them is none, or they are the wrong way round.
+    """
+    try:
+        start, end = (datetime.fromisoformat(str(day)[:10]).replace(tzinfo=UTC) for day in (first, final))
+    except ValueError as e:
+        raise InvalidSetting("choose a first and a last day") from e
+    if end < start:
+        raise InvalidSetting(f"the last day, {end:%Y-%m-%d}, must not be before the first, {start:%Y-%m-%d}")
+    return Span(to_micros(start), to_micros(end) + DAY)

@@ -61,7 +61,34 @@ def test_every_bin_is_there_at_0_before_anything_was_scored(app):
 
 def test_training_is_shown_beside_what_came(app):
     assert value(app, names.FEATURE_REFERENCE, model="toy:2", feature="charges", bin="missing") == 10
-    assert value(app, names.SCORE_REFERENCE, model="toy:1", bin="below 0.3") == 60
+    assert value(app, names.SCORE_REFERENCE, model="toy:1", bin="below 0.3", order="0") == 60
+    assert value(app, names.SCORE_REFERENCE_MEAN, model="toy:1") == 0.31
+
+
+def test_bins_that_have_an_order_say_their_place_and_no_other_does(app):
+    places = {
+        (labels["feature"], labels["bin"]): labels.get("order")
+        for (name, pairs) in samples(app)
+        if name == names.FEATURE_REFERENCE and (labels := dict(pairs))["model"] == "toy:1"
+    }
+    assert [places["tenure", name] for name in ("below 2", "2 to 24", "24 and above")] == ["0", "1", "2"]
+    assert places["charges", "missing"] is None
+    assert {place for (feature, _), place in places.items() if feature in ("contract", "senior")} == {None}
+
+
+def test_live_rows_are_counted_by_the_bits_of_whom_they_name_and_nobody_else(app):
+    for customer in ("somebody", "somebody", None):
+        score(app, customer_id=customer)
+    score(app, purpose="test")
+    bits = [rows for (name, _), rows in samples(app).items() if name == names.CUSTOMER_BITS]
+    assert value(app, names.CUSTOMER_ROWS) == 2
+    assert len(bits) == 128
+    assert set(bits) == {0, 2}
+
+
+def test_the_positive_label_is_said_of_each_model(app):
+    positive = {dict(labels)["positive"] for name, labels in samples(app) if name == names.MODEL_INFO}
+    assert positive == {"Yes"}
 
 
 def test_a_live_row_is_counted_in_its_bins_for_every_model(app):

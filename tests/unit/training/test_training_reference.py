@@ -30,11 +30,22 @@ def test_bins_of_missing_and_unseen_are_there_where_they_can_be(telco_use_case: 
     assert "missing" not in bins["tenure"]
 
 
-def test_deviations_are_those_of_rows_that_are_not_missing(telco_use_case: UseCase, synthetic: Data) -> None:
+def test_deviations_and_means_are_those_of_rows_that_are_not_missing(telco_use_case: UseCase, synthetic: Data) -> None:
     reference = reference_of(telco_use_case.contract, synthetic.frame, np.zeros(len(synthetic.frame)))
     for feature, binned in zip(telco_use_case.contract.features, reference.features, strict=True):
         expected = synthetic.frame[feature.name].std(ddof=0) if isinstance(feature, Numeric) else None
         assert binned.deviation == (pytest.approx(expected) if expected is not None else None)
+        mean = synthetic.frame[feature.name].mean() if isinstance(feature, Numeric) else None
+        assert binned.mean == (pytest.approx(mean) if mean is not None else None)
+    assert reference.score.mean == 0.0
+
+
+def test_bins_between_edges_have_an_order_and_others_have_none(telco_use_case: UseCase, synthetic: Data) -> None:
+    reference = reference_of(telco_use_case.contract, synthetic.frame, np.zeros(len(synthetic.frame)))
+    ordered = {binned.name: binned.ordered for binned in reference.features}
+    assert ordered["Contract"] == ()
+    assert "missing" not in ordered["TotalCharges"]
+    assert len(ordered["tenure"]) > 2
 
 
 def test_the_same_rows_give_the_same_bytes(telco_use_case: UseCase, synthetic: Data) -> None:

@@ -15,9 +15,11 @@ from bentos.errors import NotExplained, Unavailable
 from service.http.messages import Request
 from service.http.problems import HttpRefusal
 from service.insight.answering import Cache, ExplainHandler
+from service.insight.answering import Explaining as Explainer
 from service.insight.application import InsightApplication
 from service.insight.explanation import ExplainedModel
 from service.insight.frames import Ask
+from service.insight.metrics import InsightCounts
 from service.insight.settings import read_insight_settings
 from service.scoring.experiment import first_experiment, write_experiment
 from service.scoring.models import find_source, load_models
@@ -39,7 +41,16 @@ class Explaining:
         watch = ExperimentWatch(experiment, models.by_digest, models.built_in)
         watch.poll()
         self.cache = Cache(most)
-        self.handler = ExplainHandler(models, watch, self.explain, cache=self.cache, clock=lambda: NOW_MICROS)
+        self.counts = InsightCounts()
+        self.explaining = Explainer(
+            models,
+            watch,
+            self.explain,
+            cache=self.cache,
+            clock=lambda: NOW_MICROS,
+            count=self.counts.count_explained,
+        )
+        self.handler = ExplainHandler(self.explaining)
 
     async def explain(self, asked: Ask):
         self.asked.append(asked)
@@ -112,7 +123,7 @@ def test_the_experiment_file_says_who_is_champion(tmp_path):
     assert (answer["model"]["digest"], answer["variant"]) == (digests[1], "champion")
 
 
-async def _asked(application, method, path, body=b""):
+async def asked(application, method, path, body=b""):
     """One request over ASGI; its status, headers and body."""
     sent = []
 
@@ -135,10 +146,10 @@ def test_more_requests_than_may_wait_are_told_to_come_again(tmp_path):
     body = json.dumps({"features": FEATURES}).encode()
 
     async def act():
-        waiting = [asyncio.create_task(_asked(application, "POST", "/v1/explain", body)) for _ in range(3)]
+        waiting = [asyncio.create_task(asked(application, "POST", "/v1/explain", body)) for _ in range(3)]
         await asyncio.sleep(0)
-        refused = await _asked(application, "POST", "/v1/explain", body)
-        probes = [await _asked(application, "GET", path) for path in ("/livez", "/readyz")]
+        refused = await asked(application, "POST", "/v1/explain", body)
+        probes = [await asked(application, "GET", path) for path in ("/livez", "/readyz")]
         for one in waiting:
             one.cancel()
         return refused, probes

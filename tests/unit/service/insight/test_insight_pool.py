@@ -59,10 +59,11 @@ while head := os.read(0, HEAD.size):
 """
 
 
-def pool_in(folder, *, size=1, row=30.0, answer=60.0, start=60.0):
+def pool_in(folder, *, size=1, row=30.0, answer=60.0, start=60.0, niceness=0):
     (folder / "worker.py").write_text(textwrap.dedent(WORKER))
     command = (sys.executable, str(folder / "worker.py"), str(folder))
-    return Pool(command, CHECKOUT, size=size, limits=Limits(row=row, answer=answer, start=start))
+    limits = Limits(row=row, answer=answer, start=start)
+    return Pool(command, CHECKOUT, size=size, limits=limits, niceness=niceness)
 
 
 def ask(what):
@@ -96,6 +97,15 @@ def test_a_row_is_explained_and_the_worker_goes_on(tmp_path):
         return [(await pool.explain(ask("row"))).summary for _ in range(3)]
 
     assert len(set(running(pool_in(tmp_path), act))) == 1
+
+
+def test_workers_stand_back_behind_the_process_that_answers(tmp_path):
+    async def act(pool):
+        await until(lambda: pool.pids)
+        return [os.getpriority(os.PRIO_PROCESS, pid) for pid in pool.pids]
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert running(pool_in(tmp_path, niceness=7), act) == [min(own + 7, 19)]
 
 
 def test_an_idle_worker_that_is_killed_is_replaced_and_the_next_row_is_explained(tmp_path):

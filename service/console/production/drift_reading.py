@@ -1,0 +1,126 @@
+"""The newest predictions of a span in the reference's bins, counted in the database on SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Connection
+
+from bentos.artifact import Binned, Reference
+from service.console.production.drift import Sample
+from service.console.production.reading import live_in
+from service.console.production.spans import Span
+from service.counters.features import MISSING, UNSEEN
+from service.store import Store, tables
+
+MOST = 10_000
+"""Predictions that are unpacked: enough for any drift worth the name, and quick."""
+
+
+def read_sample(store: Store, span: Span, reference: Reference, digest: str, *, most: int = MOST) -> Sample:
+    """The newest predictions of a span, by the reference's bins.
+
+    Args:
+        store: The store.
+        span: What is looked at.
+        reference: Gives the bins.
+        digest: Of the model whose reference it is: its own scores are compared, whichever role it had.
+        most: So many predictions at most.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    p = tables.predictions.c
+    own = sa.case(
+        (p.champion == digest, p.champion_probability), (p.challenger == digest, p.challenger_probability), else_=None
+    )
+    newest = (
+        sa.select(p.customer_id, p.features, own.label("score"))
+        .where(*live_in(store, span))
+        .order_by(p.prediction_id.desc())
+        .limit(most)
+        .cte("newest")
+        .prefix_with("MATERIALIZED")
+    )
+    with store.reading() as connection:
+        n, repeats = _repeats(connection, newest)
+        counts = _features(connection, newest, reference, is_postgresql=store.is_postgresql)
+        counts["score"] = _score(connection, newest, reference.score)
+    return Sample(n=n, repeats=repeats, counts=counts)
+
+
+def _repeats(connection: Connection, newest: sa.CTE) -> tuple[int, float]:
+    """How many rows there are, and how often one customer comes among them; rows without an id are one each."""
+    often = sa.func.count().label("often")
+    named = sa.select(often).where(newest.c.customer_id.is_not(None)).group_by(newest.c.customer_id).subquery()
+    squares = sa.select(sa.func.coalesce(sa.func.sum(named.c.often * named.c.often), 0))
+    n, without = connection.execute(
+        sa.select(sa.func.count(), sa.func.count().filter(newest.c.customer_id.is_(None))).select_from(newest)
+    ).one()
+    weighted = int(connection.execute(squares).scalar_one()) + without
+    return n, weighted / n if n else 1.0
+
+
+def _features(
+    connection: Connection, newest: sa.CTE, reference: Reference, *, is_postgresql: bool
+) -> dict[str, tuple[int, ...]]:
+    """The counts of every feature's bins: each row is unpacked once, and what it held is counted feature by feature."""
+    held = _unpacked(newest, reference, is_postgresql=is_postgresql)
+    counted = [
+        sa.select(sa.literal(at).label("feature"), held.c[f"f{at}"].label("held"), sa.func.count().label("n")).group_by(
+            held.c[f"f{at}"]
+        )
+        for at in range(len(reference.features))
+    ]
+    found = [dict.fromkeys(binned.bins, 0) for binned in reference.features]
+    for at, value, n in connection.execute(sa.union_all(*counted)):
+        name = _bin(reference.features[at], value)
+        if name in found[at]:
+            found[at][name] += n
+    return {binned.name: tuple(counts.values()) for binned, counts in zip(reference.features, found, strict=True)}
+
+
+def _unpacked(newest: sa.CTE, reference: Reference, *, is_postgresql: bool) -> sa.CTE:
+    """A column a feature: its category, or the number of its value's bin, as text; null where it is missing."""
+    if is_postgresql:
+        rows = sa.select(sa.cast(newest.c.features, JSONB).label("features")).cte("rows").prefix_with("MATERIALIZED")
+
+        def value_of(name: str) -> Any:
+            return rows.c.features[name].astext
+    else:
+        rows = newest
+
+        def value_of(name: str) -> Any:
+            return sa.func.json_extract(rows.c.features, f'$."{name}"')
+
+    columns = [_held(binned, value_of(binned.name)).label(f"f{at}") for at, binned in enumerate(reference.features)]
+    return sa.select(*columns).select_from(rows).cte("held").prefix_with("MATERIALIZED")
+
+
+def _held(binned: Binned, value: Any) -> sa.ColumnElement[Any]:
+    if not binned.edges:
+        return sa.cast(value, sa.String)
+    number = sa.cast(value, sa.Double)
+    steps = [(number < edge, str(at)) for at, edge in enumerate(binned.edges)]
+    return sa.case((value.is_(None), None), *steps, else_=str(len(binned.edges)))
+
+
+def _bin(binned: Binned, held: str | None) -> str:
+    """The name of the bin that a group falls in, if there is one for it."""
+    if held is None:
+        return MISSING if MISSING in binned.bins else UNSEEN
+    if binned.edges:
+        return binned.bins[int(held)]
+    return held if held in binned.bins else UNSEEN
+
+
+def _score(connection: Connection, newest: sa.CTE, binned: Binned) -> tuple[int, ...]:
+    steps = [(newest.c.score < edge, at) for at, edge in enumerate(binned.edges)]
+    place = sa.case(*steps, else_=len(binned.edges)).label("place")
+    query = sa.select(place, sa.func.count()).where(newest.c.score.is_not(None)).group_by("place")
+    counts = [0] * len(binned.bins)
+    for at, n in connection.execute(query):
+        counts[at] += n
+    return tuple(counts)

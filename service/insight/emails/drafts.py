@@ -1,0 +1,121 @@
+"""A draft, and what one that comes from outside must be before anybody sees it.
+
+No rule here can know whether a sentence is wise: a person reads each draft before it is sent. The rules refuse what a
+hostile or confused answer can be known by, and every refusal costs no more than the template in its place.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+import msgspec
+
+from service.insight.emails.facts import Brief
+from service.insight.emails.languages import LANGUAGES
+
+SUBJECT_LENGTH = 120
+BODY_LENGTHS = (80, 1500)
+_LEAST_KNOWN = 0.1
+"""Of a text in one language at least so many words are among its most common ones; here half of them are."""
+
+_DOMAIN = re.compile(r"\b[\w-]+\.(?:[a-z]{2,})\b", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+")
+_WORD = re.compile(r"[^\W\d_]+")
+_PLACEHOLDER = re.compile(r"[\[\]{}<>|`\\*_#~^]|&#?\w+;")
+_TITLED = re.compile(
+    r"\b(?:Mrs?|Ms|Miss|Dr|Herrn?|Frau|Señora?|Sra?|Don|Doña|Mme|Madame|Monsieur|Mlle)\b\.?\s+[^\W\d_a-z]"
+)
+_NAMED = re.compile(r"(?<![.!?:]\s)(?<!^)\b([^\W\d_a-zà-ÿ][a-zà-ÿ]+) ([^\W\d_a-zà-ÿ][a-zà-ÿ]+)\b", re.MULTILINE)
+_POLITE = frozenset(["Sie", "Ihr", "Ihre", "Ihren", "Ihrem", "Ihrer", "Ihres", "Ihnen", "Usted", "Ustedes"])
+_FORBIDDEN = re.compile(
+    r"\b(?:risk|churn|probab|predict|algorithm|score|risiko|riski|abwander|kündig|wahrschein|vorhers|riesgo|pronóst"
+    r"|risque|prédi|résili|discount|refund|gift|free of charge|for free|rabatt|gutschein|geschenk|kostenlos|gratis"
+    r"|descuento|reembolso|regalo|remise|rembours|cadeau|gratuit|guarantee|garant|deadline)\w*",
+    re.IGNORECASE,
+)
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An e-mail that nobody has sent.
+
+    Attributes:
+        subject: One line.
+        text: Plain text, with greeting and closing.
+    """
+
+    subject: str
+    text: str
+
+
+class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    subject: str
+    body: str
+
+
+def read_draft(content: str, brief: Brief) -> Draft | str:
+    """The draft that an answer holds, or why it is none, in words that quote nothing of it.
+
+    Args:
+        content: What was answered.
+        brief: What was asked.
+    """
+    try:
+        written = msgspec.json.decode(content, type=_Written)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return "it is no JSON object of subject and body"
+    subject, body = written.subject.strip(), written.body.strip().replace("\r\n", "\n")
+    problem = next(_problems(subject, body, brief), None)
+    if problem is not None:
+        return problem
+    return dressed(subject, body, brief)
+
+
+def dressed(subject: str, body: str, brief: Brief) -> Draft:
+    """A draft with the greeting and the closing of its language and tone."""
+    language = LANGUAGES[brief.language]
+    text = f"{language.greetings[brief.tone]}\n\n{body}\n\n{language.closings[brief.tone]}\n"
+    return Draft(subject=subject, text=text)
+
+
+def _problems(subject: str, body: str, brief: Brief) -> Iterator[str]:
+    least, most = BODY_LENGTHS
+    if not 0 < len(subject) <= SUBJECT_LENGTH or not subject.isprintable():
+        yield f"its subject is not one line of 1 to {SUBJECT_LENGTH} characters"
+    if not least <= len(body) <= most:
+        yield f"its body is not {least} to {most} characters long"
+    if not body.replace("\n", "").isprintable():
+        yield "its body holds characters that are not printed"
+    text = f"{subject}\n{body}"
+    if not all(unicodedata.name(one, "").startswith("LATIN ") for one in text if one.isalpha()):
+        yield "it is not written in Latin letters"
+    if _PLACEHOLDER.search(text):
+        yield "it holds markup or placeholders"
+    if "@" in text or "://" in text or _DOMAIN.search(text):
+        yield "it holds a link or an address"
+    yield from _contents(text, brief)
+    if not _is_in(brief.language, body):
+        yield f"it is not written in {LANGUAGES[brief.language].name.partition(',')[0]}"
+
+
+def _contents(text: str, brief: Brief) -> Iterator[str]:
+    """Numbers, names and promises that nobody gave it."""
+    given = " ".join((*brief.offers, *(fact.phrase for fact in brief.facts)))
+    if not set(_NUMBER.findall(text)) <= set(_NUMBER.findall(given)):
+        yield "it holds a number that it was not given"
+    if _TITLED.search(text) or any(
+        not _POLITE & {*pair} and " ".join(pair) not in given for pair in _NAMED.findall(text)
+    ):
+        yield "it holds what may be a name"
+    known = {found.lower() for found in _FORBIDDEN.findall(given)}
+    if not {found.lower() for found in _FORBIDDEN.findall(text)} <= known:
+        yield "it promises or tells what no customer is to read"
+
+
+def _is_in(code: str, text: str) -> bool:
+    """Whether a text is in that language and in no other."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    known = {other: sum(word in language.words for word in words) for other, language in LANGUAGES.items()}
+    mine = known.pop(code)
+    return mine >= _LEAST_KNOWN * len(words) and mine > max(known.values())

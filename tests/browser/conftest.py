@@ -1,0 +1,190 @@
+"""One real demo with its service and console for all browser tests, and a Chromium that remembers what went wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATIENCE_MILLISECONDS = 90_000
+"""A machine may be busy; nothing here measures."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A played demo that is served, and its console.
+
+    Attributes:
+        folder: Where everything lies.
+        service: Scoring's address.
+        console: The console's address.
+    """
+
+    folder: Path
+    service: str
+    console: str
+
+
+@dataclass
+class Visit:
+    """A browser at one console.
+
+    Attributes:
+        page: Playwright's page.
+        url: Of the console.
+        wrong: Errors of the browser's console, of scripts, and answers that are errors.
+        hosts: Whom the pages asked.
+    """
+
+    page: Any
+    url: str
+    wrong: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    def open(self, path: str) -> Any:
+        """Go to a page, and wait until it stands."""
+        self.page.goto(self.url + path)
+        self.page.wait_for_selector(".page h1")
+        return self.page
+
+    def settle(self) -> None:
+        """Wait until no picture of the page is being read any more."""
+        reading = "() => ![...document.querySelectorAll('.card > p.soft')].some(p => p.textContent === 'Reading …')"
+        self.page.wait_for_function(reading)
+
+    def assert_clean(self) -> None:
+        """Nothing went wrong, and nobody but the console was asked."""
+        assert self.wrong == []
+        assert self.hosts == {urlsplit(self.url).netloc}
+
+    def serious_findings(self) -> list[str]:
+        """What axe-core finds that keeps people out."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+
+
+def environment() -> dict[str, str]:
+    """This process's variables without those that would lead elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("GAUNTLET_", "MLFLOW_"))}
+
+
+def start(*arguments: object, log: Path, **variables: object) -> subprocess.Popen[bytes]:
+    """Start a command of ours whose output goes to a file; `variables` are of its environment."""
+    command = [sys.executable, str(ROOT / "gauntlet.py"), *map(str, arguments)]
+    told = environment() | {name: str(value) for name, value in variables.items()}
+    with log.open("ab") as out:
+        return subprocess.Popen(command, cwd=ROOT, env=told, stdout=out, stderr=subprocess.STDOUT)
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
+    """Wait until a server answers."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except (URLError, ConnectionError, TimeoutError):
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < until, log.read_text()[-3000:]
+            time.sleep(0.2)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process of ours as a person would."""
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo that was played to its end."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed; on Debian: apt-get install chromium")
+    place = tmp_path_factory.mktemp("played")
+    folder, log = place / "demo", place / "demo.log"
+    demo = start("demo", "--seed", "7", "--folder", folder, log=log)
+    assert demo.wait(timeout=900) == 0, log.read_text()[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def installation(played: Path) -> Iterator[Installation]:
+    """The demo's folder served, with insight, and a console in front of it."""
+    ports, log = (free_port(), free_port()), played.parent / "serving.log"
+    service, console = (f"http://127.0.0.1:{port}" for port in ports)
+    serving = start("serve", "--insight", "--folder", played, "--port", ports[0], log=log)
+    looking = start("console", "--folder", played, "--port", ports[1], "--service", service, log=log)
+    try:
+        wait_for(f"{service}/readyz", serving, log)
+        wait_for(f"{console}/readyz", looking, log)
+        yield Installation(played, service, console)
+    finally:
+        stop(looking)
+        stop(serving)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def visit(chromium: Any, url: str, **options: Any) -> Visit:
+    """A fresh browser at a console; `options` are of Playwright's context."""
+    context = chromium.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    made = Visit(context.new_page(), url)
+    made.page.on("console", lambda said: made.wrong.append(said.text) if said.type == "error" else None)
+    made.page.on("pageerror", lambda error: made.wrong.append(str(error)))
+    made.page.on(
+        "response", lambda answer: made.wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
+    )
+    made.page.on(
+        "request", lambda request: made.hosts.add(urlsplit(request.url).netloc) if _asks(request.url) else None
+    )
+    return made
+
+
+def _asks(url: str) -> bool:
+    return urlsplit(url).scheme not in ("data", "blob")
+
+
+@pytest.fixture
+def at_console(chromium: Any, installation: Installation) -> Iterator[Visit]:
+    """A browser at the played demo's console."""
+    made = visit(chromium, installation.console)
+    yield made
+    made.page.context.close()

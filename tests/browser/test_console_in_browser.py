@@ -1,0 +1,210 @@
+"""The console in a real Chromium, with what a real demo left: as those walk through it who have to work with it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Installation, Visit, free_port, start, stop, visit, wait_for
+
+from service.http.keys import add_key
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("/customer", "/production")
+PHONE = {"width": 390, "height": 844}
+
+
+def a_customer(installation: Installation) -> str:
+    return str(json.loads((installation.folder / "data" / "customer.json").read_text())["customer_id"])
+
+
+def probability(page: Any) -> float:
+    return float(re.search(r"([\d.]+)%", page.inner_text("#customer-answer"))[1])  # type: ignore[index]
+
+
+def explained(page: Any) -> None:
+    page.wait_for_selector(".reasons li")
+    page.wait_for_selector('[id*="customer_waterfall"] .waterfalllayer .point')
+
+
+def test_a_manager_looks_a_customer_up_tries_what_helps_and_drafts_a_letter(
+    at_console: Visit, installation: Installation
+) -> None:
+    page = at_console.open("/customer")
+    page.fill("#customer-id", a_customer(installation))
+    page.click("#customer-fill")
+    page.wait_for_selector("#customer-found .notice >> text=the champion answered")
+    explained(page)
+    assert "points" in page.inner_text(".reasons li >> nth=0")
+    assert "In plain words" in page.inner_text("#customer-reasons")
+    assert page.inner_text("#customer-nearest").startswith("From ")
+
+    before = probability(page)
+    slider = page.locator("[role=slider]").first
+    slider.focus()
+    for _ in range(20):
+        slider.press("ArrowLeft")
+    page.wait_for_selector("#customer-answer >> text=points after changing tenure")
+    assert probability(page) != before
+
+    page.click("#customer-draft")
+    page.wait_for_selector("#customer-email-said >> text=From the template")
+    assert page.input_value("#customer-subject")
+    assert page.input_value("#customer-text")
+    page.click("#customer-sent")
+    page.wait_for_selector("#customer-sent-said >> text=Recorded")
+    at_console.assert_clean()
+
+
+def test_a_customer_whom_nobody_knows_is_said_to_be_unknown(at_console: Visit) -> None:
+    page = at_console.open("/customer")
+    page.fill("#customer-id", "nobody")
+    page.press("#customer-id", "Enter")
+    page.wait_for_selector("#customer-found [role=alert] >> text=knows no live prediction")
+
+
+def test_an_engineer_sees_what_broke_in_production_and_takes_the_list_away(at_console: Visit, tmp_path: Path) -> None:
+    page = at_console.open("/production")
+    at_console.settle()
+    alert = page.inner_text("#production-alert-features")
+    assert "ALERT" in alert
+    assert "TotalCharges" in alert
+    assert "no prediction has matured yet" in page.inner_text(".cards")
+    page.wait_for_selector("#riskiest .ag-row")
+    with page.expect_download() as saved:
+        page.click("text=Save as CSV")
+    saved.value.save_as(tmp_path / "saved.csv")
+    heading, *rows = csv.reader((tmp_path / "saved.csv").read_text(encoding="utf-8-sig").splitlines())
+    assert heading[0] == "Customer"
+    assert len(rows) > 20
+    at_console.assert_clean()
+
+
+def test_truths_are_seen_from_the_moment_of_the_last_one(at_console: Visit) -> None:
+    page = at_console.open("/production")
+    at_console.settle()
+    page.click("#production-moment")
+    page.click("text=the last that was told")
+    page.wait_for_selector("text=Brier score")
+    at_console.assert_clean()
+
+
+def test_pages_are_reached_by_keyboard_and_say_where_one_is(at_console: Visit) -> None:
+    page = at_console.open("/customer")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "To the content"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    while page.evaluate("document.activeElement.textContent") != "Production":
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1 >> text=Production")
+    assert page.title() == "Production · Gauntlet"
+    assert page.get_attribute("nav a >> text=Production", "aria-current") == "page"
+    assert page.evaluate("document.activeElement.id") == "page-title"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_nobody_is_kept_out(chromium: Any, installation: Installation, path: str, theme: str) -> None:
+    made = visit(chromium, installation.console, color_scheme=theme)
+    made.open(path)
+    made.settle()
+    assert made.page.evaluate("document.documentElement.dataset.theme") == theme
+    assert made.serious_findings() == []
+    made.assert_clean()
+    made.page.context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_phone_shows_a_page_without_scrolling_sideways(chromium: Any, installation: Installation, path: str) -> None:
+    made = visit(chromium, installation.console, viewport=PHONE)
+    made.open(path)
+    made.settle()
+    assert made.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    made.page.context.close()
+
+
+def test_the_theme_that_was_chosen_stays(at_console: Visit) -> None:
+    page = at_console.open("/production")
+    for _ in range(2):
+        page.click("#theme-button")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.reload()
+    page.wait_for_selector(".page h1")
+    assert page.inner_text("#theme-button") == "Theme: dark"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_prints(at_console: Visit, tmp_path: Path, path: str) -> None:
+    page = at_console.open(path)
+    at_console.settle()
+    printed = page.pdf()
+    assert printed.startswith(b"%PDF")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 15
+
+
+def test_who_may_only_read_sees_no_customer(chromium: Any, installation: Installation, tmp_path: Path) -> None:
+    """A console of its own beside the same folder, with keys."""
+    key = add_key(tmp_path / "keys", "score", "reader")
+    port, log = free_port(), tmp_path / "console.log"
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("--folder", installation.folder, "--port", port, "--service", installation.service)
+    looking = start("console", *arguments, log=log, GAUNTLET_CONSOLE_KEYS_FOLDER=tmp_path / "keys")
+    try:
+        wait_for(f"{url}/readyz", looking, log)
+        made = visit(chromium, url)
+        made.page.goto(f"{url}/production")
+        made.page.fill("#key", key)
+        made.page.press("#key", "Enter")
+        made.page.wait_for_selector("#riskiest .ag-row")
+        assert made.page.url == f"{url}/production"
+        shown = made.page.inner_text("#riskiest .ag-row >> nth=0")
+        assert "SYN-" not in shown
+        assert "…" in shown
+        made.page.click("nav a >> text=Customer")
+        made.page.wait_for_selector("#customer-fill[disabled]")
+        made.page.click("text=Log out")
+        made.page.wait_for_selector("#key")
+        made.assert_clean()
+        made.page.context.close()
+    finally:
+        stop(looking)
+
+
+def test_an_empty_installation_is_told_what_to_do(chromium: Any, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "console.log"
+    url = f"http://127.0.0.1:{port}"
+    looking = start("console", "--folder", tmp_path / "empty", "--port", port, log=log)
+    try:
+        wait_for(f"{url}/readyz", looking, log)
+        made = visit(chromium, url)
+        made.open("/production")
+        assert made.page.inner_text(".first .command").startswith("gauntlet train --folder")
+        made.assert_clean()
+        made.page.context.close()
+    finally:
+        stop(looking)
+    assert not (tmp_path / "empty" / "mlflow.db").exists()
+
+
+def test_without_scoring_the_page_says_so(chromium: Any, installation: Installation, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "console.log"
+    url = f"http://127.0.0.1:{port}"
+    nobody = f"http://127.0.0.1:{free_port()}"
+    looking = start("console", "--folder", installation.folder, "--port", port, "--service", nobody, log=log)
+    try:
+        wait_for(f"{url}/readyz", looking, log)
+        made = visit(chromium, url)
+        made.open("/customer")
+        made.page.wait_for_selector("#customer-answer [role=alert] >> text=does not answer")
+        made.page.wait_for_selector(".card .notice.wrong:not([hidden]) >> text=does not answer")
+        made.assert_clean()
+        made.page.context.close()
+    finally:
+        stop(looking)

@@ -1,0 +1,106 @@
+"""What is computed of production's sums, and what the alerts say."""
+
+import math
+
+import pytest
+from production_toys import CELLS, HOUR, NOON, toy_reference, toy_sample
+
+from bentos.errors import InvalidSetting
+from service.console.production.alerts import judge_features, judge_mean, judge_score
+from service.console.production.course import Point, Sums, add_up, by_piece, histogram, rolling
+from service.console.production.drift import FEWEST, compare
+from service.console.production.reading import BINS
+from service.console.production.spans import DAY, MOST_PIECES, SECOND, Span, between, piece_of
+
+
+def test_cells_add_up_to_pieces_and_to_everything() -> None:
+    pieces = by_piece(CELLS, bands=3)
+    assert list(pieces) == [0, 60]
+    assert pieces[0] == Sums(15, 5, 1, 5, 5.0, pytest.approx(3.3))
+    assert add_up(CELLS, bands=3) == Sums(20, 5, 1, 5, 5.5, pytest.approx(3.35))
+
+
+def test_the_histogram_keeps_bands_apart() -> None:
+    low, middle, high = histogram(CELLS, bands=3)
+    assert (sum(low), sum(middle), sum(high)) == (15, 0, 5)
+    assert (low[4], high[30], len(low)) == (15, 5, BINS)
+
+
+def test_an_interval_is_that_of_a_mean() -> None:
+    """Of 0.1, 0.2 and 0.6: mean 0.3, standard deviation sqrt(0.07), by hand."""
+    sums = Sums(3, 0, 0, 0, 0.9, 0.41)
+    assert sums.mean == pytest.approx(0.3)
+    assert sums.half_width == pytest.approx(1.959964 * math.sqrt(0.07 / 3), rel=1e-6)
+    assert Sums(1, 0, 0, 0, 0.5, 0.25).half_width == math.inf
+
+
+def test_a_window_holds_the_fewest_pieces_with_enough_predictions() -> None:
+    pieces = {at: Sums(10, 0, 0, 0, 10 * mean, 10 * mean * mean) for at, mean in ((0, 0.1), (1, 0.2), (2, 0.6))}
+    points = rolling(pieces, 1, window=20)
+    assert [(point.at, point.n) for point in points] == [(2, 20), (3, 20)]
+    assert [point.mean for point in points] == [pytest.approx(0.15), pytest.approx(0.4)]
+
+
+def test_before_a_window_is_full_there_is_no_point() -> None:
+    assert rolling({0: Sums(5, 0, 0, 0, 1.0, 0.3)}, 1, window=6) == ()
+
+
+@pytest.mark.parametrize("length", [60 * SECOND, DAY, 45 * DAY, 700 * DAY])
+def test_pieces_are_few_enough_to_draw(length: int) -> None:
+    assert length / piece_of(Span(0, length)) <= MOST_PIECES
+
+
+def test_days_reach_from_morning_to_midnight() -> None:
+    assert between("2026-01-01", "2026-01-01") == Span(NOON - 12 * HOUR, NOON + 12 * HOUR)
+    for first, final in ((None, "2026-01-01"), ("2026-01-02", "2026-01-01"), ("x", "y")):
+        with pytest.raises(InvalidSetting):
+            between(first, final)
+
+
+def test_what_moved_far_has_drifted_and_stands_first() -> None:
+    first, *others = compare(toy_reference(), toy_sample((900, 50, 50)))
+    assert (first.name, first.is_drifted) == ("fee", True)
+    assert not any(drift.is_drifted for drift in others)
+
+
+def test_a_limit_grows_where_few_customers_come_often() -> None:
+    few, many = (compare(toy_reference(), toy_sample((300, 400, 300), repeats=times)) for times in (40.0, 1.0))
+    assert max(drift.limit for drift in few) > 0.1
+    assert {drift.limit for drift in many} == {0.1}
+
+
+def test_a_feature_that_can_be_missing_says_how_often_it_is() -> None:
+    plan = next(drift for drift in compare(toy_reference(), toy_sample((300, 400, 300))) if drift.name == "plan")
+    fee = next(drift for drift in compare(toy_reference(), toy_sample((300, 400, 300))) if drift.name == "fee")
+    assert (plan.missing, plan.unseen) == (0.0, 0.0)
+    assert (fee.missing, fee.unseen) == (None, None)
+
+
+def test_too_few_predictions_are_no_good_news() -> None:
+    small = toy_sample((60, 70, FEWEST - 131))
+    assert compare(toy_reference(), small) == ()
+    assert judge_score((), small).state == "unknown"
+    assert judge_features((), small).state == "unknown"
+
+
+def test_alerts_name_what_drifted() -> None:
+    found = toy_sample((900, 50, 50))
+    alert = judge_features(compare(toy_reference(), found), found)
+    assert alert.state == "alert"
+    assert alert.says.startswith("fee (PSI")
+    assert judge_score(compare(toy_reference(), found), found).state == "well"
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "state", "says"),
+    [(0.39, 0.01, "well", "+9.0"), (0.45, 0.01, "alert", "+15.0"), (0.41, 0.05, "alert", "chance may explain it")],
+)
+def test_ten_points_are_allowed(mean: float, half: float, state: str, says: str) -> None:
+    alert = judge_mean([Point(0, 500, mean, mean - half, mean + half)], 0.3, 500)
+    assert alert.state == state
+    assert says in alert.says
+
+
+def test_without_a_baseline_or_a_window_nothing_is_well() -> None:
+    assert judge_mean([Point(0, 500, 0.3, 0.29, 0.31)], None, 500).state == "unknown"
+    assert judge_mean([], 0.3, 500).state == "unknown"
