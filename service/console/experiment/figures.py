@@ -245,10 +245,11 @@ def has_split(evidence: Evidence) -> bool:
 
 def _timed(y: str, told: Told, changes: Sequence[Change]) -> dict[str, Any]:
     """A layout over time, with the beginnings of phases and the changes of roles marked."""
-    layout = layout_of(380, "end of the cohort, UTC", y)
-    layout["margin"] |= {"t": 26, "b": 110}
+    layout = layout_of(360, "end of the cohort, UTC", y)
+    layout["margin"]["t"] = 56
     layout["hovermode"] = "x unified"
-    layout["legend"] |= {"traceorder": "normal", "y": -0.27, "yanchor": "top"}
+    layout["xaxis"]["nticks"] = 6
+    layout["legend"] |= {"traceorder": "normal", "y": 1.09}  # above the names of phases
     marks = [*_phase_marks(told.course), *_role_marks(told, changes)]
     layout["shapes"] = [_upright(at, color) for at, _, color in marks]
     layout["annotations"] = [_tag(at, text) for at, text, _ in marks]
