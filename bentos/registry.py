@@ -12,15 +12,16 @@ import re
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bentos.artifact import BLESSING, MANIFEST, Artifact, load_artifact
 from bentos.errors import ArtifactDamaged, BadInput, NotFound, Unavailable
 from bentos.folder import Folder
+from bentos.tracked import PAGE_SIZE, TrackedRun, every, run_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -49,6 +50,7 @@ class Version:
         run: The MLflow run that made it.
         aliases: Of `candidate`, `challenger`, `champion` those that point at it.
         tags: What is said of it.
+        made_ms: When it was registered, milliseconds since 1970 UTC; 0 where nobody says.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Version:
     run: str
     aliases: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    made_ms: int = 0
 
     @property
     def uri(self) -> str:
@@ -179,10 +182,39 @@ class Registry:
     def versions(self, name: str) -> list[Version]:
         """Every version of a model, the newest first."""
         with self._translated():
-            found = self.client.search_model_versions(f"name='{name}'", max_results=1000)
+            found = every(
+                lambda token: self.client.search_model_versions(
+                    f"name='{name}'", max_results=PAGE_SIZE, page_token=token
+                )
+            )
             newest_first = sorted(found, key=lambda version: -int(version.version))
-            # A search leaves aliases out, so each version is asked for by itself.
-            return [self._version(self.client.get_model_version(name, version.version)) for version in newest_first]
+            # A search leaves aliases out; the model has them all.
+            aliases = self.client.get_registered_model(name).aliases if newest_first else {}
+        return [
+            replace(self._version(version), aliases=_pointing_at(str(version.version), aliases))
+            for version in newest_first
+        ]
+
+    def runs(self, experiment: str) -> list[TrackedRun]:
+        """Every run of an MLflow experiment that was not deleted, the newest first; none where there is none."""
+        with self._translated():
+            known = self.client.get_experiment_by_name(experiment)
+            if known is None:
+                return []
+            found = every(
+                lambda token: self.client.search_runs(
+                    [known.experiment_id],
+                    order_by=["attributes.start_time DESC"],
+                    max_results=PAGE_SIZE,
+                    page_token=token,
+                )
+            )
+            return [run_of(run) for run in found]
+
+    def files(self, version: Version, under: str) -> list[str]:
+        """The files of the run that made a version in one of its folders, such as `gate`; none where there is none."""
+        with self._translated():
+            return sorted(found.path for found in self.client.list_artifacts(version.run, under) if not found.is_dir)
 
     def fetch(self, version: Version, folder: Path) -> Artifact:
         """Copy a version's artifact into a folder that must not exist, verify it, and open it.
@@ -294,6 +326,7 @@ class Registry:
             run=found.run_id or "",
             aliases=tuple(sorted(found.aliases)),
             tags=tags,
+            made_ms=found.creation_timestamp or 0,
         )
 
     def _what_there_is(self, name: str) -> str:
@@ -318,6 +351,10 @@ class Registry:
             raise Unavailable(f"the tracking server {self.tracking_uri} does not answer: {_first_line(e)}") from e
         except (SQLAlchemyError, ConnectionError) as e:
             raise Unavailable(f"the tracking server {self.tracking_uri} does not answer: {_first_line(e)}") from e
+
+
+def _pointing_at(number: str, aliases: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(alias for alias, of in aliases.items() if str(of) == number))
 
 
 def _or_none(find: Callable[[], MlflowVersion | None]) -> MlflowVersion | None:

@@ -10,13 +10,15 @@ from dash import Dash
 
 from service.console.customer.page import PAGE as CUSTOMER
 from service.console.experiment.page import PAGE as EXPERIMENT
+from service.console.gate.page import PAGE as GATE
 from service.console.guard import Guard
+from service.console.models.page import PAGE as MODELS
 from service.console.production.page import PAGE as PRODUCTION
 from service.console.settings import ConsoleSettings
 from service.console.shell import INDEX, frame, wire_frame
 from service.console.sources import Sources
 
-PAGES = (CUSTOMER, PRODUCTION, EXPERIMENT)
+PAGES = (CUSTOMER, MODELS, PRODUCTION, EXPERIMENT, GATE)
 """In the order of the navigation; the first is shown at `/`."""
 
 _ASSETS = Path(__file__).parent / "assets"

@@ -165,7 +165,7 @@ class Guard:
 
     def _seal(self, response: flask.Response, policy: str) -> flask.Response:
         response.headers.update(_HEADERS)
-        response.headers["Content-Security-Policy"] = policy
+        response.headers.setdefault("Content-Security-Policy", policy)  # a report has a stricter one, and scripts
         if self._settings.tls_certificate is not None:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         if not response.cache_control.max_age:

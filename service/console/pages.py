@@ -22,6 +22,7 @@ class Page:
         layout: What is on it, made anew at every visit; may raise a GauntletError, which is shown in its place.
         wire: Adds its callbacks, once.
         needs_predictions: Whether an installation without any is told what to do first instead.
+        needs_champion: The same of one whose models were all only trained or judged; it always needs one of these.
     """
 
     path: str
@@ -30,3 +31,4 @@ class Page:
     layout: Callable[[Sources], Component]
     wire: Callable[[Dash, Sources], None]
     needs_predictions: bool = True
+    needs_champion: bool = True

@@ -57,9 +57,7 @@ def tiles(content: Sequence[Component]) -> Component:
     return html.Dl(list(content), className="tiles")
 
 
-def place(
-    name: str, title: str, *, height: int = 320, is_narrow: bool = False, given: dict[str, Any] | None = None
-) -> Component:
+def place(name: str, title: str, *, height: int = 320, is_narrow: bool = False) -> Component:
     """Where a picture will stand; a callback with `Output` `drawn(name)` gives it what `draw` returns.
 
     Args:
@@ -67,13 +65,30 @@ def place(
         title: Until the picture says its own, and beside an error.
         height: In pixels, until the picture says its own.
         is_narrow: Whether two of them stand side by side where there is room.
-        given: What `draw` returned, where the place is made with its picture.
     """
-    title_id = _id("title", name)
+    return _place(name, html.H2(title, id=_id("title", name)), height=height, is_narrow=is_narrow)
+
+
+def picture(figure: Figure, name: str, *, is_under: bool = False) -> Component:
+    """A picture and its place together, where a callback says which pictures there are.
+
+    Args:
+        figure: The picture.
+        name: As of `place`.
+        is_under: Whether it stands under a heading of its own.
+    """
+    title = (html.H3 if is_under else html.H2)(figure.title, id=_id("title", name))
+    height, drawn = int(figure.layout["height"]), draw(lambda: figure)
+    return _place(name, title, height=height, is_narrow=figure.is_narrow, drawn=drawn)
+
+
+def _place(
+    name: str, title: Component, *, height: int, is_narrow: bool, drawn: dict[str, Any] | None = None
+) -> Component:
     return html.Section(
         [
-            dcc.Store(id=_id("drawn", name), data=given),
-            html.H2(title, id=title_id),
+            dcc.Store(id=_id("drawn", name), data=drawn),
+            title,
             html.P("Reading …", id=_id("says", name), className="soft"),
             html.Div(id=_id("wrong", name), role="alert", className="notice wrong", hidden=True),
             html.Div(
@@ -81,7 +96,7 @@ def place(
                 id=_id("frame", name),
                 role="img",
                 className="picture",
-                **{"aria-label": title},
+                **{"aria-label": title.children},
             ),
             html.Details(
                 [html.Summary("The numbers"), html.Div(id=_id("numbers", name), className="wide")],
@@ -149,6 +164,7 @@ def table(
     title: str,
     file: str,
     height: str | None = None,
+    beside: Sequence[Component] = (),
     **options: Any,
 ) -> Component:
     """A table that sorts, filters, and saves what it shows as CSV.
@@ -160,6 +176,7 @@ def table(
         title: What it shows; its heading.
         file: The name of the CSV file, without its ending.
         height: A CSS height; None: as many rows as there are.
+        beside: Further buttons beside the one that saves.
         options: Further ones of AG Grid.
     """
     grid = dag.AgGrid(
@@ -179,7 +196,8 @@ def table(
         className="grid",
     )
     saving = html.Button("Save as CSV", id=_id("save", name), className="quiet", n_clicks=0)
-    head = html.Div([html.H2(title, id=f"{name}-title"), saving], className="headed")
+    buttons = html.Div([saving, *beside], className="buttons") if beside else saving
+    head = html.Div([html.H2(title, id=f"{name}-title"), buttons], className="headed")
     return html.Section([head, grid], className="card whole", **{"aria-labelledby": f"{name}-title"})
 
 

@@ -113,7 +113,7 @@ def page_at(pages: Sequence[Page], path: str | None, sources: Sources) -> Compon
         return html.Div([heading("Not here", f"There is no {path}; there are {listed}.")])
     top = heading(page.name, page.says)
     try:
-        step = sources.next_step(needs_predictions=page.needs_predictions)
+        step = sources.next_step(needs_predictions=page.needs_predictions, needs_champion=page.needs_champion)
         content = page.layout(sources) if step is None else what_to_do(step)
     except GauntletError as e:
         content = notice(sentence(e), is_wrong=True)

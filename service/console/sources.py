@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -82,6 +82,20 @@ class Sources:
         self.champion: Callable[[], Version] = _Kept(self._find_champion, _FRESH_SECONDS)
         self._read: dict[tuple[str, str], bytes] = {}
         """Files of artifacts by run and path: an artifact never changes."""
+        self._turn = threading.Lock()
+        self._kept: dict[str, _Kept[Any]] = {}
+
+    def kept(self, what: str, ask: Callable[[], T], *, seconds: float = _FRESH_SECONDS) -> T:
+        """What a page asks for again only once it is no longer fresh: several pictures are drawn from one answer.
+
+        Args:
+            what: Its name, in no other place of any page.
+            ask: Asks for it, the same in effect at every call.
+            seconds: How long an answer is fresh.
+        """
+        with self._turn:
+            kept: _Kept[T] = self._kept.setdefault(what, _Kept(ask, seconds))
+        return kept()
 
     def warm(self) -> None:
         """Read what every page needs, so that the first one does not wait for MLflow to be imported."""
@@ -111,16 +125,22 @@ class Sources:
         """
         key = (version.run, path)
         if key not in self._read:
-            with tempfile.TemporaryDirectory(prefix="gauntlet-console-") as beside:
-                self._read[key] = self.registry().fetch_file(version, path, Path(beside)).read_bytes()
+            self._read[key] = self.fetch(version, path)
         return self._read[key]
 
-    def next_step(self, *, needs_predictions: bool) -> NextStep | None:
+    def fetch(self, version: Version, path: str) -> bytes:
+        """As `file_of`, asked for anew."""
+        with tempfile.TemporaryDirectory(prefix="gauntlet-console-") as beside:
+            return self.registry().fetch_file(version, path, Path(beside)).read_bytes()
+
+    def next_step(self, *, needs_predictions: bool, needs_champion: bool = True) -> NextStep | None:
         """What to do first; None where there is something to look at."""
         at = f"--folder {self.folder.path}"
         registry = self.registry() if self._has_tracking() else None
         if registry is None or not registry.names():
             return NextStep("No model was trained here yet. This trains one and registers it.", f"gauntlet train {at}")
+        if not needs_champion:
+            return None
         name = self.model()
         if registry.find(f"models:/{name}@champion") is None:
             return NextStep(

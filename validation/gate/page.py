@@ -38,20 +38,27 @@ def to_html(report: GateReport) -> bytes:
     return whole_page(f"Gate of {report.candidate}: {report.verdict}", body, figures)
 
 
-def _head(report: GateReport, figures: Sequence[Figure]) -> str:
+def summary_of(report: GateReport) -> str:
+    """Who was judged on what, beside whom and when, in two sentences."""
     alone = "the reigning champion, judged anew" if report.is_renewal else "a first model, without a champion beside it"
     champion = f"beside the champion, {report.champion}" if report.champion else alone
     data = "synthetic rows" if report.is_synthetic else "rows"
     often = f", attempt {report.judged_on.attempts} on them" if report.judged_on.attempts > 1 else ""
     passed = sum(check.status == "PASS" for check in report.checks)
     when = f"{report.judged_at:%Y-%m-%d %H:%M} UTC in {report.seconds:.1f} s"
+    return (
+        f"{passed} of {len(report.checks)} checks passed by the policy {report.judged_by.policy}, on "
+        f"{report.judged_on.n:,} held-out {data}{often}; {champion}. Judged {when}."
+    )
+
+
+def _head(report: GateReport, figures: Sequence[Figure]) -> str:
     consequence = consequence_of(report)
     return (
         f'<header><p class="over">Gate</p><h1>{escape(str(report.candidate))}</h1>'
         f'<p class="verdict {report.verdict.lower()}"><strong>{report.verdict}</strong> '
         f"{escape(consequence[0].upper() + consequence[1:])}.</p>"
-        f"<p>{passed} of {len(report.checks)} checks passed by the policy {escape(report.judged_by.policy)}, on "
-        f"{report.judged_on.n:,} held-out {data}{often}; {escape(champion)}. Judged {when}.</p>"
+        f"<p>{escape(summary_of(report))}</p>"
         f"{_contents(report, figures)}</header>\n"
     )
 
@@ -147,11 +154,12 @@ def _label(what: str, content: str) -> str:
 
 
 def _identity(report: GateReport) -> str:
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in _facts(report))
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts_of(report))
     return f'<section aria-labelledby="what"><h2 id="what">What was judged by what</h2><dl>{rows}</dl></section>\n'
 
 
-def _facts(report: GateReport) -> Iterator[tuple[str, str]]:
+def facts_of(report: GateReport) -> Iterator[tuple[str, str]]:
+    """What was judged by what: names and digests."""
     yield "Candidate", f"{report.candidate}, {report.candidate.digest}"
     if report.champion:
         yield "Champion", f"{report.champion}, {report.champion.digest}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +18,6 @@ from service.console.experiment.pairs import Pairs
 from service.console.experiment.reading import (
     Told,
     Trial,
-    open_through,
     read_lineage_changes,
     read_mark,
     read_told,
@@ -26,10 +27,11 @@ from service.console.experiment.standing import Running, ask_judge, read_running
 from service.console.experiment.wording import title_of
 from service.console.guard import viewer
 from service.console.pages import Page
-from service.console.parts import draw, notice, place, say, sentence, tile, tiles, what_to_do
+from service.console.parts import notice, picture, say, sentence, tile, tiles, what_to_do
 from service.console.sources import NextStep, Sources
 from service.micros import to_micros
 from service.store import Store
+from validation.judge.audit import Change
 from validation.judge.disagreements import find_disagreements
 from validation.pages import Figure
 from validation.planning.remaining import how_long_still
@@ -132,12 +134,6 @@ def _running_or_none(sources: Sources) -> tuple[Running, ...]:
         return ()
 
 
-def _find(sources: Sources, experiment: str | None) -> tuple[Store, Trial, Names] | None:
-    trials, names = _trials(sources)
-    found = next((trial for trial in trials if trial.experiment == experiment), trials[0] if trials else None)
-    return None if found is None else (sources.store(), found, names)
-
-
 # the experiment now
 
 
@@ -199,16 +195,40 @@ def _next_trial(sources: Sources) -> NextStep:
 # one trial
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What the parts of the page that are about one trial share."""
+
+    store: Store
+    told: Told
+    names: Names
+    changes: tuple[Change, ...]
+
+
+def _read(sources: Sources, experiment: str | None, *, with_open: bool) -> _Read | None:
+    """A trial, read once for all who ask at the same time; None where there is none."""
+    name = f"experiment {experiment} {with_open}"
+    return sources.kept(name, lambda: _read_now(sources, experiment, with_open=with_open))
+
+
+def _read_now(sources: Sources, experiment: str | None, *, with_open: bool) -> _Read | None:
+    trials, names = _trials(sources)
+    trial = next((trial for trial in trials if trial.experiment == experiment), trials[0] if trials else None)
+    if trial is None:
+        return None
+    store, rules, now = sources.store(), rules_of(None, sources.folder), datetime.now(UTC)
+    changes = read_lineage_changes(store)
+    told = read_told(store, trial, policy_file=rules, with_open=with_open, now=now, changes=changes)
+    return _Read(store, told, names, changes)
+
+
 def _trial(sources: Sources, experiment: str | None, *, with_open: bool) -> Any:
-    found = _find(sources, experiment)
+    found = _read(sources, experiment, with_open=with_open)
     if found is None:
         return notice("No trial was ever begun here, so that there is no evidence to show.")
-    store, trial, names = found
-    changes = read_lineage_changes(store)
-    told = _read(sources, store, trial, changes, with_open=with_open)
-    is_empty = not told.cohorts
-    if is_empty and told.first_at is not None and not with_open:
-        told = _read(sources, store, trial, changes, with_open=True)
+    if not found.told.cohorts and found.told.first_at is not None and not with_open:
+        found = _read(sources, experiment, with_open=True) or found
+    told, names, changes = found.told, found.names, found.changes
     parts: list[Component | None] = [sections.verdict_card(told, names), sections.provisional_notice(told)]
     if told.cohorts:
         parts += [sections.number_tiles(told), _pictures(told, changes)]
@@ -220,53 +240,34 @@ def _trial(sources: Sources, experiment: str | None, *, with_open: bool) -> Any:
     return html.Div([part for part in parts if part is not None], className="stack")
 
 
-def _read(sources: Sources, store: Store, trial: Trial, changes: Any, *, with_open: bool) -> Told:
-    return read_told(
-        store,
-        trial,
-        policy_file=rules_of(None, sources.folder),
-        with_open=with_open,
-        now=datetime.now(UTC),
-        changes=changes,
-    )
-
-
-def _pictures(told: Told, changes: Any) -> Component:
+def _pictures(told: Told, changes: Sequence[Change]) -> Component:
     made: list[Figure] = [figures.difference(told, changes), figures.log_e(told, changes)]
     made.append(figures.customers(told, changes))
     if figures.has_split(told.evidence):
         made.append(figures.sample_ratio(told, changes))
     if told.evidence.groups:
         made.append(figures.groups(told.evidence.groups, told.policy))
-    return html.Div([placed(figure) for figure in made], className="cards")
-
-
-def placed(figure: Figure) -> Component:
-    """A picture in its place."""
-    height = int(figure.layout["height"])
-    return place(figure.name, figure.title, height=height, is_narrow=figure.is_narrow, given=draw(lambda: figure))
+    return html.Div([picture(figure, figure.name) for figure in made], className="cards")
 
 
 def _rest(sources: Sources, experiment: str | None) -> Any:
     """How long still, of a trial that is running and undecided."""
-    found = _find(sources, experiment)
-    if found is None or not found[1].is_on:
+    found = _read(sources, experiment, with_open=False)
+    if found is None or not found.told.trial.is_on:
         return None
-    store, trial, _ = found
-    told = _read(sources, store, trial, (), with_open=False)
+    told = found.told
     if told.verdict is None or told.verdict.verdict != "KEEP_COLLECTING" or not told.evidence.matured:
         return None
-    now, through = to_micros(told.now), open_through(told)
+    now, through = to_micros(told.now), told.closed_through or 0
     return sections.rest_card(how_long_still(told.cohorts, told.policy, told.lineage, closed_through=through, now=now))
 
 
 def _awaited(sources: Sources, experiment: str | None) -> Any:
-    found = _find(sources, experiment)
-    if found is None or found[1].ended is not None:
+    found = _read(sources, experiment, with_open=False)
+    if found is None or found.told.trial.ended is not None:
         return None
-    store, trial, _ = found
-    policy = _read(sources, store, trial, (), with_open=False).policy
-    awaited = find_disagreements(store, trial.experiment, policy, now=datetime.now(UTC), limit=_LISTED)
+    policy = found.told.policy
+    awaited = find_disagreements(found.store, found.told.trial.experiment, policy, now=datetime.now(UTC), limit=_LISTED)
     return tables.awaited_section(awaited, viewer(), policy)
 
 

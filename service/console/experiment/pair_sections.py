@@ -13,7 +13,7 @@ from bentos.registry import Version
 from service.console.experiment import pair_figures
 from service.console.experiment.naming import short
 from service.console.experiment.pairs import Pair, Pairs
-from service.console.parts import draw, notice, place, say, sentence, table, tile, tiles
+from service.console.parts import notice, picture, say, sentence, table, tile, tiles
 from service.console.sources import Sources
 from validation.gate.comparing import Advice, advise
 from validation.gate.wording import interval, number
@@ -103,8 +103,7 @@ _PICTURES: tuple[Callable[[Pair], Figure], ...] = (
 
 def _drawn(make: Callable[[Pair], Figure], pair: Pair) -> Component:
     figure = make(pair)
-    height = int(figure.layout["height"])
-    return place(figure.name, figure.title, height=height, is_narrow=figure.is_narrow, given=draw(lambda: figure))
+    return picture(figure, figure.name)
 
 
 def _advice_card(pair: Pair, advice: Advice, folder: str) -> Component:

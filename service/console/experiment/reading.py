@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from bentos.errors import Refused
 from service.console.experiment.standing import Running
-from service.micros import from_micros, to_micros
+from service.micros import from_micros
 from service.store import Store, tables
 from validation.judge.audit import Change, read_changes
 from validation.judge.closing import closed_through, provisional_cohorts, read_ledger
 from validation.judge.course import Look, course_of
 from validation.judge.evidence import Evidence, weigh
 from validation.judge.late import count_late
-from validation.judge.ledger import Cohort, closable_through
+from validation.judge.ledger import Cohort
 from validation.judge.lineage import Lineage
 from validation.judge.looking import judge_experiment
 from validation.judge.policies import read_policies
@@ -254,10 +254,3 @@ def _ends_of(store: Store, experiment: str) -> tuple[int | None, int | None]:
     with store.reading() as connection:
         first = connection.execute(sa.select(sa.func.min(p.at)).where(p.experiment == experiment)).scalar()
         return first, closed_through(connection, experiment)
-
-
-def open_through(told: Told) -> int:
-    """Up to where cohorts count in what is told, microseconds since 1970 UTC."""
-    if told.as_of is not None:
-        return closable_through(told.policy, to_micros(told.as_of))
-    return told.closed_through or 0
