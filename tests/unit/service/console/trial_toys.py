@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from service.console.experiment.reading import Told, Trial
 from service.console.experiment.standing import Running
+from service.store import Store, tables
 from validation.judge.course import course_of
 from validation.judge.evidence import weigh
 from validation.judge.ledger import Cohort, Counts
+from validation.judge.policies import keep_policy
 from validation.judge.policy import OnlinePolicy
 from validation.judge.trial import Recorded
 from validation.judge.verdict import judge
@@ -67,3 +70,23 @@ def told_of(cohorts: list[Cohort], *, rules: OnlinePolicy = RULES, **changes: An
         "now": START,
     }
     return Told(**fields | changes)
+
+
+def keep(store: Store, cohorts: Sequence[Cohort], *, rules: OnlinePolicy = RULES) -> None:
+    """Put cohorts into a store's ledger, with the policy that closed them."""
+    with store.writing() as connection:
+        for cohort in cohorts:
+            own = {name: getattr(cohort, name) for name in cohort.__struct_fields__ if name != "counts"}
+            own |= dict.fromkeys(("outside", "arms", "groups"))
+            counts = {name: getattr(cohort.counts, name) for name in Counts.__struct_fields__}
+            connection.execute(tables.cohorts.insert().values(**own, **counts, closed_at=cohort.end))
+        through = max(cohort.end for cohort in cohorts)
+        connection.execute(tables.closings.insert().values(experiment="e", closed_through=through, closed_at=through))
+        keep_policy(store, connection, rules, moment=0)
+
+
+def keep_trial(store: Store, *, number: int = 1, experiment: str = "e", **ending: Any) -> None:
+    """Put a trial into a store."""
+    own = {"lineage": "churn", "number": number, "experiment": experiment, "first_seen_at": number * DAY}
+    with store.writing() as connection:
+        connection.execute(tables.trials.insert().values(**own, champion=CHAMPION, challenger=CHALLENGER, **ending))
