@@ -89,7 +89,9 @@ def ask_judge(sources: Sources) -> Status:
         Refused: The console may not ask.
         NotFound: The service has no such route.
     """
-    said = sources.service.get("/v1/experiment")
+    said = sources.service.get("/v1/experiment").get("judge")
+    if said is None:
+        raise Unavailable("the service answers, and has nothing from the judge")
     try:
         return msgspec.convert(said, type=Status)
     except msgspec.ValidationError as e:

@@ -142,7 +142,7 @@ def test_where_there_is_no_file_the_judge_says_it(store: Store, tmp_path: Path) 
         champion=CHAMPION, challenger=CHALLENGER, verdict=verdict, looked_at=NOW,
         logged=Logged(predictions=1, answered_champion=1, answered_challenger=0, outcomes=0),
     )  # fmt: skip
-    sources = sources_in(tmp_path / "elsewhere", status)
+    sources = sources_in(tmp_path / "elsewhere", {"experiment": "e", "judge": status})
     assert ask_judge(sources) == status
     (found,) = read_running(sources)
     assert (found.id, found.said_by) == ("e", BY_JUDGE)
@@ -155,7 +155,12 @@ def test_where_nobody_says_it_both_reasons_are_given(tmp_path: Path) -> None:
 
 def test_an_answer_that_is_no_experiment_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="something else than an experiment"):
-        ask_judge(sources_in(tmp_path, {"hello": 1}))
+        ask_judge(sources_in(tmp_path, {"judge": {"hello": 1}}))
+
+
+def test_a_service_without_its_judge_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="nothing from the judge"):
+        ask_judge(sources_in(tmp_path, {"experiment": "e", "judge": None}))
 
 
 def test_without_any_trial_there_is_no_empty_chart(tmp_path: Path) -> None:
