@@ -9,6 +9,7 @@ import flask
 from dash import Dash
 
 from service.console.customer.page import PAGE as CUSTOMER
+from service.console.experiment.page import PAGE as EXPERIMENT
 from service.console.gate.page import PAGE as GATE
 from service.console.guard import Guard
 from service.console.models.page import PAGE as MODELS
@@ -17,7 +18,7 @@ from service.console.settings import ConsoleSettings
 from service.console.shell import INDEX, frame, wire_frame
 from service.console.sources import Sources
 
-PAGES = (CUSTOMER, MODELS, PRODUCTION, GATE)
+PAGES = (CUSTOMER, MODELS, PRODUCTION, EXPERIMENT, GATE)
 """In the order of the navigation; the first is shown at `/`."""
 
 _ASSETS = Path(__file__).parent / "assets"

@@ -182,7 +182,7 @@ def _lead(evidence: Evidence, metric: str) -> float:
 
 def _rows_of(whole: Holdout, rows: NDArray[np.intp]) -> Holdout:
     columns = {name: [values[i] for i in rows.tolist()] for name, values in whole.columns.items()}
-    return Holdout(whole.digest, columns, whole.truth[rows])
+    return Holdout(whole.digest, columns, whole.truth[rows], tuple(whole.ids[row] for row in rows))
 
 
 def _as_column(feature: Feature, values: list[Value]) -> Any:

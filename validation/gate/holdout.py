@@ -28,11 +28,13 @@ class Holdout:
         digest: The file's digest.
         columns: For every feature its values, None where missing, all of one length.
         truth: Whether each row is positive, shape (n_rows,).
+        ids: Of each row, all different.
     """
 
     digest: str
     columns: dict[str, list[Value]]
     truth: BoolArray
+    ids: tuple[Value, ...]
 
     def groups_of(self, contract: Contract) -> dict[str, tuple[str, ...]]:
         """For each protected attribute the group of each row; rows without one are a group of their own."""
@@ -80,7 +82,8 @@ def holdout_of(table: dict[str, list[Value]], contract: Contract, digest: str) -
     if problems:
         raise InvalidData(f"{HOLDOUT} has {len(problems)} problems", problems[:_PROBLEMS_SHOWN])
     truth = np.array([str(value) == contract.labels.positive for value in table[contract.target]], dtype=np.bool_)
-    return Holdout(digest, {feature.name: table[feature.name] for feature in contract.features}, truth)
+    columns = {feature.name: table[feature.name] for feature in contract.features}
+    return Holdout(digest, columns, truth, tuple(table[contract.id]))
 
 
 def _problems(table: dict[str, list[Value]], contract: Contract) -> list[Problem]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
 
 import msgspec
 
@@ -13,17 +12,18 @@ from validation.judge.groups import GroupEvidence, weigh_groups
 from validation.judge.ledger import Cohort, Counts, total, total_outside
 from validation.judge.lineage import Lineage, level
 from validation.judge.payoffs import (
-    Payoffs,
     Prices,
     all_payoffs,
     log_e_against,
     log_e_for,
+    lower_end,
     matured_payoffs,
     mean_difference,
     prices_of,
+    upper_end,
 )
+from validation.judge.phases import Phase, by_start, phase_log_e, phases_of, steps_of
 from validation.judge.policy import OnlinePolicy
-from validation.statistics import mixed_srm_log_e, payoff_mean_sequence
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,16 +110,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     arms: ArmsEvidence | None = None
 
 
-class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """Who answered the scored customers of one phase."""
-
-    revision: int
-    mode: str
-    split: float
-    answered_champion: int
-    answered_challenger: int
-
-
 def weigh(
     cohorts: Sequence[Cohort], policy: OnlinePolicy, *, lineage: Lineage | None = None, late: int = 0
 ) -> Evidence:
@@ -139,7 +129,7 @@ def weigh(
     matured, missing = matured_payoffs(counts, prices), counts.missing_disagreements
     worst, best = (all_payoffs(counts, prices, lost=lost) for lost in (missing, 0))
     alpha, alpha_harm = level(policy.alpha_promote, lineage), policy.alpha_rollback / policy.harm_rules
-    phases = _phases(cohorts)
+    phases = phases_of(cohorts)
     crossed = _Crossed.over(cohorts, policy, prices)
     return Evidence(
         cohorts=len({cohort.start for cohort in cohorts if cohort.counts.matured}),
@@ -155,8 +145,8 @@ def weigh(
         champion_accuracy=_share(counts.ties_right + counts.losses, counts.matured),
         challenger_accuracy=_share(counts.ties_right + counts.wins, counts.matured),
         difference=mean_difference(matured),
-        lower=_lower_end(matured, alpha),
-        upper=2 * payoff_mean_sequence(matured, alpha_harm, "upper")[1] - 1,
+        lower=lower_end(matured, alpha),
+        upper=upper_end(matured, alpha_harm),
         log_e=log_e_for(matured, policy.margin),
         log_e_worst=log_e_for(worst, policy.margin),
         threshold=-math.log(alpha),
@@ -166,10 +156,10 @@ def weigh(
         tipping_point=_tipping_point(counts, prices, policy.margin, -math.log(alpha), -math.log(alpha_harm)),
         missing_swing=_share(missing, counts.n - counts.unscored) or 0.0,
         spread=_spread(cohorts, prices),
-        srm_log_e=math.fsum(_phase_log_e(phase) for phase in phases),
+        srm_log_e=math.fsum(phase_log_e(phase) for phase in phases),
         srm_threshold=-math.log(policy.alpha_srm),
         phases=phases,
-        lower_worst=_lower_end(worst, alpha),
+        lower_worst=lower_end(worst, alpha),
         log_e_max=crossed.log_e,
         rollback_log_e_max=crossed.rollback_log_e,
         srm_log_e_max=crossed.srm_log_e,
@@ -206,10 +196,6 @@ def _all_counts(cohort: Cohort) -> Iterator[Counts]:
         yield from by_value.values()
 
 
-def _lower_end(payoffs: Payoffs, alpha: float) -> float:
-    return 2 * payoff_mean_sequence(payoffs, alpha, "lower")[0] - 1
-
-
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
@@ -244,7 +230,7 @@ def _first_failing(holds: Callable[[int], bool], most: int) -> int | None:
     return low
 
 
-# cohorts and phases
+# cohorts
 
 
 class _Crossed(msgspec.Struct, frozen=True):
@@ -256,66 +242,19 @@ class _Crossed(msgspec.Struct, frozen=True):
 
     @staticmethod
     def over(cohorts: Iterable[Cohort], policy: OnlinePolicy, prices: Prices) -> _Crossed:
-        """Add cohort after cohort: whoever closes a week at once finds what was found day by day."""
-        counts, phases, srm, highest = Counts(), dict[_PhaseKey, Phase](), dict[_PhaseKey, float](), _Crossed()
-        for members in _by_start(cohorts):
-            for cohort in members:
-                counts += cohort.counts
-                key = _phase_of(cohort)
-                phases[key] = _grown(phases.get(key), cohort)
-                srm[key] = _phase_log_e(phases[key])
-            matured = matured_payoffs(counts, prices)
+        """Add cohort after cohort."""
+        highest = _Crossed()
+        for step in steps_of(cohorts):
+            matured = matured_payoffs(step.counts, prices)
             highest = _Crossed(
                 max(highest.log_e, log_e_for(matured, policy.margin)),
                 max(highest.rollback_log_e, log_e_against(matured, policy.margin)),
-                max(highest.srm_log_e, math.fsum(srm.values())),
+                max(highest.srm_log_e, step.srm_log_e),
             )
         return highest
 
 
-_PhaseKey = tuple[int, str, float]
-
-
-def _phase_of(cohort: Cohort) -> _PhaseKey:
-    return cohort.revision, cohort.mode, cohort.split
-
-
-def _by_start(cohorts: Iterable[Cohort]) -> Iterator[list[Cohort]]:
-    for _, members in groupby(sorted(cohorts, key=lambda cohort: cohort.start), key=lambda cohort: cohort.start):
-        yield list(members)
-
-
 def _spread(cohorts: Iterable[Cohort], prices: Prices) -> tuple[float, float] | None:
-    means = [mean_difference(matured_payoffs(total(members), prices)) for members in _by_start(cohorts)]
+    means = [mean_difference(matured_payoffs(total(members), prices)) for members in by_start(cohorts)]
     known = [mean for mean in means if mean is not None]
     return (min(known), max(known)) if known else None
-
-
-def _phases(cohorts: Iterable[Cohort]) -> tuple[Phase, ...]:
-    phases = dict[_PhaseKey, Phase]()
-    for cohort in sorted(cohorts, key=_phase_of):
-        phases[_phase_of(cohort)] = _grown(phases.get(_phase_of(cohort)), cohort)
-    return tuple(phases.values())
-
-
-def _grown(phase: Phase | None, cohort: Cohort) -> Phase:
-    """A phase with one more cohort's customers, evidence or not: the split is everybody's."""
-    counts = cohort.counts if cohort.outside is None else cohort.counts + cohort.outside
-    return Phase(
-        revision=cohort.revision,
-        mode=cohort.mode,
-        split=cohort.split,
-        answered_champion=counts.answered_champion + (phase.answered_champion if phase else 0),
-        answered_challenger=counts.answered_challenger + (phase.answered_challenger if phase else 0),
-    )
-
-
-def _phase_log_e(phase: Phase) -> float:
-    """SRM of one phase: never pooled with another's, whose shares differ. 0 in the shadow, where there is no split."""
-    if phase.mode != "split":
-        return 0.0
-    if not 0 < phase.split < 1:
-        if phase.answered_champion and phase.split == 1:
-            raise ValueError(f"the champion answered {phase.answered_champion} customers of a phase with split 1")
-        return 0.0
-    return mixed_srm_log_e([phase.answered_champion, phase.answered_challenger], [1 - phase.split, phase.split])

@@ -18,11 +18,12 @@ from validation.judge.payoffs import (
     customers_needed,
     log_e_against,
     log_e_for,
+    lower_end,
     matured_payoffs,
     mean_difference,
+    upper_end,
 )
 from validation.judge.policy import GroupRule, OnlinePolicy
-from validation.statistics import payoff_mean_sequence
 
 
 class GroupEvidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +119,8 @@ def _weigh(
         losses=counts.losses,
         missing_disagreements=missing,
         difference=mean_difference(matured),
-        lower=2 * payoff_mean_sequence(matured, alpha, "lower")[0] - 1,
-        upper=2 * payoff_mean_sequence(matured, alpha_harm, "upper")[1] - 1,
+        lower=lower_end(matured, alpha),
+        upper=upper_end(matured, alpha_harm),
         log_e=log_e_for(matured, rule.margin),
         log_e_worst=log_e_for(all_payoffs(counts, prices, lost=missing), rule.margin),
         threshold=-math.log(alpha),

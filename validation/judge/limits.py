@@ -31,6 +31,23 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
         """Requests that both models scored."""
         return self.requests - self.failed
 
+    @property
+    def failed_share(self) -> float | None:
+        """Share of the requests on which the challenger failed; None without requests."""
+        return self.failed / self.requests if self.requests else None
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """How many times the champion's 99th percentile the challenger's is; None where nobody measured."""
+        if self.champion_p99_us is None or self.challenger_p99_us is None:
+            return None
+        return self.challenger_p99_us / max(self.champion_p99_us, 1.0)
+
+    @property
+    def positive_change(self) -> float | None:
+        """By how much the challenger's share of positive labels is above the champion's; None where none was scored."""
+        return (self.challenger_positive - self.champion_positive) / self.scored if self.scored else None
+
 
 def broken_limits(live: Live | None, policy: OnlinePolicy) -> list[str]:
     """Which limits are broken, in sentences; none without limits or with too few requests."""
@@ -42,8 +59,8 @@ def broken_limits(live: Live | None, policy: OnlinePolicy) -> list[str]:
 
 
 def _errors(live: Live, limits: Limits) -> str | None:
-    share = live.failed / live.requests
-    if limits.challenger_error_share is None or share <= limits.challenger_error_share:
+    share = live.failed_share
+    if limits.challenger_error_share is None or share is None or share <= limits.challenger_error_share:
         return None
     return (
         f"limit challenger_error_share: the challenger failed on {live.failed} of the last {live.requests} requests "
@@ -52,10 +69,8 @@ def _errors(live: Live, limits: Limits) -> str | None:
 
 
 def _latency(live: Live, limits: Limits) -> str | None:
-    if limits.latency_p99_ratio is None or live.champion_p99_us is None or live.challenger_p99_us is None:
-        return None
-    ratio = live.challenger_p99_us / max(live.champion_p99_us, 1.0)
-    if ratio <= limits.latency_p99_ratio:
+    ratio = live.latency_ratio
+    if limits.latency_p99_ratio is None or ratio is None or ratio <= limits.latency_p99_ratio:
         return None
     return (
         f"limit latency_p99_ratio: 99 % of the challenger's calls took up to {live.challenger_p99_us:.0f} µs over the "

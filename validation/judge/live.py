@@ -9,16 +9,16 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from service.micros import to_micros
-from service.scoring.experiment import Experiment
 from service.store import Store, tables
 from validation.judge.limits import Live
 from validation.judge.policy import OnlinePolicy
+from validation.judge.trial import OnTrial
 
 MOST_REQUESTS = 20_000
 """However busy the hour is, so many of its requests, the last ones, say enough: a hundredth of them is 200."""
 
 
-def read_live(store: Store, experiment: Experiment, policy: OnlinePolicy, *, now: datetime) -> Live | None:
+def read_live(store: Store, experiment: OnTrial, policy: OnlinePolicy, *, now: datetime) -> Live | None:
     """Look at the requests of the policy's window, and at none before the present phase.
 
     Args:

@@ -10,7 +10,6 @@ import msgspec
 from bentos.errors import InvalidSetting
 from bentos.folder import Folder
 from service.prediction_log.shipper import ship
-from service.scoring.experiment import Experiment
 from service.scoring.places import ExperimentFile, ExperimentPlace
 from service.store import Store
 from validation.judge.audit import describe, read_changes
@@ -18,6 +17,7 @@ from validation.judge.closing import provisional_cohorts, read_ledger
 from validation.judge.late import count_late
 from validation.judge.live import read_live
 from validation.judge.policy import OnlinePolicy, load_policy
+from validation.judge.trial import OnTrial
 from validation.judge.trials import name_of_lineage, read_lineage
 from validation.judge.verdict import Verdict, judge
 
@@ -66,7 +66,7 @@ def look(
 
 def judge_experiment(
     store: Store,
-    experiment: Experiment,
+    experiment: OnTrial,
     policy: OnlinePolicy,
     *,
     lineage: str,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from validation.judge.ledger import Counts
-from validation.statistics import payoff_log_wealth
+from validation.statistics import payoff_log_wealth, payoff_mean_sequence
 
 Payoffs = Mapping[float, int]
 """Customers by what their pair pays, in [0, 1]."""
@@ -94,6 +94,16 @@ def mean_difference(payoffs: Payoffs) -> float | None:
     if not customers:
         return None
     return 2 * math.fsum(payoff * number for payoff, number in payoffs.items()) / customers - 1
+
+
+def lower_end(payoffs: Payoffs, alpha: float) -> float:
+    """Lower end of the confidence sequence of the mean difference, one-sided at a level; -1 without customers."""
+    return 2 * payoff_mean_sequence(payoffs, alpha, "lower")[0] - 1
+
+
+def upper_end(payoffs: Payoffs, alpha: float) -> float:
+    """Upper end, one-sided at a level of its own; 1 without customers."""
+    return 2 * payoff_mean_sequence(payoffs, alpha, "upper")[1] - 1
 
 
 def customers_needed(payoffs: Payoffs, margin: float, alpha: float) -> int | None:

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 
 from bentos.errors import NotFound
 from service.micros import from_micros
-from service.prediction_log.records import Mode
 from service.store import Store, tables
 from validation.judge.closing import read_ledger, when_closed
 from validation.judge.ledger import Cohort
 from validation.judge.policies import read_policies
 from validation.judge.policy import OnlinePolicy
+from validation.judge.trial import Recorded
 from validation.judge.verdict import Verdict, judge
 
 TOLERANCE = 1e-9
@@ -53,18 +53,6 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     def agrees(self) -> bool:
         """Whether the verdict and its counts are the same, and its floats to 1e-9."""
         return not self.differences
-
-
-class _Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """An experiment as a verdict remembers it."""
-
-    id: str
-    champion: str
-    challenger: str | None
-    mode: Mode
-    split: float
-    revision: int
-    no_treatment: float
 
 
 def lost_from_ledger(store: Store, experiment_id: str) -> list[str]:
@@ -168,7 +156,7 @@ def _known_then(stored: Verdict, ledger: Sequence[tuple[Cohort, int]], at: int) 
 
 
 def _judge_again(stored: Verdict, policy: OnlinePolicy, cohorts: Sequence[Cohort]) -> Verdict:
-    recorded = _Recorded(
+    recorded = Recorded(
         id=stored.experiment,
         champion=stored.champion,
         challenger=stored.challenger,

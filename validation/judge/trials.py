@@ -16,6 +16,7 @@ from service.micros import to_micros
 from service.scoring.experiment import Experiment
 from service.store import Store, tables
 from validation.judge.lineage import Ended, Lineage, after
+from validation.judge.trial import OnTrial
 
 Ending = Literal["promoted", "rolled_back", "abandoned"]
 
@@ -81,7 +82,7 @@ def register_trials(store: Store, experiment: Experiment, *, lineage: str, now: 
             connection.execute(of_them.values(ending=ending, ended_at=moment))
 
 
-def read_lineage(store: Store, experiment: Experiment, *, lineage: str) -> Lineage | None:
+def read_lineage(store: Store, experiment: OnTrial, *, lineage: str) -> Lineage | None:
     """What the trials before an experiment leave it.
 
     An experiment that the judge has not seen yet is looked at as if it were the next one.
@@ -159,7 +160,7 @@ def reopen_trial(store: Store, connection: Connection, *, audit: int) -> None:
         connection.execute(sa.update(tables.trials).where(tables.trials.c.audit == audit).values(**none))
 
 
-def _lineage_of(connection: Connection, experiment: Experiment, name: str) -> str:
+def _lineage_of(connection: Connection, experiment: OnTrial, name: str) -> str:
     """The lineage in which the champion stood before; a champion that no trial has seen begins or joins the named one.
 
     So nothing is forgotten where one process knows the registered name, and another, without the Bento, does not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
@@ -17,43 +17,12 @@ from validation.judge.ledger import Cohort
 from validation.judge.limits import Live, broken_limits
 from validation.judge.lineage import Lineage, Spending, spending
 from validation.judge.policy import OnlinePolicy
+from validation.judge.trial import OnTrial
 
 Decision = Literal["PROMOTE", "ROLLBACK", "KEEP_COLLECTING", "INVALID"]
 
 _ROUNDING = 1e-9
 """By how much sums of margins may miss the budget that they add up to."""
-
-
-class OnTrial(Protocol):
-    """What is asked of an experiment; a revision of the experiment file says it."""
-
-    @property
-    def id(self) -> str:
-        """What evidence is keyed by."""
-
-    @property
-    def champion(self) -> str:
-        """Digest of the champion."""
-
-    @property
-    def challenger(self) -> str | None:
-        """Digest of the challenger; None where nobody is on trial."""
-
-    @property
-    def mode(self) -> Mode:
-        """`off`, `shadow` or `split`."""
-
-    @property
-    def split(self) -> float:
-        """The challenger's share."""
-
-    @property
-    def revision(self) -> int:
-        """Of the file."""
-
-    @property
-    def no_treatment(self) -> float:
-        """The share of customers from whom actions are withheld."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from validation.judge.ledger import Counts
 from validation.judge.payoffs import Prices
 from validation.planning.question import Question, chances_of, chances_within
 from validation.statistics import payoff_log_wealths
@@ -55,6 +56,11 @@ class Played:
     rolled_back: Ints
     shown: Ints
 
+    @property
+    def ended(self) -> Ints:
+        """For each run, the look at which it was decided either way. Shape (n_runs,)."""
+        return np.minimum(self.promoted, self.rolled_back)
+
     def share(self, ended: Ints) -> float:
         """Share of runs that ended so."""
         return float(np.mean(ended < len(self.looks.cohorts)))
@@ -78,19 +84,44 @@ def looks_of(question: Question) -> Looks:
     return Looks(cohorts[customers > 0], customers[customers > 0])
 
 
-def play(question: Question, *, seed: int, runs: int = RUNS) -> Played:
+@dataclass(frozen=True)
+class Begun:
+    """A trial that is under way: what its ledger holds.
+
+    Attributes:
+        cohorts: Cohorts with at least one matured customer.
+        counts: Its customers.
+    """
+
+    cohorts: int
+    counts: Counts
+
+    @property
+    def cells(self) -> Ints:
+        """Its customers as they are played, shape (cells,). Of a missing truth it is known who flagged."""
+        c = self.counts
+        told = [c.wins_positive, c.wins_negative, c.losses_positive, c.losses_negative]
+        missing = [c.missing_challenger_positive, c.missing_champion_positive, 0, 0]
+        return np.array([*told, *missing, c.ties, c.missing_agreements], dtype=np.int64)
+
+
+def play(question: Question, *, seed: int, runs: int = RUNS, begun: Begun | None = None) -> Played:
     """Play many trials until each is decided or the horizon is reached.
 
     Args:
-        question: What is true, and by which rules it is judged; at least one cohort matures by its horizon.
+        question: What is true, and by which rules it is judged; at least one cohort matures by its horizon. Groups of a
+            trial that is under way cannot be played.
         seed: Of the trials.
         runs: How many.
+        begun: From where they go on; looks count from there. None: from the beginning.
     """
     rng, looks = np.random.default_rng(seed), looks_of(question)
     never, groups = len(looks.cohorts), len(question.groups)
     promoted, rolled_back = np.full((2, runs), never, dtype=np.int64)
     shown = np.full((groups, runs), never, dtype=np.int64)
     sums = np.zeros((1 + groups, runs, 1, _CELLS), dtype=np.int64)
+    sums[0] += 0 if begun is None else begun.cells
+    cohorts = looks.cohorts + (0 if begun is None else begun.cohorts)
     going, steps = np.arange(runs), np.diff(looks.customers, prepend=0)
     for start in range(0, never, _LOOKS_AT_A_TIME):
         if not going.size:
@@ -99,7 +130,7 @@ def play(question: Question, *, seed: int, runs: int = RUNS) -> Played:
         counts = sums[:, going] + _draw(question, steps[part], going.size, rng).cumsum(axis=2)
         sums[:, going] = counts[:, :, -1:]
         ups, downs = _ask(question, counts)
-        ready: Flags = looks.cohorts[part] >= question.min_cohorts
+        ready: Flags = cohorts[part] >= question.min_cohorts
         ready = ready & (counts[0][..., _TOLD].sum(axis=-1) >= question.min_matured)
         for group in range(groups):
             first = start + _first(ups[1 + group])
