@@ -29,7 +29,7 @@ from service.scoring.experiment import parse_experiment
 LOGS_MEBIBYTES = 100
 """What a kubelet keeps of a container's output, at most: five files of 10 MiB, and their successors."""
 IMAGES = ROOT / "bentos" / "images"
-YOURS = {"gauntlet-on-pass"}
+YOURS = {"gauntlet-on-pass", "gauntlet-groq"}
 """Secrets that only you can make; their component says how."""
 
 pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl, which renders the manifests, is not installed")
