@@ -75,8 +75,7 @@ class Worker:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in a terminal is for this process, which ends its workers
         )
-        with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell
-            os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19))
+        _stand_back(process.pid, niceness)
         return cls(process)
 
     @property
@@ -279,6 +278,19 @@ class Pool:
             return False
         _settle(job, told.explanation or _error_of(told))
         return True
+
+
+def _stand_back(pid: int, niceness: int) -> None:
+    """Give a worker a lower priority than this process has.
+
+    Where Linux shares processors between sessions first (autogroup, as on most machines outside of containers),
+    niceness counts within a session only, and the worker's session is its own: then the session stands back as well.
+    """
+    wanted = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19)
+    with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell
+        os.setpriority(os.PRIO_PROCESS, pid, wanted)
+    with contextlib.suppress(OSError):  # this kernel has none, or it died
+        Path(f"/proc/{pid}/autogroup").write_text(str(wanted))
 
 
 def _settle(job: _Job, found: Explanation | GauntletError) -> None:
