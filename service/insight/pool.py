@@ -59,14 +59,8 @@ class Worker:
         self._process = process
 
     @classmethod
-    async def start(cls, command: Sequence[str], code: Path, *, niceness: int) -> Worker:
-        """Start one; it is not ready before `hear` gave its first word.
-
-        Args:
-            command: Of the worker.
-            code: The folder that its code comes from.
-            niceness: By how much it stands back behind this process.
-        """
+    async def start(cls, command: Sequence[str], code: Path) -> Worker:
+        """Start one; it is not ready before `hear` gave its first word."""
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=code,
@@ -75,7 +69,6 @@ class Worker:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in a terminal is for this process, which ends its workers
         )
-        _stand_back(process.pid, niceness)
         return cls(process)
 
     @property
@@ -210,7 +203,7 @@ class Pool:
             Unavailable: It cannot start.
         """
         try:
-            worker = await Worker.start(self._command, self._code, niceness=self._niceness)
+            worker = await Worker.start(self._command, self._code)
         except OSError as e:
             raise Unavailable(f"no worker can be started: {e.strerror or e}") from e
         try:
@@ -218,6 +211,7 @@ class Pool:
         except BaseException:
             await worker.end()
             raise
+        _stand_back(worker.pid, self._niceness)  # not before: on a busy machine it would hardly ever be ready
         self.failure = None
         self._ready.add(worker)
         logger.info("worker_ready", extra={"pid": worker.pid})
