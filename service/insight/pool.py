@@ -59,14 +59,8 @@ class Worker:
         self._process = process
 
     @classmethod
-    async def start(cls, command: Sequence[str], code: Path, *, niceness: int) -> Worker:
-        """Start one; it is not ready before `hear` gave its first word.
-
-        Args:
-            command: Of the worker.
-            code: The folder that its code comes from.
-            niceness: By how much it stands back behind this process.
-        """
+    async def start(cls, command: Sequence[str], code: Path) -> Worker:
+        """Start one; it is not ready before `hear` gave its first word."""
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=code,
@@ -75,8 +69,6 @@ class Worker:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in a terminal is for this process, which ends its workers
         )
-        with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell
-            os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19))
         return cls(process)
 
     @property
@@ -211,7 +203,7 @@ class Pool:
             Unavailable: It cannot start.
         """
         try:
-            worker = await Worker.start(self._command, self._code, niceness=self._niceness)
+            worker = await Worker.start(self._command, self._code)
         except OSError as e:
             raise Unavailable(f"no worker can be started: {e.strerror or e}") from e
         try:
@@ -219,6 +211,7 @@ class Pool:
         except BaseException:
             await worker.end()
             raise
+        _stand_back(worker.pid, self._niceness)  # not before: on a busy machine it would hardly ever be ready
         self.failure = None
         self._ready.add(worker)
         logger.info("worker_ready", extra={"pid": worker.pid})
@@ -279,6 +272,19 @@ class Pool:
             return False
         _settle(job, told.explanation or _error_of(told))
         return True
+
+
+def _stand_back(pid: int, niceness: int) -> None:
+    """Give a worker a lower priority than this process has.
+
+    Where Linux shares processors between sessions first (autogroup, as on most machines outside of containers),
+    niceness counts within a session only, and the worker's session is its own: then the session stands back as well.
+    """
+    wanted = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19)
+    with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell
+        os.setpriority(os.PRIO_PROCESS, pid, wanted)
+    with contextlib.suppress(OSError):  # this kernel has none, or it died
+        Path(f"/proc/{pid}/autogroup").write_text(str(wanted))
 
 
 def _settle(job: _Job, found: Explanation | GauntletError) -> None:

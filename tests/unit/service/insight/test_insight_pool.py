@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from serving_toys import CHECKOUT
@@ -102,10 +103,15 @@ def test_a_row_is_explained_and_the_worker_goes_on(tmp_path):
 def test_workers_stand_back_behind_the_process_that_answers(tmp_path):
     async def act(pool):
         await until(lambda: pool.pids)
-        return [os.getpriority(os.PRIO_PROCESS, pid) for pid in pool.pids]
+        (pid,) = pool.pids
+        session = Path(f"/proc/{pid}/autogroup")
+        shared = session.read_text().split()[-1] if session.exists() else None
+        return os.getpriority(os.PRIO_PROCESS, pid), shared
 
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert running(pool_in(tmp_path, niceness=7), act) == [min(own + 7, 19)]
+    wanted = min(os.getpriority(os.PRIO_PROCESS, 0) + 7, 19)
+    priority, session = running(pool_in(tmp_path, niceness=7), act)
+    assert priority == wanted
+    assert session in (None, str(wanted))
 
 
 def test_an_idle_worker_that_is_killed_is_replaced_and_the_next_row_is_explained(tmp_path):
