@@ -96,7 +96,7 @@ def change_on(
 
     Raises:
         NotFound: There is no ConfigMap.
-        InvalidExperiment: The file is bad, or a pod refuses the new one.
+        InvalidExperiment: The file is bad, a pod refuses the new one, or does not carry the challenger.
         Unavailable: Somebody else changed it again and again, the API server does not answer, or a pod did not follow;
             the message says which. The file is written then: nothing is taken back.
     """
@@ -104,6 +104,7 @@ def change_on(
     _annotate(cluster, after.revision)
     told(f"revision {after.revision} is written; waiting until every pod answers by it")
     pods = _wait(cluster, after.revision, seconds, sleep)
+    _check_carried(cluster, after, pods)
     return Changed(after, pods, _commands(cluster.namespace, after, pods))
 
 
@@ -132,6 +133,21 @@ def _wait(cluster: Cluster, revision: int, seconds: float, sleep: Callable[[floa
         if time.monotonic() > deadline:
             raise _not_followed(revision, behind, seconds)
         sleep(1.0)
+
+
+def _check_carried(cluster: Cluster, after: Experiment, pods: tuple[str, ...]) -> None:
+    """A pod without the challenger answers by the revision and enrols nobody: that must not look like a trial."""
+    if after.mode == "off" or after.challenger is None:
+        return
+    absent = [
+        pod for pod in pods if _numbers(cluster.metrics(pod)).get(metric_names.EXPERIMENT_CHALLENGER_PRESENT) == 0
+    ]
+    if absent:
+        raise InvalidExperiment(
+            f"revision {after.revision} is written, and {', '.join(absent)} do not carry the challenger: nobody is on "
+            "trial there. Roll out an image that holds it (gauntlet package --challenger, gauntlet image scoring), or "
+            "take it back: gauntlet experiment off --on-cluster"
+        )
 
 
 def _not_followed(revision: int, behind: Mapping[str, Mapping[str, float]], seconds: float) -> Exception:

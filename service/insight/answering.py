@@ -120,7 +120,7 @@ class Explaining:
             BadInput: It asks for what is not there or not allowed.
             NotExplained: The explanation does not add up.
         """
-        roles = self._watch.active(self._clock())
+        roles = self._roles()
         model = self._model_of(asked, roles)
         row = self._models.rows.encoder.encode_row(asked.features)
         explanation = await self._explained(model.identity, Ask(digest=model.digest, row=row.tobytes()))
@@ -144,6 +144,20 @@ class Explaining:
         self._cache.put(asked, found)
         return found
 
+    def _roles(self) -> Roles | None:
+        """Who plays which role now; None where that is not known.
+
+        Scoring goes on by the last good roles where the file names a champion that it does not carry. Here that would
+        explain another model's word than the one that customers were answered by.
+        """
+        return self._watch.active(self._clock()) if self._watch.is_champion_present else None
+
+    def _unknown(self) -> str | None:
+        """Why roles are not known."""
+        if self._watch.is_champion_present:
+            return self._watch.not_ready(self._clock())
+        return "the experiment's is not in this Bento, so roll out insight's image of the Bento that is served"
+
     def _model_of(self, asked: ExplainRequest, roles: Roles | None) -> Model:
         """Whose word is asked about: the named model's, the variant's, or the champion's."""
         if asked.digest is not None:
@@ -155,7 +169,7 @@ class Explaining:
         if roles is None:
             raise HttpRefusal(
                 kind_of(Unavailable()),
-                f"nobody knows who the champion is: {self._watch.not_ready(self._clock())}; name a model by its digest",
+                f"nobody knows who the champion is: {self._unknown()}; name a model by its digest",
                 (b"retry-after", b"%d" % COME_AGAIN_SECONDS),
             )
         return roles.champion if asked.variant != "challenger" else _challenger(roles)

@@ -9,7 +9,7 @@ from kubernetes.client import ApiException
 from bentos.errors import InvalidExperiment, NotFound, Refused, Unavailable
 from k8s.experiment_map import ExperimentMap, change_on, read_on
 from k8s.live import LiveCluster, current_cluster
-from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split
+from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split, stop
 
 A, B = ("sha256:" + digit * 64 for digit in "ab")
 FIRST = Experiment(
@@ -22,7 +22,8 @@ class FakeCluster:
 
     namespace = "shop"
 
-    def __init__(self, *, pods=("p1", "p2"), refuse=(), rivals=0, slow=()):
+    def __init__(self, *, pods=("p1", "p2"), refuse=(), rivals=0, slow=(), without=()):
+        self.without = without
         self.content, self.version = dump_experiment(FIRST).decode(), 1
         self.names, self.refuse, self.rivals, self.slow = list(pods), refuse, rivals, slow
         self.annotated, self.looks = {}, 0
@@ -52,7 +53,11 @@ class FakeCluster:
         follows = self.looks > len(self.names) and pod not in (*self.refuse, *self.slow)
         revision = parse_experiment(self.content.encode()).revision if follows else FIRST.revision
         valid = 0 if pod in self.refuse else 1
-        return f"gauntlet_experiment_revision {revision}\ngauntlet_experiment_file_valid {valid}\n"
+        carries = 0 if pod in self.without else 1
+        return (
+            f"gauntlet_experiment_revision {revision}\ngauntlet_experiment_file_valid {valid}\n"
+            f"gauntlet_experiment_challenger_present {carries}\n"
+        )
 
 
 def split(old, now):
@@ -107,6 +112,17 @@ def test_a_pod_that_refuses_the_file_is_named_with_where_to_look():
 def test_a_pod_that_does_not_follow_in_time_is_named_with_where_it_is():
     with pytest.raises(Unavailable, match=r"after 0 s not every pod answers by it: .*p2 at 4"):
         change(FakeCluster(slow=("p2",)), seconds=0.0)
+
+
+def test_a_pod_that_does_not_carry_the_challenger_is_named_as_nobody_is_on_trial_there():
+    with pytest.raises(InvalidExperiment, match=r"revision 5 is written, and p2 do not carry the challenger"):
+        change(FakeCluster(without=("p2",)))
+
+
+def test_where_nobody_is_on_trial_no_pod_needs_to_carry_a_challenger():
+    cluster = FakeCluster(without=("p1", "p2"))
+    changed = change_on(cluster, lambda old, now: stop(old, now=now, lead=timedelta(0)), sleep=lambda _: None)
+    assert changed.experiment.mode == "off"
 
 
 def test_without_a_ready_pod_nobody_follows():

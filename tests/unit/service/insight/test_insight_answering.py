@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import pytest
 from insight_toys import FOREST, fitted, make_explained_bento
@@ -38,7 +39,7 @@ class Explaining:
         self.digests = make_explained_bento(folder / "bento", [FOREST, "logistic_regression"])
         models = load_models(find_source(folder / "bento"), [folder / "bento" / "models"], is_late=True)
         self.model = ExplainedModel(fitted(FOREST), CONTRACT, REFERENCE)
-        watch = ExperimentWatch(experiment, models.by_digest, models.built_in)
+        self.watch = watch = ExperimentWatch(experiment, models.by_digest, models.built_in)
         watch.poll()
         self.cache = Cache(most)
         self.counts = InsightCounts()
@@ -123,6 +124,23 @@ def test_the_experiment_file_says_who_is_champion(tmp_path):
     write_experiment(path, first_experiment(digests[1], now=datetime(2025, 1, 1, tzinfo=UTC)))
     answer = Explaining(tmp_path, experiment=path).ask()
     assert (answer["model"]["digest"], answer["variant"]) == (digests[1], "champion")
+
+
+def test_where_the_champion_is_another_than_this_bento_carries_nobody_elses_word_is_explained_for_it(tmp_path):
+    path = tmp_path / "experiment.yaml"
+    (tmp_path / "beside").mkdir()
+    digests = Explaining(tmp_path / "beside").digests
+    first = first_experiment(digests[0], now=datetime(2025, 1, 1, tzinfo=UTC))
+    write_experiment(path, first)
+    explaining = Explaining(tmp_path, experiment=path)
+    assert explaining.ask()["variant"] == "champion"
+    elsewhere = msgspec.structs.replace(first, revision=2, champion="sha256:" + "9" * 64)
+    write_experiment(path, elsewhere)
+    explaining.watch.poll()
+    with pytest.raises(HttpRefusal, match="roll out insight's image of the Bento that is served") as caught:
+        explaining.ask()
+    assert caught.value.kind.status == 503
+    assert explaining.ask(model=digests[0])["variant"] is None
 
 
 async def asked(application, method, path, body=b""):
