@@ -94,7 +94,17 @@ def recordings_of(window: Window, settings: DriftSettings) -> list[Recording]:
     ]
     distances = [rule for one in (FEATURE, SCORE) for rule in _distances(one, window, settings)]
     odd = [rule for name in ODD_BINS for rule in _odd_bin(name, window, settings)]
-    return [*counts, *totals, _repeats(window), *distances, *odd, *_mean(window, settings), _positive(window, settings)]
+    worth = [_customers_worth(one, window, settings) for one in (FEATURE, SCORE)]
+    return [
+        *counts,
+        *totals,
+        _repeats(window),
+        *worth,
+        *distances,
+        *odd,
+        *_mean(window, settings),
+        _positive(window, settings),
+    ]
 
 
 def counted_in(metric: str, by: str, window: Window) -> str:
@@ -154,6 +164,12 @@ def _distances(one: Distribution, window: Window, settings: DriftSettings) -> li
     ]
 
 
+def _customers_worth(one: Distribution, window: Window, settings: DriftSettings) -> Recording:
+    """How many rows of different customers the rows are worth: there must be enough to know how far chance reaches."""
+    worth = f"{one.of('n', window)} / on (namespace) group_left () {repeats_in(window)}"
+    return Recording(one.of("customers_worth", window), f"{worth} >= {settings.rows}")
+
+
 def _psi_limit(one: Distribution, window: Window, settings: DriftSettings) -> str:
     """The larger of what matters and of what chance explains, in the window's rows and in training's."""
     table = "base" if window == settings.base else "longer"
@@ -164,8 +180,7 @@ def _psi_limit(one: Distribution, window: Window, settings: DriftSettings) -> st
         f" * on (bins) group_left () gauntlet:bins:quantile_{table})\n"
         f"    or {quantile_bound(one.of('bins'), window, settings)}\n"
         "  ) * (\n"
-        f"    1 / ({one.of('n', window)} >= {settings.rows}) * on (namespace) group_left () {repeats_in(window)}\n"
-        f"    + 1 / {one.of('reference_n')}\n"
+        f"    1 / {one.of('customers_worth', window)} + 1 / {one.of('reference_n')}\n"
         "  ),\n"
         f"  {settings.psi_size:g}\n"
         ")"
@@ -208,7 +223,7 @@ def _odd_bin(name: str, window: Window, settings: DriftSettings) -> list[Recordi
     )
     n = FEATURE.of("n", window)
     variance = (
-        f"{share} * (1 - {share}) / {n} * on (namespace) group_left () {repeats_in(window)}\n"
+        f"{share} * (1 - {share}) / {FEATURE.of('customers_worth', window)}\n"
         f"    + {before} * (1 - {before}) / {FEATURE.of('reference_n')}"
     )
     return [
@@ -233,7 +248,7 @@ def _mean(window: Window, settings: DriftSettings) -> list[Recording]:
     mean, before, n = SCORE.of("mean", window), SCORE.of("mean_reference"), SCORE.of("n", window)
     half = (
         f"{standard_errors(window, settings)!r} * sqrt(\n"
-        f"  {mean} * (1 - {mean}) / {n} * on (namespace) group_left () {repeats_in(window)}\n"
+        f"  {mean} * (1 - {mean}) / {SCORE.of('customers_worth', window)}\n"
         f"  + {before} * (1 - {before}) / {SCORE.of('reference_n')}\n"
         ")"
     )
