@@ -131,7 +131,9 @@ def _reference(one: Distribution) -> list[Recording]:
     rows = one.bin("reference")
     total, bins = f"sum by ({one.by}) ({rows})", f"count by ({one.by}) ({rows})"
     return [
-        Recording(rows, f"max by ({one.by_bin}, order) ({one.reference})"),
+        Recording(rows, f"max by ({one.by_bin}) ({one.reference})"),
+        # Apart: pods of a Gauntlet before the label export the same bins without it, and must not count them twice.
+        Recording(one.bin("ordered_reference"), f'max by ({one.by_bin}, order) ({one.reference}{{order!=""}})'),
         Recording(one.of("reference_n"), f"{total} > 0"),
         # What had one value in training has one bin, and whether it moved cannot be counted there.
         Recording(one.of("bins"), f"{bins} > 1"),
@@ -189,10 +191,10 @@ def _psi_limit(one: Distribution, window: Window, settings: DriftSettings) -> st
 
 def _kolmogorov_smirnov(one: Distribution, window: Window, settings: DriftSettings) -> list[Recording]:
     """The largest difference between the shares below a border, over the borders of bins that have an order."""
-    rows, ordered = f'{one.bin("reference")}{{order!=""}}', one.bin("ordered", window)
+    rows, ordered = one.bin("ordered_reference"), one.bin("ordered", window)
     difference = one.bin("ordered_difference", window)
     borders = "\n  or\n".join(_below(difference, one.by, place) for place in range(settings.most_ordered - 1))
-    too_many = f'{one.bin("reference")}{{order="{settings.most_ordered}"}}'
+    too_many = f'{rows}{{order="{settings.most_ordered}"}}'
     return [
         Recording(ordered, f"({rows} * 0 + 1) * on ({one.by_bin}) group_left () {one.bin('increase', window)}"),
         Recording(
