@@ -156,20 +156,20 @@ def _outcomes() -> list[Panel]:
             "Matured customers",
             Query(worst(Judge.MATURED, *_OF_TRIAL), now=True),
             "Customers in closed cohorts that both models scored and whose truth is known.",
-            Look(width=4, height=4),
+            Look(width=4, height=8),
         ),
         number(
             "Waiting predictions",
             Query(worst(Judge.WAITING, *_OF_TRIAL), now=True),
             "Live predictions whose cohort is not closed: their outcomes may still come.",
-            Look(width=4, height=4),
+            Look(width=4, height=8),
         ),
         number(
             "Missing truths",
             Query(f"{missing} / sum({results})", now=True),
             "Share of customers in closed cohorts whose truth nobody told. It counts against the challenger where it "
             "could matter.",
-            Look("percentunit", ((None, GOOD), (0.1, WARN), (0.3, BAD)), width=4, height=4, decimals=1),
+            Look("percentunit", ((None, GOOD), (0.1, WARN), (0.3, BAD)), width=4, height=8, decimals=1),
         ),
         bars(
             "Outcomes by hour",
@@ -183,7 +183,7 @@ def _outcomes() -> list[Panel]:
             [Query(f"max by (result) ({results})", "{{result}}")],
             "Customers in closed cohorts. wins: the challenger alone was right; losses: the champion alone; ties: both "
             "or neither; missing: no truth, and the models agree or not; unscored: one of them could not answer.",
-            Look(width=12, height=8, low=0),
+            Look(width=24, height=8, low=0),
         ),
     ]
 
