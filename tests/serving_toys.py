@@ -99,14 +99,20 @@ def make_onnx(probability: float, *, width: int | None = None, slope: float = 0.
 
 
 def write_artifact(
-    folder: Path, probability: float, *, contract: Contract = CONTRACT, slope: float = 0.0, width: int | None = None
+    folder: Path,
+    probability: float,
+    *,
+    contract: Contract = CONTRACT,
+    slope: float = 0.0,
+    width: int | None = None,
+    reference: Reference = REFERENCE,
 ) -> str:
     """Write an artifact of a toy model; returns its digest."""
     files = {
         "contract.json": dump_contract(contract),
         "estimator.skops": b"toy",
         "model.onnx": make_onnx(probability, slope=slope, width=width),
-        "reference.json": dump_json(REFERENCE),
+        "reference.json": dump_json(reference),
         "training.json": b"{}",
     }
     return write_files(folder, files)
@@ -137,7 +143,9 @@ def bless(
     return blessing
 
 
-def make_bento(folder: Path, probabilities: Sequence[float], *, slope: float = 0.0) -> list[str]:
+def make_bento(
+    folder: Path, probabilities: Sequence[float], *, slope: float = 0.0, reference: Reference = REFERENCE
+) -> list[str]:
     """A Bento's folder as an image has it: `src/roles.json` and `models/`; the first model is the champion.
 
     Returns:
@@ -147,7 +155,7 @@ def make_bento(folder: Path, probabilities: Sequence[float], *, slope: float = 0
     packed = []
     for number, probability in enumerate(probabilities, 1):
         beside = folder / f"artifact-{number}"
-        digest = write_artifact(beside, probability, slope=slope if number == 1 else 0.0)
+        digest = write_artifact(beside, probability, slope=slope if number == 1 else 0.0, reference=reference)
         model = PackedModel(name="toy", version=str(number), digest=digest)
         store_name, _, tag = model.tag.partition(":")
         place = folder / "models" / store_name / tag / ARTIFACT

@@ -9,7 +9,7 @@ from __future__ import annotations
 from grafana.drift.alerts import alerts_of
 from grafana.drift.recordings import recordings_of, reference_recordings
 from grafana.drift.settings import DEFAULT, DriftSettings
-from grafana.rule_files import Group, rule_file
+from grafana.rule_files import Alert, Group, Recording, rule_file
 
 __all__ = ["DEFAULT", "DriftSettings", "drift_groups", "rules_text"]
 
@@ -20,22 +20,8 @@ def rules_text(settings: DriftSettings = DEFAULT) -> str:
 
 
 def drift_groups(settings: DriftSettings) -> list[Group]:
-    """One group a window. The longer ones read what the first records, at moments that lie an hour apart."""
-    first = Group(
-        f"gauntlet-drift-{settings.base.name}",
-        settings.interval,
-        [
-            *reference_recordings(settings),
-            *recordings_of(settings.base, settings),
-            *alerts_of(settings.base, settings),
-        ],
-    )
-    others = [
-        Group(
-            f"gauntlet-drift-{window.name}",
-            settings.interval,
-            [*recordings_of(window, settings), *alerts_of(window, settings)],
-        )
-        for window in settings.longer
-    ]
-    return [first, *others]
+    """One group, so that a longer window reads what the base recorded at the same moment, and never what it will."""
+    rules: list[Recording | Alert] = list(reference_recordings(settings))
+    for window in settings.windows:
+        rules += [*recordings_of(window, settings), *alerts_of(window, settings)]
+    return [Group("gauntlet-drift", settings.interval, rules)]

@@ -1,4 +1,4 @@
-"""Quiet where nothing drifts, where the bare rule is not, and told where something does: in the same simulated weeks."""
+"""Quiet where nothing drifts, where the bare rule is not, and told where something does: in the same weeks."""
 
 import numpy as np
 import pytest

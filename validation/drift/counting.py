@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,10 +25,14 @@ from validation.drift.limits import LIMITS, Limits
 from validation.statistics import row_repeats
 
 _ROWS_AT_A_TIME = 10_000
+_ROLES = ("champion", "challenger")
 _COLUMNS = (
     *("features", "customer_id", "variant", "champion", "challenger"),
     *("champion_probability", "challenger_probability", "champion_positive", "challenger_positive"),
 )
+
+Columns = Mapping[str, Sequence[Any]]
+"""Rows of the store, by column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,30 +78,30 @@ def drift_of(
 def count_window(connection: Connection, models: Sequence[ReferenceModel], window: Window) -> list[Counted]:
     """What came in a window, as each model's reference counts it; arguments as for `drift_of`."""
     counting = _Counting(models)
-    for rows in _live_rows(connection, window):
-        counting.add(rows)
+    for columns in _live_rows(connection, window):
+        counting.add(columns)
     return [counting.counted(place) for place in range(len(models))]
 
 
 class _Scores:
-    """One model's probabilities and answers."""
+    """One model's probabilities."""
 
     def __init__(self, model: ReferenceModel) -> None:
-        self.digest, self._edges = model.digest, np.array(model.reference.score.edges, dtype=np.float64)
+        self._digest, self._edges = model.digest, np.array(model.reference.score.edges, dtype=np.float64)
         self.cells, self.total = np.zeros(len(model.reference.score.bins)), 0.0
-        self.answered = self.positive = 0
 
-    def add(self, rows: Sequence[Any]) -> None:
-        for role in ("champion", "challenger"):
-            own = [row for row in rows if getattr(row, role) == self.digest]
-            told = [getattr(row, f"{role}_probability") for row in own]
-            values = np.array([value for value in told if value is not None], dtype=np.float64)
+    def add(self, columns: Columns) -> None:
+        for role in _ROLES:
+            digests = columns[role]
+            if self._digest not in (present := set(digests)):
+                continue
+            values = np.array(columns[f"{role}_probability"], dtype=np.float64)  # null becomes NaN
+            if len(present) > 1:
+                values = values[[digest == self._digest for digest in digests]]
+            values = values[~np.isnan(values)]
             cells = np.searchsorted(self._edges, values, side="right")
             self.cells += np.bincount(cells, minlength=self.cells.size)
             self.total += float(values.sum())
-            answers = [getattr(row, f"{role}_positive") for row in own if row.variant == role]
-            self.answered += len(answers)
-            self.positive += sum(bool(answer) for answer in answers)
 
 
 class _Counting:
@@ -111,35 +115,46 @@ class _Counting:
         self._scores = [_Scores(model) for model in models]
         self._models = models
         self._customers: Counter[str | None] = Counter()
+        self._answers: Counter[tuple[Any, ...]] = Counter()
         self._rows = self._unreadable = 0
 
-    def add(self, rows: Sequence[Any]) -> None:
-        encoded = _encode(self._grid.encoder, msgspec.json.decode("[" + ",".join(row.features for row in rows) + "]"))
+    def add(self, columns: Columns) -> None:
+        texts = columns["features"]
+        encoded = _encode(self._grid.encoder, msgspec.json.decode(f"[{','.join(texts)}]"))
         self._features.count(encoded)
         self._rows += len(encoded)
-        self._unreadable += len(rows) - len(encoded)
-        self._customers.update(row.customer_id for row in rows)
+        self._unreadable += len(texts) - len(encoded)
+        self._customers.update(columns["customer_id"])
+        answers = (columns[name] for name in ("variant", *_ROLES, *(f"{role}_positive" for role in _ROLES)))
+        self._answers.update(zip(*answers, strict=True))
         for scores in self._scores:
-            scores.add(rows)
+            scores.add(columns)
 
     def counted(self, place: int) -> Counted:
         self._features.settle()
         named = [n for customer, n in self._customers.items() if customer is not None]
-        values, scores = self._slots.tolist(), self._scores[place]
+        model, scores, values = self._models[place], self._scores[place], self._slots.tolist()
+        answers = self._answers_of(model.digest)
         return Counted(
             rows=self._rows,
             unreadable=self._unreadable,
             customers=len(named),
             repeats=row_repeats(named) if named else 1.0,
-            features={
-                binned.name: tuple(self._grid.bins(binned, values).values())
-                for binned in self._models[place].reference.features
-            },
+            features={one.name: tuple(self._grid.bins(one, values).values()) for one in model.reference.features},
             scores=tuple(scores.cells.tolist()),
             score_sum=scores.total,
-            answered=scores.answered,
-            positive=scores.positive,
+            answered=answers.total(),
+            positive=answers[True],
         )
+
+    def _answers_of(self, digest: str) -> Counter[bool]:
+        """How many answers of a model were positive, and how many were not."""
+        found: Counter[bool] = Counter()
+        for (variant, *digests_and_labels), n in self._answers.items():
+            role = _ROLES.index(variant)
+            if digests_and_labels[role] == digest:
+                found[bool(digests_and_labels[len(_ROLES) + role])] += n
+        return found
 
 
 def _encode(encoder: Encoder, rows: Sequence[dict[str, Any]]) -> NDArray[np.float32]:
@@ -158,7 +173,7 @@ def _encode(encoder: Encoder, rows: Sequence[dict[str, Any]]) -> NDArray[np.floa
     return matrix[readable]
 
 
-def _live_rows(connection: Connection, window: Window) -> Iterator[Sequence[Any]]:
+def _live_rows(connection: Connection, window: Window) -> Iterator[Columns]:
     p = tables.predictions.c
     query = (
         sa.select(*(p[name] for name in _COLUMNS))
@@ -166,7 +181,8 @@ def _live_rows(connection: Connection, window: Window) -> Iterator[Sequence[Any]
         .where(p.at >= to_micros(window.since), p.at < to_micros(window.until))
     )
     found = connection.execute(query.execution_options(yield_per=_ROWS_AT_A_TIME))
-    yield from found.partitions()
+    for rows in found.partitions():
+        yield dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
 
 
 def _experiments(connection: Connection) -> list[str]:
