@@ -113,7 +113,7 @@ def _split() -> list[Panel]:
     live = increased(names.PREDICTIONS, "$__rate_interval", NAMESPACE, purpose="live")
     by_challenger = increased(names.PREDICTIONS, "$__rate_interval", NAMESPACE, purpose="live", variant="challenger")
     closed = pick(Judge.ANSWERED, *_OF_TRIAL)
-    share = f'sum({closed[:-1]},role="challenger"}}) / sum({closed})'
+    share = f"sum({pick(Judge.ANSWERED, *_OF_TRIAL, role='challenger')}) / sum({closed})"
     srm = worst(Judge.LOG_E, *_OF_TRIAL, claim="srm")
     return [
         coloured(
@@ -150,7 +150,7 @@ def _split() -> list[Panel]:
 
 def _outcomes() -> list[Panel]:
     results = pick(Judge.CUSTOMERS, *_OF_TRIAL)
-    missing = f'sum({results[:-1]},result=~"missing.*"}})'
+    untold = pick(Judge.CUSTOMERS, *_OF_TRIAL, 'result=~"missing.*"')
     return [
         number(
             "Matured customers",
@@ -166,7 +166,7 @@ def _outcomes() -> list[Panel]:
         ),
         number(
             "Missing truths",
-            Query(f"{missing} / sum({results})", now=True),
+            Query(f"sum({untold}) / sum({results})", now=True),
             "Share of customers in closed cohorts whose truth nobody told. It counts against the challenger where it "
             "could matter.",
             Look("percentunit", ((None, GOOD), (0.1, WARN), (0.3, BAD)), width=4, height=8, decimals=1),

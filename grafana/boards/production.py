@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana.boards.board import ALERTS, FIRING, MODEL, RUNBOOK, VARIANT, Board, Row
+from grafana.boards.board import ALERTS, FIRING, MODEL, RUNBOOK, SINCE, VARIANT, Board, Row
 from grafana.boards.panels import (
     BAD,
     BOUND,
@@ -61,7 +61,7 @@ def production_board() -> Board:
 def alerts_table() -> Panel:
     """What is pending or firing, each with its runbook."""
     each = "alertname, severity, namespace"
-    active = f"time() - min by ({each}) ({ALERTS.replace('ALERTS', 'ALERTS_FOR_STATE', 1)})"
+    active = f"time() - min by ({each}) ({SINCE})"
     found = f"max by ({each}, alertstate) ({ALERTS}) * on ({each}) group_left () ({active})"
     table = rows(
         "Alerts",
@@ -121,7 +121,7 @@ def _predictions() -> list[Panel]:
     total = increased(names.PREDICTIONS, "$__range", *_LIVE)
     by_label = increased(names.PREDICTIONS, "$__range", *_LIVE, by="namespace, label")
     high = increased(names.RISKS, "$__range", *_OURS, OF_VARIANT, by="namespace, model, risk")
-    of_hour = increased(names.PREDICTIONS, "1h", *_LIVE, by="variant")
+    of_hour, of_day = (increased(names.PREDICTIONS, window, *_LIVE, by="variant") for window in ("1h", "1d"))
     return [
         number("Predictions", Query(total, now=True), "Live predictions answered in the time shown.", _TALL),
         number(
@@ -152,7 +152,7 @@ def _predictions() -> list[Panel]:
         ),
         bars(
             "Predictions by day",
-            [Query(of_hour.replace("[1h]", "[1d]"), "{{variant}}")],
+            [Query(of_day, "{{variant}}")],
             "Live predictions answered in each of the last 30 days, by the role of the model that answered.",
             Look(width=12, height=8, low=0),
             every="1d",
