@@ -19,7 +19,7 @@ def test_what_is_promised_of_latency_is_the_edge_of_a_bucket() -> None:
     assert 0.05 in REQUEST_BUCKETS
 
 
-@pytest.mark.parametrize(("burn", "uses"), zip(BURNS, (0.02, 0.05, 0.10, 0.10), strict=True))
+@pytest.mark.parametrize(("burn", "uses"), [*zip(BURNS, (0.02, 0.05, 0.10, 0.10), strict=True)])
 def test_a_burn_uses_what_its_text_says_of_thirty_days(burn: Burn, uses: float) -> None:
     # Table 5-8 of chapter 5, "Alerting on SLOs", of the Site Reliability Workbook; a day at 3 is its usual addition.
     assert burn.rate * HOURS[burn.long] / (30 * 24) == pytest.approx(uses, rel=1e-9)
