@@ -94,7 +94,17 @@ def recordings_of(window: Window, settings: DriftSettings) -> list[Recording]:
     ]
     distances = [rule for one in (FEATURE, SCORE) for rule in _distances(one, window, settings)]
     odd = [rule for name in ODD_BINS for rule in _odd_bin(name, window, settings)]
-    return [*counts, *totals, _repeats(window), *distances, *odd, *_mean(window, settings), _positive(window, settings)]
+    worth = [_customers_worth(one, window, settings) for one in (FEATURE, SCORE)]
+    return [
+        *counts,
+        *totals,
+        _repeats(window),
+        *worth,
+        *distances,
+        *odd,
+        *_mean(window, settings),
+        _positive(window, settings),
+    ]
 
 
 def counted_in(metric: str, by: str, window: Window) -> str:
@@ -121,7 +131,9 @@ def _reference(one: Distribution) -> list[Recording]:
     rows = one.bin("reference")
     total, bins = f"sum by ({one.by}) ({rows})", f"count by ({one.by}) ({rows})"
     return [
-        Recording(rows, f"max by ({one.by_bin}, order) ({one.reference})"),
+        Recording(rows, f"max by ({one.by_bin}) ({one.reference})"),
+        # Apart: pods of a Gauntlet before the label export the same bins without it, and must not count them twice.
+        Recording(one.bin("ordered_reference"), f'max by ({one.by_bin}, order) ({one.reference}{{order!=""}})'),
         Recording(one.of("reference_n"), f"{total} > 0"),
         # What had one value in training has one bin, and whether it moved cannot be counted there.
         Recording(one.of("bins"), f"{bins} > 1"),
@@ -154,6 +166,12 @@ def _distances(one: Distribution, window: Window, settings: DriftSettings) -> li
     ]
 
 
+def _customers_worth(one: Distribution, window: Window, settings: DriftSettings) -> Recording:
+    """How many rows of different customers the rows are worth: there must be enough to know how far chance reaches."""
+    worth = f"{one.of('n', window)} / on (namespace) group_left () {repeats_in(window)}"
+    return Recording(one.of("customers_worth", window), f"{worth} >= {settings.rows}")
+
+
 def _psi_limit(one: Distribution, window: Window, settings: DriftSettings) -> str:
     """The larger of what matters and of what chance explains, in the window's rows and in training's."""
     table = "base" if window == settings.base else "longer"
@@ -164,8 +182,7 @@ def _psi_limit(one: Distribution, window: Window, settings: DriftSettings) -> st
         f" * on (bins) group_left () gauntlet:bins:quantile_{table})\n"
         f"    or {quantile_bound(one.of('bins'), window, settings)}\n"
         "  ) * (\n"
-        f"    1 / ({one.of('n', window)} >= {settings.rows}) * on (namespace) group_left () {repeats_in(window)}\n"
-        f"    + 1 / {one.of('reference_n')}\n"
+        f"    1 / {one.of('customers_worth', window)} + 1 / {one.of('reference_n')}\n"
         "  ),\n"
         f"  {settings.psi_size:g}\n"
         ")"
@@ -174,10 +191,10 @@ def _psi_limit(one: Distribution, window: Window, settings: DriftSettings) -> st
 
 def _kolmogorov_smirnov(one: Distribution, window: Window, settings: DriftSettings) -> list[Recording]:
     """The largest difference between the shares below a border, over the borders of bins that have an order."""
-    rows, ordered = f'{one.bin("reference")}{{order!=""}}', one.bin("ordered", window)
+    rows, ordered = one.bin("ordered_reference"), one.bin("ordered", window)
     difference = one.bin("ordered_difference", window)
     borders = "\n  or\n".join(_below(difference, one.by, place) for place in range(settings.most_ordered - 1))
-    too_many = f'{one.bin("reference")}{{order="{settings.most_ordered}"}}'
+    too_many = f'{rows}{{order="{settings.most_ordered}"}}'
     return [
         Recording(ordered, f"({rows} * 0 + 1) * on ({one.by_bin}) group_left () {one.bin('increase', window)}"),
         Recording(
@@ -208,7 +225,7 @@ def _odd_bin(name: str, window: Window, settings: DriftSettings) -> list[Recordi
     )
     n = FEATURE.of("n", window)
     variance = (
-        f"{share} * (1 - {share}) / {n} * on (namespace) group_left () {repeats_in(window)}\n"
+        f"{share} * (1 - {share}) / {FEATURE.of('customers_worth', window)}\n"
         f"    + {before} * (1 - {before}) / {FEATURE.of('reference_n')}"
     )
     return [
@@ -233,7 +250,7 @@ def _mean(window: Window, settings: DriftSettings) -> list[Recording]:
     mean, before, n = SCORE.of("mean", window), SCORE.of("mean_reference"), SCORE.of("n", window)
     half = (
         f"{standard_errors(window, settings)!r} * sqrt(\n"
-        f"  {mean} * (1 - {mean}) / {n} * on (namespace) group_left () {repeats_in(window)}\n"
+        f"  {mean} * (1 - {mean}) / {SCORE.of('customers_worth', window)}\n"
         f"  + {before} * (1 - {before}) / {SCORE.of('reference_n')}\n"
         ")"
     )

@@ -34,7 +34,8 @@ class DriftSettings:
         base: The shortest window, whose increments are read from the counters.
         longer: Windows that are sums of it, each a multiple of it.
         interval: How often all rules are evaluated; below Prometheus's lookback of 5 minutes, or sums would have holes.
-        rows: Rows below which a window says nothing: chance has no known limit there.
+        rows: Rows below which a window says nothing, and customers' worth of rows below which it has no limit, so that
+            nobody is told: how far chance reaches is not known there.
         psi_size: PSI from which a distribution has moved, however sure that is.
         mean_size: Move of the mean probability that matters.
         missing_size: Rise of the share of missing values that matters.

@@ -185,7 +185,7 @@ def told_in(window: Window, world: World, week: Traffic) -> tuple[Told, Told, To
         variance = repeats[:, None] / n[:, None] + 1 / TRAINED
         is_psi = (found > LIMITS.psi_size) & (found > _quantiles(world, window) * variance)
         is_mean = _mean_moved(world, now, n, week.training, window, repeats)
-    ours = np.concatenate([is_psi, is_mean[:, None]], axis=1) & (n >= LIMITS.rows)[:, None]
+    ours = np.concatenate([is_psi, is_mean[:, None]], axis=1) & (n >= LIMITS.rows * repeats)[:, None]
     some = (n > 0)[:, None]
     return tuple(_held(one, window.hold) for one in (ours, (found > 0.1) & some, (found > 0.25) & some))  # type: ignore[return-value]
 

@@ -105,7 +105,7 @@ class Rise(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """One distribution. Numbers are None where there are too few rows, or where there is no such number.
+    """One distribution. Numbers are None where the rows are worth too few customers, or there is no such number.
 
     Attributes:
         name: The feature's name, or `score`.
@@ -238,7 +238,7 @@ def _findings(drift: Drift) -> list[Finding]:
 def _drift(binned: Binned, counts: tuple[float, ...], counted: Counted, level: float, limits: Limits) -> Drift:
     n, m = sum(counts), sum(binned.counts)
     # What had one value in training has one bin, and whether it moved cannot be counted there.
-    if n < limits.rows or m == 0 or len(counts) < 2:
+    if n / counted.repeats < limits.rows or m == 0 or len(counts) < 2:
         return Drift(name=binned.name, finding="unknown", n=n)
     found = psi(binned.counts, counts)
     limit = max(limits.psi_size, psi_limit(m, n, len(counts), level, repeats=counted.repeats))
@@ -280,7 +280,7 @@ def _rise(
 
 def _mean(score: Binned, counted: Counted, level: float, limits: Limits) -> MeanShift | None:
     n, m = sum(counted.scores), sum(score.counts)
-    if n < limits.rows or m == 0 or score.mean is None:
+    if n / counted.repeats < limits.rows or m == 0 or score.mean is None:
         return None
     mean = min(max(counted.score_sum / n, 0.0), 1.0)  # a sum of floats may pass n by its last bit
     shift, half = mean - score.mean, share_limit(score.mean, m, mean, n, level, repeats=counted.repeats)

@@ -13,7 +13,7 @@ class Limits:
     """The same as those of the committed alerts; a test compares them.
 
     Attributes:
-        rows: Rows below which a window says nothing: chance has no known limit there.
+        rows: Customers' worth of rows below which a window says nothing: how far chance reaches is not known there.
         psi_size: PSI from which a distribution has moved, however sure that is.
         mean_size: Move of the mean probability that matters.
         missing_size: Rise of the share of missing values that matters.

@@ -103,7 +103,10 @@ def _notes(found: ModelDrift) -> list[str]:
     if found.unreadable:
         lines.append(f"{found.unreadable:,} rows are not of this contract and count nowhere.")
     if found.finding == "unknown":
-        lines.append(f"Below {LIMITS.rows} rows chance has no known limit: this is no sign that nothing drifted.")
+        lines.append(
+            f"Below {LIMITS.rows} customers' worth of rows nobody knows how far chance reaches: this is no sign that "
+            "nothing drifted."
+        )
     return lines
 
 

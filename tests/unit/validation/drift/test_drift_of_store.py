@@ -132,6 +132,13 @@ def test_customers_who_come_back_widen_every_limit(store, tmp_path):
     assert of(found, "tenure").psi_limit == psi_limit(100, N, 3, LIMITS.level(DAY.total_seconds()), repeats=4.0)
 
 
+def test_fewer_than_200_customers_worth_of_rows_are_unknown_however_many_rows_they_are(store, tmp_path):
+    land(store, tmp_path, *(msgspec.structs.replace(row, customer_id=f"c{i % 199}") for i, row in enumerate(log(N))))
+    found = looked(store)
+    assert found.repeats > 5
+    assert (found.finding, found.mean, of(found, "tenure").psi) == ("unknown", None, None)
+
+
 def test_rows_that_name_nobody_count_as_a_customer_each(store, tmp_path):
     land(store, tmp_path, *log(300, customer_id=None))
     found = looked(store)
