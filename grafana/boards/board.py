@@ -17,11 +17,15 @@ from service import metric_names as names
 TAG = "gauntlet"
 EVERYTHING = models.VariableOption(selected=True, text="All", value="$__all")
 
-ALERTS = pick("ALERTS", 'alertname=~"Gauntlet.*"', NAMESPACE)
+_OURS = ('alertname=~"Gauntlet.*"', NAMESPACE)
+ALERTS = pick("ALERTS", *_OURS)
 """Alerts of these rules, pending and firing."""
 
-FIRING = f'{ALERTS[:-1]},alertstate="firing"}}'
+FIRING = pick("ALERTS", *_OURS, alertstate="firing")
 """Those that fire."""
+
+SINCE = pick("ALERTS_FOR_STATE", *_OURS)
+"""When each began to hold, in seconds since 1970 UTC."""
 
 RUNBOOK = "${runbooks}/${__data.fields.Alert}.md"
 """Where a row of a table of alerts leads to."""

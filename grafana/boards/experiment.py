@@ -113,7 +113,7 @@ def _split() -> list[Panel]:
     live = increased(names.PREDICTIONS, "$__rate_interval", NAMESPACE, purpose="live")
     by_challenger = increased(names.PREDICTIONS, "$__rate_interval", NAMESPACE, purpose="live", variant="challenger")
     closed = pick(Judge.ANSWERED, *_OF_TRIAL)
-    share = f'sum({closed[:-1]},role="challenger"}}) / sum({closed})'
+    share = f"sum({pick(Judge.ANSWERED, *_OF_TRIAL, role='challenger')}) / sum({closed})"
     srm = worst(Judge.LOG_E, *_OF_TRIAL, claim="srm")
     return [
         coloured(
@@ -150,26 +150,26 @@ def _split() -> list[Panel]:
 
 def _outcomes() -> list[Panel]:
     results = pick(Judge.CUSTOMERS, *_OF_TRIAL)
-    missing = f'sum({results[:-1]},result=~"missing.*"}})'
+    untold = pick(Judge.CUSTOMERS, *_OF_TRIAL, 'result=~"missing.*"')
     return [
         number(
             "Matured customers",
             Query(worst(Judge.MATURED, *_OF_TRIAL), now=True),
             "Customers in closed cohorts that both models scored and whose truth is known.",
-            Look(width=4, height=4),
+            Look(width=4, height=8),
         ),
         number(
             "Waiting predictions",
             Query(worst(Judge.WAITING, *_OF_TRIAL), now=True),
             "Live predictions whose cohort is not closed: their outcomes may still come.",
-            Look(width=4, height=4),
+            Look(width=4, height=8),
         ),
         number(
             "Missing truths",
-            Query(f"{missing} / sum({results})", now=True),
+            Query(f"sum({untold}) / sum({results})", now=True),
             "Share of customers in closed cohorts whose truth nobody told. It counts against the challenger where it "
             "could matter.",
-            Look("percentunit", ((None, GOOD), (0.1, WARN), (0.3, BAD)), width=4, height=4, decimals=1),
+            Look("percentunit", ((None, GOOD), (0.1, WARN), (0.3, BAD)), width=4, height=8, decimals=1),
         ),
         bars(
             "Outcomes by hour",
@@ -183,7 +183,7 @@ def _outcomes() -> list[Panel]:
             [Query(f"max by (result) ({results})", "{{result}}")],
             "Customers in closed cohorts. wins: the challenger alone was right; losses: the champion alone; ties: both "
             "or neither; missing: no truth, and the models agree or not; unscored: one of them could not answer.",
-            Look(width=12, height=8, low=0),
+            Look(width=24, height=8, low=0),
         ),
     ]
 

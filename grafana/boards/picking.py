@@ -7,8 +7,6 @@ from service import metric_names as names
 NAMESPACE = 'namespace=~"$namespace"'
 MODEL = 'model=~"$model"'
 VARIANT = 'variant=~"$variant"'
-SCORING_ROUTES = "/v1/score|/v1/score/batch|/v2/models/.*"
-"""Routes that answer predictions."""
 
 
 def pick(name: str, *matchers: str, **equal: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana.boards.board import ALERTS, FIRING, MODEL, RUNBOOK, VARIANT, Board, Row
+from grafana.boards.board import ALERTS, FIRING, MODEL, RUNBOOK, SINCE, VARIANT, Board, Row
 from grafana.boards.panels import (
     BAD,
     BOUND,
@@ -33,7 +33,7 @@ from grafana.boards.picking import NAMESPACE, increased, pick, positives, worst
 from grafana.boards.picking import VARIANT as OF_VARIANT
 from service import metric_names as names
 
-_SMALL = Look(width=4, height=4)
+_TALL = Look(width=4, height=8)
 _LIVE = (NAMESPACE, OF_MODEL, OF_VARIANT, 'purpose="live"')
 _OURS = (NAMESPACE, OF_MODEL)
 _TOP_BAND = f"topk by (namespace, model) (1, {worst(names.RISK_BAND, *_OURS, by='namespace, model, risk')})"
@@ -61,7 +61,7 @@ def production_board() -> Board:
 def alerts_table() -> Panel:
     """What is pending or firing, each with its runbook."""
     each = "alertname, severity, namespace"
-    active = f"time() - min by ({each}) ({ALERTS.replace('ALERTS', 'ALERTS_FOR_STATE', 1)})"
+    active = f"time() - min by ({each}) ({SINCE})"
     found = f"max by ({each}, alertstate) ({ALERTS}) * on ({each}) group_left () ({active})"
     table = rows(
         "Alerts",
@@ -121,21 +121,21 @@ def _predictions() -> list[Panel]:
     total = increased(names.PREDICTIONS, "$__range", *_LIVE)
     by_label = increased(names.PREDICTIONS, "$__range", *_LIVE, by="namespace, label")
     high = increased(names.RISKS, "$__range", *_OURS, OF_VARIANT, by="namespace, model, risk")
-    of_hour = increased(names.PREDICTIONS, "1h", *_LIVE, by="variant")
+    of_hour, of_day = (increased(names.PREDICTIONS, window, *_LIVE, by="variant") for window in ("1h", "1d"))
     return [
-        number("Predictions", Query(total, now=True), "Live predictions answered in the time shown.", _SMALL),
+        number("Predictions", Query(total, now=True), "Live predictions answered in the time shown.", _TALL),
         number(
             "Churn rate",
             Query(f"sum({positives(by_label)}) / {total}", now=True),
             "Share of live predictions that were answered with the contract's positive label, in the time shown.",
-            Look("percentunit", width=4, height=4, decimals=1),
+            Look("percentunit", width=4, height=8, decimals=1),
         ),
         number(
             "High-risk customers",
             Query(f"sum({high} and on (namespace, model, risk) {_TOP_BAND})", now=True),
             "Live predictions in the highest risk band of the model that answered, in the time shown. Whoever is "
             "scored twice counts twice.",
-            Look(width=4, height=4, decimals=0),
+            Look(width=4, height=8, decimals=0),
         ),
         lines(
             "Churn rate over time",
@@ -152,7 +152,7 @@ def _predictions() -> list[Panel]:
         ),
         bars(
             "Predictions by day",
-            [Query(of_hour.replace("[1h]", "[1d]"), "{{variant}}")],
+            [Query(of_day, "{{variant}}")],
             "Live predictions answered in each of the last 30 days, by the role of the model that answered.",
             Look(width=12, height=8, low=0),
             every="1d",
@@ -176,7 +176,7 @@ def _probabilities() -> list[Panel]:
             "Risk bands",
             [Column("From", edges, "percentunit"), Column("Answers", by_band)],
             "Where each model's risk bands begin, and how many live answers fell into them in the time shown.",
-            Look(width=8, height=7),
+            Look(width=8, height=14),
             labels={"model": "Model", "risk": "Band"},
         ),
         _rolling_mean(),

@@ -53,7 +53,7 @@ def _promises() -> list[Panel]:
         ("availability", "Availability", "99.9 % of requests are answered without an error of ours (5xx)"),
         ("latency", "Latency", "99 % of single rows are answered within 50 ms"),
     ):
-        burns = pick(f"gauntlet:{name}:burn_rate1h", NAMESPACE)
+        hour, quarter = (f"max({pick(f'gauntlet:{name}:burn_rate{window}', NAMESPACE)})" for window in ("1h", "6h"))
         found.append(
             number(
                 f"{title}: budget left",
@@ -66,7 +66,7 @@ def _promises() -> list[Panel]:
             coloured(
                 lines(
                     f"{title}: how fast the budget burns",
-                    [Query(f"max({burns})", "1 h"), Query(f"max({burns.replace('1h', '6h')})", "6 h")],
+                    [Query(hour, "1 h"), Query(quarter, "6 h")],
                     f"{promise}. At 1 the budget of 30 days lasts 30 days; at 14.4 somebody is called.",
                     Look("short", ((None, "transparent"), (14.4, BOUND)), width=8, height=8, low=0),
                     limits=True,

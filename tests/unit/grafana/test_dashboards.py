@@ -77,9 +77,7 @@ def test_panels_fill_their_lines_and_none_lies_on_another(board: dict[str, Any])
                 assert (x, y) not in taken, f"{panel['title']} lies on {taken[x, y]}"
                 taken[x, y] = panel["title"]
     bottom = max(y for _, y in taken)
-    width = panels.GRID_WIDTH
-    assert {x for x, _ in taken} == set(range(width))
-    assert [y for y in range(bottom + 1) if not any((x, y) in taken for x in range(width))] == []
+    assert set(taken) == {(x, y) for x in range(panels.GRID_WIDTH) for y in range(bottom + 1)}
 
 
 @every_board
