@@ -29,7 +29,7 @@ logger = logging.getLogger("gauntlet.console")
 
 COOKIE = "gauntlet_console"
 PROBES = ("/livez", "/readyz")
-_OPEN = ("/login", "/assets/")
+_LOGIN, _ASSETS = "/login", "/assets/"
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
 _SHORTEST_KEY_BYTES = 32
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -92,7 +92,7 @@ class Guard:
             MAX_CONTENT_LENGTH=_BODY_LIMIT_BYTES,
         )
         server.before_request(self._let_in)
-        server.add_url_rule("/login", "login", self._login, methods=["GET", "POST"])
+        server.add_url_rule(_LOGIN, "login", self._login, methods=["GET", "POST"])
         server.add_url_rule("/logout", "logout", self._logout, methods=["POST"])
         policy = None
 
@@ -113,7 +113,7 @@ class Guard:
             return _refused("this console asks nobody to log in, and so is only for this machine")
         if request.method not in _SAFE and not self._is_from_here(request):
             return _refused("this request does not come from a page of this console")
-        if request.path.startswith(_OPEN):
+        if request.path == _LOGIN or request.path.startswith(_ASSETS):
             return None
         viewer = self._viewer(request)
         if viewer is None:
@@ -161,7 +161,7 @@ class Guard:
 
     def _logout(self) -> Any:
         flask.session.clear()
-        return flask.redirect("/login", 303)
+        return flask.redirect(_LOGIN, 303)
 
     def _seal(self, response: flask.Response, policy: str) -> flask.Response:
         response.headers.update(_HEADERS)
@@ -194,7 +194,7 @@ def _session_key(path: Path | None) -> bytes:
 
 def _to_login(request: flask.Request) -> Any:
     if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
-        return flask.redirect(f"/login?next={quote(request.path)}", 303)
+        return flask.redirect(f"{_LOGIN}?next={quote(request.path)}", 303)
     return flask.jsonify(status=401, title="Log in first", detail="log in at /login"), 401
 
 

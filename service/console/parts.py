@@ -10,7 +10,7 @@ import dash_ag_grid as dag
 from dash import Output, dcc, html
 from dash.development.base_component import Component
 
-from bentos.errors import GauntletError
+from bentos.errors import GauntletError, NotFound
 from service.console.sources import NextStep
 from validation.pages import Figure
 
@@ -152,7 +152,8 @@ def say(make: Callable[[], Any]) -> Any:
 def sentence(error: GauntletError) -> str:
     """An error as a page says it."""
     text = str(error) or type(error).__name__
-    logger.warning("page_incomplete", extra={"error": type(error).__name__})
+    if not isinstance(error, NotFound):  # that there is nothing yet is no news for whoever reads logs
+        logger.warning("page_incomplete", extra={"error": type(error).__name__})
     return text[0].upper() + text[1:]
 
 

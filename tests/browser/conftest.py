@@ -63,9 +63,11 @@ class Visit:
         return self.page
 
     def settle(self) -> None:
-        """Wait until no picture of the page is being read any more."""
-        reading = "() => ![...document.querySelectorAll('.card > p.soft')].some(p => p.textContent === 'Reading …')"
-        self.page.wait_for_function(reading)
+        """Wait until no picture of the page is being read any more, and tables stand."""
+        self.page.wait_for_function(
+            """() => ![...document.querySelectorAll(".card > p.soft")].some(p => p.textContent === "Reading …")
+            && [...document.querySelectorAll(".grid")].every(g => g.querySelector(".ag-row, .ag-overlay-wrapper"))"""
+        )
 
     def grid(self, name: str) -> Any:
         """A table of the page with its rows in sight: those that are out of sight are drawn by nobody."""

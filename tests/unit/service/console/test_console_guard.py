@@ -36,6 +36,7 @@ def test_keys_ask_for_a_login_even_on_loopback(tmp_path: Path) -> None:
     answer = client.get("/production", headers=HTML)
     assert (answer.status_code, answer.location) == (303, "/login?next=/production")
     assert client.get("/_dash-layout").status_code == 401
+    assert client.get("/login-of-another-name", headers=HTML).status_code == 303
 
 
 def test_elsewhere_than_on_loopback_nobody_comes_in_without_keys(tmp_path: Path) -> None:
