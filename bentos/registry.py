@@ -182,12 +182,7 @@ class Registry:
     def versions(self, name: str) -> list[Version]:
         """Every version of a model, the newest first."""
         with self._translated():
-            found = every(
-                lambda token: self.client.search_model_versions(
-                    f"name='{name}'", max_results=PAGE_SIZE, page_token=token
-                )
-            )
-            newest_first = sorted(found, key=lambda version: -int(version.version))
+            newest_first = sorted(self._search(name), key=lambda version: -int(version.version))
             # A search leaves aliases out; the model has them all.
             aliases = self.client.get_registered_model(name).aliases if newest_first else {}
         return [
@@ -319,9 +314,13 @@ class Registry:
         raise BadInput(f"{uri!r} names no model; write models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest")
 
     def _latest(self, name: str) -> MlflowVersion | None:
-        found = self.client.search_model_versions(f"name='{name}'", max_results=1000)
-        newest = max(found, key=lambda version: int(version.version), default=None)
+        newest = max(self._search(name), key=lambda version: int(version.version), default=None)
         return newest and self.client.get_model_version(name, newest.version)
+
+    def _search(self, name: str) -> Iterator[MlflowVersion]:
+        """Every version, without its aliases."""
+        wanted = f"name='{name}'"
+        return every(lambda token: self.client.search_model_versions(wanted, max_results=PAGE_SIZE, page_token=token))
 
     def _version(self, found: MlflowVersion) -> Version:
         tags = dict(found.tags)

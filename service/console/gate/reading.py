@@ -112,7 +112,7 @@ class _Shelf:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._content_of: dict[str, Callable[[], bytes]] = {}
-        self._known: dict[str, Judged | str] = {}
+        self._known: dict[str, Judged] = {}
         self._listed: dict[str, list[str]] = {}
 
     def read(self) -> Reports:
@@ -135,13 +135,13 @@ class _Shelf:
             try:
                 self._known[name] = judged_of(name, self.open(name))
             except BadInput as e:
-                self._known[name] = str(e)
+                return str(e)
         return self._known[name]
 
     def _in_folder(self, model: str) -> dict[str, Callable[[], bytes]]:
         named = re.compile(rf"gate-{re.escape(model)}-\d+-[\dT.]+Z")
         paths = self._sources.folder.reports.glob("*.json")
-        return {path.stem: path.read_bytes for path in paths if named.fullmatch(path.stem)}
+        return {path.stem: partial(_bytes_of, path) for path in paths if named.fullmatch(path.stem)}
 
     def _at_server(self, model: str) -> dict[str, Callable[[], bytes]]:
         registry = self._sources.registry()
@@ -162,6 +162,13 @@ class _Shelf:
         attempts = version.tags[ATTEMPTS_TAG]
         listed = self._listed.get(version.run)
         return listed is None or not attempts.isdigit() or len(listed) < int(attempts)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise BadInput(f"{path} cannot be read: {e.strerror or e}") from e
 
 
 def judged_of(name: str, report: GateReport) -> Judged:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bentos.errors import NotFound
 from bentos.palette import RISING
-from service.console.models.reading import Basis, Tried, in_order, is_numeric
+from service.console.models.reading import Basis, Tried, as_number, in_order, is_numeric
 from validation.gate.metrics import LOSSES
 from validation.gate.wording import number
 from validation.pages import Figure, Trace, layout_of
@@ -64,7 +64,7 @@ def parallel(tried: Sequence[Tried], parameters: Sequence[str], metric: str, bas
         name="models-parallel",
         title=f"Parameters together, and {metric}",
         says=f"n = {len(found):,} of {len(tried):,} runs shown, each a line. Where an estimator does not have a "
-        "parameter, its line passes below the axis.",
+        "parameter, its line passes below the axis (–).",
         traces=[trace for trace in lines if trace["x"]],
         layout=_layout(axes),
         table=(
@@ -83,9 +83,16 @@ def _axis(name: str, values: Sequence[str | None]) -> _Axis:
     places = _numbers(given) if is_numeric(given) else _words(given)
     told = sorted(places, key=in_order)
     told = told if len(told) <= _MOST_TICKS else [told[0], told[-1]]
-    ticks = [(places[value], value if len(value) <= 14 else f"{value[:13]}…") for value in told]
-    lacks = [(_BELOW, _LACKING)] if len(given) < len(values) else []
+    ticks = [(places[value], _told(value)) for value in told]
+    lacks = [(_BELOW, "–")] if len(given) < len(values) else []
     return _Axis(name, tuple(_BELOW if value is None else places[value] for value in values), (*ticks, *lacks))
+
+
+def _told(value: str) -> str:
+    size = as_number(value)
+    if size is not None:
+        return f"{size:.4g}"
+    return value if len(value) <= 14 else f"{value[:13]}…"
 
 
 def _numbers(values: Sequence[str]) -> dict[str, float]:
@@ -134,7 +141,7 @@ def _lines(third: int, axes: Sequence[_Axis], found: Sequence[tuple[Tried, float
 
 def _layout(axes: Sequence[_Axis]) -> dict[str, Any]:
     layout = layout_of(420, "", "")
-    layout["margin"] |= {"l": 24, "r": 64, "b": 72}
+    layout["margin"] |= {"l": 24, "r": 64, "b": 48}
     layout["xaxis"] |= {
         "tickvals": list(range(len(axes))),
         "ticktext": [escape(axis.name) for axis in axes],

@@ -116,7 +116,7 @@ def comparison_columns(chosen: Sequence[Tried]) -> list[Row]:
             {
                 "field": one.run.id,
                 "headerName": f"{one.label} ({one.standing.role})",
-                "minWidth": 210,
+                "minWidth": 250,
                 "type": "rightAligned",
             }
             for one in chosen

@@ -81,6 +81,12 @@ def test_a_file_that_is_no_report_is_named_and_hides_no_other(registry: FakeRegi
     assert "gate-toy-1-broken is no gate report" in found.unreadable[0]
 
 
+def test_a_report_in_the_folder_that_cannot_be_read_is_named(registry: FakeRegistry, tmp_path: Path) -> None:
+    name = f"gate-{MODEL}-3-20260301T120000.000000Z"
+    (tmp_path / "reports" / f"{name}.json").mkdir(parents=True)
+    assert f"{name}.json cannot be read" in read_reports(sources_of(registry, tmp_path)).unreadable[0]
+
+
 def test_a_report_is_opened_once_for_the_list_and_whole_by_its_name(registry: FakeRegistry, tmp_path: Path) -> None:
     name = registry.add_report(registry.add_version("2"), report_of("2", FAILED))
     sources = sources_of(registry, tmp_path)

@@ -185,7 +185,7 @@ def test_a_run_without_a_parameter_passes_below_its_axis() -> None:
     figure = parallel(found, ["C"], "accuracy", "validation")
     heights = [y for trace in figure.traces for y in trace["y"][::3]]
     assert sorted(heights)[0] < 0
-    assert "not given" in [note["text"] for note in figure.layout["annotations"]]
+    assert "–" in [note["text"] for note in figure.layout["annotations"]]
     assert figure.table[1][2] == ("version 3", "not given", "0.8000")
 
 
