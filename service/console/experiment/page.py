@@ -181,7 +181,7 @@ def _next_trial(sources: Sources) -> NextStep:
     if sources.registry().find(f"models:/{model}@challenger") is not None:
         return NextStep(
             "Nobody is on trial. This scores the challenger in the champion's shadow; it must be in the Bento that is "
-            "served (`gauntlet package`).",
+            "served (gauntlet package).",
             f"gauntlet experiment shadow models:/{model}@challenger {at}",
         )
     if sources.registry().find(f"models:/{model}@candidate") is not None:

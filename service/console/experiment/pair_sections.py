@@ -38,7 +38,7 @@ def offline(sources: Sources) -> Component:
         return html.Section([*head, notice(sentence(e), is_wrong=True)], className="card whole apart")
     preferred = _preferred(versions)
     if preferred is None:
-        too_few = f"{sources.model()} has one model; `gauntlet train --folder {sources.folder.path}` makes another."
+        too_few = f"{sources.model()} has one model; gauntlet train --folder {sources.folder.path} makes another."
         return html.Section([*head, notice(too_few)], className="card whole apart")
     first, second = preferred
     chooser = html.Div(

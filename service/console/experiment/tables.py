@@ -121,7 +121,7 @@ def awaited_section(awaited: Awaited, who: Viewer, policy: OnlinePolicy) -> Comp
         f"The models disagree on {differ:,} of {awaited.scored:,} customers: {awaited.told:,} truths have come, "
         f"{awaited.open:,} can still come, {awaited.too_late:,} can no longer count. Where both models say the "
         f"same, the truth changes nothing.{shown} The last columns say by how much a truth moves the sum of "
-        f"differences in {policy.metric}. `gauntlet disagreements --csv` prints all."
+        f"differences in {policy.metric}. gauntlet disagreements --csv prints all."
     )
     grid = table(
         "experiment-awaited-table",

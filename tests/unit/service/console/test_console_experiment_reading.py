@@ -159,8 +159,9 @@ def test_an_answer_that_is_no_experiment_is_said_to_be_none(tmp_path: Path) -> N
 
 
 def test_a_service_without_its_judge_is_told_from_one_that_is_away(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="nothing from the judge"):
-        ask_judge(sources_in(tmp_path, {"experiment": "e", "judge": None}))
+    away = {"status": "unavailable", "reason": "it does not answer in time"}
+    with pytest.raises(Unavailable, match="the judge does not: it does not answer in time"):
+        ask_judge(sources_in(tmp_path, {"experiment": "e", "judge": away}))
 
 
 def test_without_any_trial_there_is_no_empty_chart(tmp_path: Path) -> None:
