@@ -138,7 +138,11 @@ def _running_or_none(sources: Sources) -> tuple[Running, ...]:
 
 
 def _now(sources: Sources) -> Component:
-    running, names = read_running(sources), read_names(sources)
+    try:
+        running = read_running(sources)
+    except NotFound as e:
+        return html.Div([what_to_do(_first_experiment(sources)), notice(sentence(e))])
+    names = read_names(sources)
     parts: list[Component] = [_standing(one, names) for one in running]
     parts += [notice(names.problem, is_wrong=True)] if names.problem else []
     parts.append(_judge(sources))
@@ -172,7 +176,19 @@ def _judge(sources: Sources) -> Component:
         f"The judge looked at {status.looked_at:%Y-%m-%d %H:%M:%S} UTC: {status.verdict.verdict}. Logged are "
         f"{status.logged.predictions:,} predictions and {status.logged.outcomes:,} truths{behind}.",
         className="soft",
-        role="status",
+    )
+
+
+def _first_experiment(sources: Sources) -> NextStep:
+    at = f"--folder {sources.folder.path}"
+    if not sources.folder.bento.exists():
+        return NextStep(
+            "There is no experiment here yet. This packs the champion and the challenger into what is served.",
+            f"gauntlet package {at}",
+        )
+    return NextStep(
+        "There is no experiment here yet. This serves the packed champion and begins the experiment.",
+        f"gauntlet serve {at}",
     )
 
 

@@ -169,3 +169,9 @@ def test_without_any_trial_there_is_no_empty_chart(tmp_path: Path) -> None:
     assert "No trial was ever begun" in shown.children
     assert page._rest(sources_in(tmp_path), None) is None
     assert page._awaited(sources_in(tmp_path), None) is None
+
+
+def test_without_an_experiment_the_first_screen_says_what_to_do_in_one_command(tmp_path: Path) -> None:
+    card, why = page._now(sources_in(tmp_path)).children
+    assert card.children[2].children.children == f"gauntlet package --folder {tmp_path}"
+    assert why.children.startswith("Nobody says who is on trial")
