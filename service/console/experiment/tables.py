@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
@@ -17,6 +18,15 @@ from service.micros import from_micros
 from validation.judge.audit import Change
 from validation.judge.disagreements import Awaited
 from validation.judge.policy import OnlinePolicy
+
+_PAGE = 10
+
+
+def paged(rows: int) -> dict[str, Any]:
+    """A table's pages, where it has more than one; a grid that is made with its rows shows none at a fixed height."""
+    if rows <= _PAGE:
+        return {}
+    return {"pagination": True, "paginationPageSize": _PAGE, "paginationPageSizeSelector": [_PAGE, 50, 200]}
 
 
 def phase_table(told: Told) -> Component:
@@ -88,7 +98,7 @@ def cohort_table(told: Told) -> Component:
         for look in reversed(told.course)
     ]
     return table(
-        "experiment-cohorts", columns, rows, title="Cohort by cohort", file="experiment-cohorts", height="20rem"
+        "experiment-cohorts", columns, rows, title="Cohort by cohort", file="experiment-cohorts", **paged(len(rows))
     )
 
 
@@ -129,8 +139,7 @@ def awaited_section(awaited: Awaited, who: Viewer, policy: OnlinePolicy) -> Comp
         rows,
         title="Truths that are awaited",
         file="disagreements",
-        height="22rem" if len(rows) > 8 else None,
-        pagination=len(rows) > 50,
+        **paged(len(rows)),
     )
     return _saying(grid, says) if rows else _quiet("Truths that are awaited", says)
 
