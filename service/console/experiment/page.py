@@ -73,10 +73,20 @@ def _bar(sources: Sources) -> Component:
                 ],
                 className="long",
             ),
-            dcc.Checklist(
-                id="experiment-open",
-                options=[{"value": _OPEN, "label": " count open cohorts too (provisional)"}],
-                value=[],
+            html.Div(
+                [
+                    html.Label("Evidence", htmlFor="experiment-open"),
+                    dcc.Dropdown(
+                        id="experiment-open",
+                        options=[
+                            {"value": "closed", "label": "closed cohorts"},
+                            {"value": _OPEN, "label": "open ones too, provisionally"},
+                        ],
+                        value="closed",
+                        clearable=False,
+                        searchable=False,
+                    ),
+                ]
             ),
         ],
         className="bar",
@@ -103,8 +113,8 @@ def _wire(app: Dash, sources: Sources) -> None:
         return say(lambda: _now(sources))
 
     @app.callback(Output("experiment-trial", "children"), chosen, open_too, mark)
-    def show_trial(experiment: str | None, extras: list[str], _mark: Any) -> Any:
-        return say(lambda: _trial(sources, experiment, with_open=_OPEN in (extras or [])))
+    def show_trial(experiment: str | None, evidence: str, _mark: Any) -> Any:
+        return say(lambda: _trial(sources, experiment, with_open=evidence == _OPEN))
 
     @app.callback(Output("experiment-rest", "children"), chosen, mark)
     def show_rest(experiment: str | None, _mark: Any) -> Any:
