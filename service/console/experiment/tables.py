@@ -66,7 +66,10 @@ def phase_table(told: Told) -> Component:
 
 def cohort_table(told: Told) -> Component:
     """Every cohort with what was known after it, for those who count themselves."""
-    columns: list[Row] = [{"field": "until", "headerName": "Cohorts up to, UTC", "minWidth": 150}, {"field": "phase"}]
+    columns: list[Row] = [
+        {"field": "until", "headerName": "Cohorts up to, UTC", "minWidth": 200},
+        {"field": "phase", "minWidth": 120},
+    ]
     names = {
         "enrolled": "Enrolled",
         "matured": "Matured",
@@ -147,7 +150,7 @@ def awaited_section(awaited: Awaited, who: Viewer, policy: OnlinePolicy) -> Comp
 def changes_table(changes: Sequence[Change], names: Names) -> Component:
     """Promotions, rollbacks and first champions, the newest first."""
     columns = (
-        {"field": "at", "headerName": "When, UTC"},
+        {"field": "at", "headerName": "When, UTC", "minWidth": 190},
         {"field": "action", "headerName": "What"},
         {"field": "who", "headerName": "By"},
         {"field": "models", "headerName": "Models", "minWidth": 200},
