@@ -53,6 +53,6 @@ def short(version: Version) -> str:
 def read_names(sources: Sources) -> Names:
     """Every version of the model that the pages are about; without a registry none, and why."""
     try:
-        return Names(tuple(sources.registry().versions(sources.model())))
+        return sources.kept("model names", lambda: Names(tuple(sources.registry().versions(sources.model()))))
     except GauntletError as e:
-        return Names(problem=f"models are named by the beginning of their digests: {e}")
+        return Names(problem=f"Models are named by the beginning of their digests: {e}")

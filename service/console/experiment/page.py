@@ -73,10 +73,20 @@ def _bar(sources: Sources) -> Component:
                 ],
                 className="long",
             ),
-            dcc.Checklist(
-                id="experiment-open",
-                options=[{"value": _OPEN, "label": " count open cohorts too (provisional)"}],
-                value=[],
+            html.Div(
+                [
+                    html.Label("Evidence", htmlFor="experiment-open"),
+                    dcc.Dropdown(
+                        id="experiment-open",
+                        options=[
+                            {"value": "closed", "label": "closed cohorts"},
+                            {"value": _OPEN, "label": "open ones too, provisionally"},
+                        ],
+                        value="closed",
+                        clearable=False,
+                        searchable=False,
+                    ),
+                ]
             ),
         ],
         className="bar",
@@ -103,8 +113,8 @@ def _wire(app: Dash, sources: Sources) -> None:
         return say(lambda: _now(sources))
 
     @app.callback(Output("experiment-trial", "children"), chosen, open_too, mark)
-    def show_trial(experiment: str | None, extras: list[str], _mark: Any) -> Any:
-        return say(lambda: _trial(sources, experiment, with_open=_OPEN in (extras or [])))
+    def show_trial(experiment: str | None, evidence: str, _mark: Any) -> Any:
+        return say(lambda: _trial(sources, experiment, with_open=evidence == _OPEN))
 
     @app.callback(Output("experiment-rest", "children"), chosen, mark)
     def show_rest(experiment: str | None, _mark: Any) -> Any:
@@ -138,7 +148,11 @@ def _running_or_none(sources: Sources) -> tuple[Running, ...]:
 
 
 def _now(sources: Sources) -> Component:
-    running, names = read_running(sources), read_names(sources)
+    try:
+        running = read_running(sources)
+    except NotFound as e:
+        return html.Div([what_to_do(_first_experiment(sources)), notice(sentence(e))])
+    names = read_names(sources)
     parts: list[Component] = [_standing(one, names) for one in running]
     parts += [notice(names.problem, is_wrong=True)] if names.problem else []
     parts.append(_judge(sources))
@@ -172,7 +186,19 @@ def _judge(sources: Sources) -> Component:
         f"The judge looked at {status.looked_at:%Y-%m-%d %H:%M:%S} UTC: {status.verdict.verdict}. Logged are "
         f"{status.logged.predictions:,} predictions and {status.logged.outcomes:,} truths{behind}.",
         className="soft",
-        role="status",
+    )
+
+
+def _first_experiment(sources: Sources) -> NextStep:
+    at = f"--folder {sources.folder.path}"
+    if not sources.folder.bento.exists():
+        return NextStep(
+            "There is no experiment here yet. This packs the champion and the challenger into what is served.",
+            f"gauntlet package {at}",
+        )
+    return NextStep(
+        "There is no experiment here yet. This serves the packed champion and begins the experiment.",
+        f"gauntlet serve {at}",
     )
 
 
@@ -181,7 +207,7 @@ def _next_trial(sources: Sources) -> NextStep:
     if sources.registry().find(f"models:/{model}@challenger") is not None:
         return NextStep(
             "Nobody is on trial. This scores the challenger in the champion's shadow; it must be in the Bento that is "
-            "served (`gauntlet package`).",
+            "served (gauntlet package).",
             f"gauntlet experiment shadow models:/{model}@challenger {at}",
         )
     if sources.registry().find(f"models:/{model}@candidate") is not None:

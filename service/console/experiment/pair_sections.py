@@ -13,6 +13,7 @@ from bentos.registry import Version
 from service.console.experiment import pair_figures
 from service.console.experiment.naming import short
 from service.console.experiment.pairs import Pair, Pairs
+from service.console.experiment.tables import paged
 from service.console.parts import notice, picture, say, sentence, table, tile, tiles
 from service.console.sources import Sources
 from validation.gate.comparing import Advice, advise
@@ -38,7 +39,7 @@ def offline(sources: Sources) -> Component:
         return html.Section([*head, notice(sentence(e), is_wrong=True)], className="card whole apart")
     preferred = _preferred(versions)
     if preferred is None:
-        too_few = f"{sources.model()} has one model; `gauntlet train --folder {sources.folder.path}` makes another."
+        too_few = f"{sources.model()} has one model; gauntlet train --folder {sources.folder.path} makes another."
         return html.Section([*head, notice(too_few)], className="card whole apart")
     first, second = preferred
     chooser = html.Div(
@@ -174,7 +175,7 @@ def _metrics_table(pair: Pair, names: Sequence[str]) -> Component:
         rows,
         title=f"Every metric, n = {pair.compared.n:,}",
         file="comparison",
-        height="24rem",
+        **paged(len(rows)),
     )
 
 

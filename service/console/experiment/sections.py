@@ -55,7 +55,7 @@ def provisional_notice(told: Told) -> Component | None:
     if told.as_of is not None:
         return html.P(
             f"Provisional, as of {told.as_of:%Y-%m-%d %H:%M} UTC: cohorts that are still open count as if every truth "
-            f"that is told by now were final. {_closed(told)} `gauntlet verdict --as-of` says the same.",
+            f"that is told by now were final. {_closed(told)} gauntlet verdict --as-of says the same.",
             className="notice warn",
             role="status",
         )

@@ -90,8 +90,9 @@ def ask_judge(sources: Sources) -> Status:
         NotFound: The service has no such route.
     """
     said = sources.service.get("/v1/experiment").get("judge")
-    if said is None:
-        raise Unavailable("the service answers, and has nothing from the judge")
+    if not isinstance(said, dict) or said.get("status") == "unavailable":
+        why = said.get("reason") if isinstance(said, dict) else None
+        raise Unavailable(f"the service answers, and the judge does not: {why or 'no reason is given'}")
     try:
         return msgspec.convert(said, type=Status)
     except msgspec.ValidationError as e:

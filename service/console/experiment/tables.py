@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
@@ -17,6 +18,15 @@ from service.micros import from_micros
 from validation.judge.audit import Change
 from validation.judge.disagreements import Awaited
 from validation.judge.policy import OnlinePolicy
+
+_PAGE = 10
+
+
+def paged(rows: int) -> dict[str, Any]:
+    """A table's pages, where it has more than one; a grid that is made with its rows shows none at a fixed height."""
+    if rows <= _PAGE:
+        return {}
+    return {"pagination": True, "paginationPageSize": _PAGE, "paginationPageSizeSelector": [_PAGE, 50, 200]}
 
 
 def phase_table(told: Told) -> Component:
@@ -56,7 +66,10 @@ def phase_table(told: Told) -> Component:
 
 def cohort_table(told: Told) -> Component:
     """Every cohort with what was known after it, for those who count themselves."""
-    columns: list[Row] = [{"field": "until", "headerName": "Cohorts up to, UTC", "minWidth": 150}, {"field": "phase"}]
+    columns: list[Row] = [
+        {"field": "until", "headerName": "Cohorts up to, UTC", "minWidth": 200},
+        {"field": "phase", "minWidth": 120},
+    ]
     names = {
         "enrolled": "Enrolled",
         "matured": "Matured",
@@ -88,7 +101,7 @@ def cohort_table(told: Told) -> Component:
         for look in reversed(told.course)
     ]
     return table(
-        "experiment-cohorts", columns, rows, title="Cohort by cohort", file="experiment-cohorts", height="20rem"
+        "experiment-cohorts", columns, rows, title="Cohort by cohort", file="experiment-cohorts", **paged(len(rows))
     )
 
 
@@ -121,7 +134,7 @@ def awaited_section(awaited: Awaited, who: Viewer, policy: OnlinePolicy) -> Comp
         f"The models disagree on {differ:,} of {awaited.scored:,} customers: {awaited.told:,} truths have come, "
         f"{awaited.open:,} can still come, {awaited.too_late:,} can no longer count. Where both models say the "
         f"same, the truth changes nothing.{shown} The last columns say by how much a truth moves the sum of "
-        f"differences in {policy.metric}. `gauntlet disagreements --csv` prints all."
+        f"differences in {policy.metric}. gauntlet disagreements --csv prints all."
     )
     grid = table(
         "experiment-awaited-table",
@@ -129,8 +142,7 @@ def awaited_section(awaited: Awaited, who: Viewer, policy: OnlinePolicy) -> Comp
         rows,
         title="Truths that are awaited",
         file="disagreements",
-        height="22rem" if len(rows) > 8 else None,
-        pagination=len(rows) > 50,
+        **paged(len(rows)),
     )
     return _saying(grid, says) if rows else _quiet("Truths that are awaited", says)
 
@@ -138,7 +150,7 @@ def awaited_section(awaited: Awaited, who: Viewer, policy: OnlinePolicy) -> Comp
 def changes_table(changes: Sequence[Change], names: Names) -> Component:
     """Promotions, rollbacks and first champions, the newest first."""
     columns = (
-        {"field": "at", "headerName": "When, UTC"},
+        {"field": "at", "headerName": "When, UTC", "minWidth": 190},
         {"field": "action", "headerName": "What"},
         {"field": "who", "headerName": "By"},
         {"field": "models", "headerName": "Models", "minWidth": 200},

@@ -159,8 +159,9 @@ def test_an_answer_that_is_no_experiment_is_said_to_be_none(tmp_path: Path) -> N
 
 
 def test_a_service_without_its_judge_is_told_from_one_that_is_away(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="nothing from the judge"):
-        ask_judge(sources_in(tmp_path, {"experiment": "e", "judge": None}))
+    away = {"status": "unavailable", "reason": "it does not answer in time"}
+    with pytest.raises(Unavailable, match="the judge does not: it does not answer in time"):
+        ask_judge(sources_in(tmp_path, {"experiment": "e", "judge": away}))
 
 
 def test_without_any_trial_there_is_no_empty_chart(tmp_path: Path) -> None:
@@ -168,3 +169,9 @@ def test_without_any_trial_there_is_no_empty_chart(tmp_path: Path) -> None:
     assert "No trial was ever begun" in shown.children
     assert page._rest(sources_in(tmp_path), None) is None
     assert page._awaited(sources_in(tmp_path), None) is None
+
+
+def test_without_an_experiment_the_first_screen_says_what_to_do_in_one_command(tmp_path: Path) -> None:
+    card, why = page._now(sources_in(tmp_path)).children
+    assert card.children[2].children.children == f"gauntlet package --folder {tmp_path}"
+    assert why.children.startswith("Nobody says who is on trial")
