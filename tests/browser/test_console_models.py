@@ -37,7 +37,7 @@ def says(page: Any, name: str) -> str:
 def test_champion_challenger_and_archived_stand_with_who_and_when(at_console: Visit) -> None:
     drawn(at_console)
     versions = at_console.grid("models-versions")
-    champion = versions.locator(".ag-center-cols-container .ag-row:has-text('champion')").inner_text()
+    champion = versions.locator(".ag-row:has(.status.champion)").inner_text()
     assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", champion)
     assert "gauntlet demo" in champion
     assert versions.locator(".ag-row:has-text('archived')").count() > 0

@@ -110,7 +110,7 @@ def change_row(change: Change, versions: Sequence[Version]) -> Row:
 def comparison_columns(chosen: Sequence[Tried]) -> list[Row]:
     """Columns of the table that compares: what, and one a run."""
     return [
-        {"field": "what", "headerName": "", "minWidth": 190, "pinned": "left"},
+        {"field": "what", "headerName": "What", "minWidth": 190, "pinned": "left"},
         {"field": "of", "headerName": "From", "minWidth": 170},
         *(
             {
