@@ -52,7 +52,7 @@ def test_an_earlier_trial_can_be_chosen_and_its_cohorts_taken_away(at_console: V
     with page.expect_download() as saved:
         page.click("section[aria-labelledby=experiment-cohorts-title] button")
     saved.value.save_as(tmp_path / "cohorts.csv")
-    rows = list(csv.DictReader((tmp_path / "cohorts.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "cohorts.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert int(rows[0]["Matured"]) == 1000
     assert float(rows[0]["Log e, promotion"]) > 3.49
     at_console.assert_clean()
