@@ -51,7 +51,7 @@ def test_two_models_are_compared_over_folds_and_on_the_gates_holdout(at_console:
     for number in (0, 1):
         boxes.nth(number).click()
     page.wait_for_selector("text=Side by side: 2 runs")
-    page.wait_for_function(f'document.querySelectorAll("{_COMPARED}").length === 2')
+    page.wait_for_function("wanted => document.querySelectorAll(wanted).length === 2", arg=_COMPARED)
     assert "2 of 2 chosen runs, mean over the folds" in says(page, "compare-f1_positive")
     assert "±" in at_console.grid("models-side-by-side").inner_text()
 
