@@ -47,7 +47,7 @@ def test_champion_challenger_and_archived_stand_with_who_and_when(at_console: Vi
 
 def test_two_models_are_compared_over_folds_and_on_the_gates_holdout(at_console: Visit) -> None:
     page = drawn(at_console)
-    boxes = at_console.grid("models-runs").locator(".ag-row .ag-checkbox-input")
+    boxes = at_console.grid("models-runs").locator(".ag-row:has([col-id=verdict] a) .ag-checkbox-input")
     for number in (0, 1):
         boxes.nth(number).click()
     page.wait_for_selector("text=Side by side: 2 runs")
