@@ -47,11 +47,11 @@ def test_champion_challenger_and_archived_stand_with_who_and_when(at_console: Vi
 
 def test_two_models_are_compared_over_folds_and_on_the_gates_holdout(at_console: Visit) -> None:
     page = drawn(at_console)
-    boxes = at_console.grid("models-runs").locator(".ag-row .ag-checkbox-input")
+    boxes = at_console.grid("models-runs").locator(".ag-row:has([col-id=verdict] a) .ag-checkbox-input")
     for number in (0, 1):
         boxes.nth(number).click()
     page.wait_for_selector("text=Side by side: 2 runs")
-    page.wait_for_function(f'document.querySelectorAll("{_COMPARED}").length === 2')
+    page.wait_for_function("wanted => document.querySelectorAll(wanted).length === 2", arg=_COMPARED)
     assert "2 of 2 chosen runs, mean over the folds" in says(page, "compare-f1_positive")
     assert "±" in at_console.grid("models-side-by-side").inner_text()
 
