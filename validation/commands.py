@@ -150,7 +150,8 @@ def rollback(
 ) -> None:
     """End the challenger's trial. Where several are on trial, the others go on.
 
-    On a verdict of ROLLBACK, or at any time for a --reason of your own.
+    On a verdict of ROLLBACK, or at any time for a --reason of your own. Where nobody was put on trial since a
+    promotion, a --reason takes that back: the champion of before answers again.
     """
     from bentos.registry import registry_of
     from service.store import store_of

@@ -63,19 +63,26 @@ def follow(store: Store, registry: RegistryPort, change: Change, sleep: Callable
 
 def _move_aliases(registry: RegistryPort, change: Change) -> None:
     """What a change means in the registry. Doing it twice is doing it once."""
-    loser = change.champion if change.action == "promote" else change.challenger
-    if change.action == "promote":
-        winner = registry.find_by_digest(change.model, change.challenger or "")
-        if winner is None:
-            raise NotFound(f"no version of {change.model} in the registry has the digest {change.challenger}")
-        registry.set_alias(winner, CHAMPION)
-        _drop_challenger(registry, winner)
-        if winner.tags.get(STATUS_TAG) == _ARCHIVED:
-            registry.tag(winner, **{STATUS_TAG: CHAMPION})
+    is_promotion = change.action == "promote"
+    winner, loser = (change.challenger, change.champion) if is_promotion else (change.champion, change.challenger)
+    won = registry.find_by_digest(change.model, winner or "")
+    if won is not None:
+        _crown(registry, won)
+    elif is_promotion:
+        raise NotFound(f"no version of {change.model} in the registry has the digest {change.challenger}")
     lost = registry.find_by_digest(change.model, loser or "")
     if lost is not None:
         _drop_challenger(registry, lost)
         registry.tag(lost, **{STATUS_TAG: _ARCHIVED})
+
+
+def _crown(registry: RegistryPort, version: Version) -> None:
+    """After most rollbacks it is champion already; after one that takes a promotion back it is so again."""
+    if CHAMPION not in version.aliases:
+        registry.set_alias(version, CHAMPION)
+    _drop_challenger(registry, version)
+    if version.tags.get(STATUS_TAG) == _ARCHIVED:
+        registry.tag(version, **{STATUS_TAG: CHAMPION})
 
 
 def _drop_challenger(registry: RegistryPort, version: Version) -> None:

@@ -105,7 +105,7 @@ def describe(change: Change) -> str:
     when = f"{from_micros(change.at):%Y-%m-%d %H:%M:%S} UTC"
     done = {
         "promote": f"promoted {change.challenger}; {change.champion} is archived",
-        "rollback": f"rolled back {change.challenger}; {change.champion} stays champion",
+        "rollback": f"rolled back {change.challenger}; {change.champion} is champion",
         "bootstrap": f"{change.champion} is the first champion",
     }[change.action]
     lines = [f"{change.model}: {done} ({change.who}, {when}, audit row {change.number})"]

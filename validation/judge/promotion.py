@@ -37,6 +37,7 @@ from validation.judge.looking import look
 from validation.judge.policy import OnlinePolicy, load_policy
 from validation.judge.replay import lost_from_ledger
 from validation.judge.status import keep_verdict
+from validation.judge.taking_back import change_back, forget_promotion, promotion_in_force, without_promotion
 from validation.judge.trials import close_trial
 from validation.judge.verdict import Verdict, spending_of
 
@@ -128,11 +129,12 @@ def rollback(
 ) -> Change:
     """End the challenger's trial: on a verdict of ROLLBACK, or at any time for a person's reason.
 
+    Where nobody is on trial since a promotion, a reason takes that back: the champion of before answers alone again.
     Safety does not wait for evidence: with a `reason` of a person's own the verdict is recorded and not asked. Neither
     does it wait for the registry, which may follow later. The other arguments are those of `promote`.
 
     Raises:
-        NotAllowedByVerdict: There is no reason, and the verdict is another.
+        NotAllowedByVerdict: There is no reason, and the verdict is another, or a promotion is to be taken back.
         InvalidExperiment: Nobody is on trial.
         InvalidSetting: The reason is empty.
         Unavailable: The store does not answer; `gauntlet experiment off` stops a challenger without it.
@@ -144,9 +146,16 @@ def rollback(
             if finished.action == "rollback" and finished.revision_after == current.revision:
                 return finished
     _require_challenger(current, "roll back")
-    trial = current.focused(challenger)
     if reason is not None and not reason.strip():
         raise InvalidSetting("the reason is empty; it must say why the challenger is rolled back")
+    promotion = promotion_in_force(store, current)
+    if promotion is not None:
+        after = without_promotion(current, now=now, lead=lead)
+        change = change_back(promotion, current, after, who=who, now=now, reason=_own_reason(promotion, reason))
+        change = _carry_out(place, store, change, after)
+        forget_promotion(store, promotion, change)
+        return follow(store, registry, change, sleep)
+    trial = current.focused(challenger)
     verdict = _look_if_it_can(
         folder,
         must=reason is None,
@@ -274,6 +283,15 @@ def _require_challenger(experiment: Experiment, verb: str) -> None:
         raise InvalidExperiment(f"there is no challenger to {verb}; the experiment file names the champion alone")
 
 
+def _own_reason(promotion: Change, reason: str | None) -> str:
+    if reason is None:
+        raise NotAllowedByVerdict(
+            f"nobody is on trial: the last change promoted {promotion.challenger} over {promotion.champion} (audit row "
+            f"{promotion.number}); taking that back needs a reason of your own (--reason)"
+        )
+    return reason
+
+
 def _change(
     action: str,
     before: Experiment,
@@ -307,10 +325,10 @@ def _carry_out(
     change: Change,
     after: Experiment,
     *,
-    trial: Experiment,
+    trial: Experiment | None = None,
     spent: Spending | None = None,
 ) -> Change:
-    """The audit row with the trial's end, then the file; a row whose file could not be written is void."""
+    """The audit row with a trial's end, if one ends, then the file; a row whose file could not be written is void."""
     with place.held():
         with store.writing() as connection:
             store.lock(connection, "roles")
@@ -320,17 +338,18 @@ def _carry_out(
                     f"the experiment file went from revision {change.revision_before} to {found} meanwhile; try again"
                 )
             change = record(connection, change)
-            close_trial(
-                store,
-                connection,
-                trial,
-                lineage=change.model,
-                ending="promoted" if change.action == "promote" else "rolled_back",
-                audit=change.number,
-                at=change.at,
-                margin_spent=None if spent is None else spent.margin,
-                anchor=trial.challenger if spent and spent.is_anchor else None,
-            )
+            if trial is not None:
+                close_trial(
+                    store,
+                    connection,
+                    trial,
+                    lineage=change.model,
+                    ending="promoted" if change.action == "promote" else "rolled_back",
+                    audit=change.number,
+                    at=change.at,
+                    margin_spent=None if spent is None else spent.margin,
+                    anchor=trial.challenger if spent and spent.is_anchor else None,
+                )
         try:
             place.write(after)
         except Unavailable as e:

@@ -93,7 +93,7 @@ def change_row(change: Change, versions: Sequence[Version]) -> Row:
 
     done = {
         "promote": f"{named(change.challenger)} became champion, {named(change.champion)} was archived",
-        "rollback": f"{named(change.challenger)} was archived, {named(change.champion)} stays champion",
+        "rollback": f"{named(change.challenger)} was archived, {named(change.champion)} is champion",
         "bootstrap": f"{named(change.champion)} became the first champion",
     }[change.action]
     return {
