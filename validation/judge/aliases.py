@@ -68,6 +68,8 @@ def _move_aliases(registry: RegistryPort, change: Change) -> None:
     won = registry.find_by_digest(change.model, winner or "")
     if won is not None:
         _crown(registry, won)
+        if is_promotion:
+            _drop_challenger(registry, won)
     elif is_promotion:
         raise NotFound(f"no version of {change.model} in the registry has the digest {change.challenger}")
     lost = registry.find_by_digest(change.model, loser or "")
@@ -80,7 +82,6 @@ def _crown(registry: RegistryPort, version: Version) -> None:
     """After most rollbacks it is champion already; after one that takes a promotion back it is so again."""
     if CHAMPION not in version.aliases:
         registry.set_alias(version, CHAMPION)
-    _drop_challenger(registry, version)
     if version.tags.get(STATUS_TAG) == _ARCHIVED:
         registry.tag(version, **{STATUS_TAG: CHAMPION})
 
