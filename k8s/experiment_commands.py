@@ -97,8 +97,14 @@ def experiment_shadow(challengers: tuple[str, ...], folder: Folder, namespace: s
     def digest_of(name: str) -> str:
         if namespace is not None and name.startswith("sha256:"):
             return name
+        if namespace is not None and not os.environ.get("MLFLOW_TRACKING_URI"):
+            raise InvalidSetting(
+                f"{name} is a name in MLflow, and MLFLOW_TRACKING_URI is not set: `kubectl --namespace {namespace} "
+                "port-forward service/gauntlet-mlflow 5000` and MLFLOW_TRACKING_URI=http://127.0.0.1:5000, or give the "
+                "model's digest, sha256:…"
+            )
         version = registry_of(folder).resolve(name)
-        if namespace is None:  # on a cluster the pods themselves refuse what they do not carry, and it is told
+        if namespace is None:  # on a cluster what pods do not carry is told once they have read the file
             _check_packed(folder, version)
             _check_not_revoked(folder, version)
         return version.digest

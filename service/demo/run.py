@@ -182,6 +182,8 @@ def _console() -> Console:
 
 
 def _next_on_cluster(namespace: str, folder: Folder, key_file: Path) -> list[tuple[str, str]]:
+    from service.demo.cluster_stage import DATA
+
     kubectl, there = f"kubectl --namespace {namespace}", f"--on-cluster --namespace {namespace}"
     gauntlet = _gauntlet("--all-groups")
     score = (
@@ -191,7 +193,7 @@ def _next_on_cluster(namespace: str, folder: Folder, key_file: Path) -> list[tup
     return [
         (f"{kubectl} get pods,cronjobs,jobs,ingress", "what runs there"),
         (score, "score a customer through the Ingress"),
-        (f"{kubectl} create job train-1 --from=cronjob/train", "train a candidate of your own"),
+        (f"{gauntlet} train {there} --data {DATA}", "train a candidate of your own, in a Job"),
         (f"{gauntlet} gate {there}", "judge it against the champion, in a Job"),
         (f"{gauntlet} experiment show {there}", "who is on trial"),
         (
