@@ -17,10 +17,10 @@ from bentos.artifact import (
     Reference,
     RiskBand,
 )
-from service.console.production.drift import Sample
 from service.console.production.reading import Cell
 from service.ids import make_id
 from service.store import Store, open_store, tables
+from validation.drift.comparing import Counted
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
@@ -134,8 +134,17 @@ def filled(store: Store, predictions: list[dict[str, Any]], outcomes: list[dict[
     return store
 
 
-def toy_sample(fee: tuple[int, int, int], *, repeats: float = 1.0) -> Sample:
+def toy_counted(fee: tuple[int, int, int], *, repeats: float = 1.0) -> Counted:
     """Predictions of which the fee moved, and nothing else."""
     n = sum(fee)
-    counts = {"fee": fee, "plan": (n // 2, n - n // 2, 0, 0), "age": (n // 2, n - n // 2)}
-    return Sample(n=n, repeats=repeats, counts=counts | {"score": (n // 2, n // 4, n - n // 2 - n // 4)})
+    return Counted(
+        rows=n,
+        unreadable=0,
+        customers=round(n / repeats),
+        repeats=repeats,
+        features={"fee": fee, "plan": (n // 2, n - n // 2, 0, 0), "age": (n // 2, n - n // 2)},
+        scores=(n // 2, n // 4, n - n // 2 - n // 4),
+        score_sum=0.3 * n,
+        answered=0,
+        positive=0,
+    )

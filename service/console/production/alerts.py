@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from service.console.production.course import Point
-from service.console.production.drift import FEWEST, SIZE_LIMIT, Drift, Sample
+from service.console.production.drift import rises
+from validation.drift.comparing import Counted, Drift
+from validation.drift.limits import LIMITS
 
 POINTS_LIMIT = 0.10
 """The rolling mean of the probability may be this far from training's: 10 percentage points."""
@@ -55,30 +57,37 @@ def judge_mean(points: Sequence[Point], baseline: float | None, window: int) -> 
     return Alert(rule, "alert", said if is_sure else f"{said}; with so few predictions chance may explain it")
 
 
-def judge_score(drifts: Sequence[Drift], sample: Sample) -> Alert:
+def judge_score(drifts: Sequence[Drift], counted: Counted) -> Alert:
     """The rule that knows n, for the score: beyond size and beyond chance."""
     found = next((drift for drift in drifts if drift.name == "score"), None)
     if found is None:
-        return Alert("Drift of the score", "unknown", _too_few(sample))
-    said = f"PSI {found.psi:.3f}, limit {found.limit:.3f} at n = {found.n:,}"
-    return Alert("Drift of the score", "alert" if found.is_drifted else "well", said)
+        return Alert("Drift of the score", "unknown", too_few(counted))
+    said = f"PSI {found.psi:.3f}, limit {found.psi_limit:.3f} at n = {found.n:,.0f}"
+    return Alert("Drift of the score", "alert" if found.finding == "drifted" else "well", said)
 
 
-def judge_features(drifts: Sequence[Drift], sample: Sample) -> Alert:
+def judge_features(drifts: Sequence[Drift], counted: Counted) -> Alert:
     """The rule that knows n, for the features."""
+    rule = "Drift of features"
     features = [drift for drift in drifts if drift.name != "score"]
     if not features:
-        return Alert("Drift of features", "unknown", _too_few(sample))
-    drifted = [drift for drift in features if drift.is_drifted]
-    if not drifted:
-        return Alert(
-            "Drift of features",
-            "well",
-            f"none of {len(features)} is beyond its limit (PSI {SIZE_LIMIT:g}, or more where chance explains more)",
-        )
-    named = ", ".join(f"{drift.name} (PSI {drift.psi:.2f}, limit {drift.limit:.2f})" for drift in drifted)
-    return Alert("Drift of features", "alert", named)
+        return Alert(rule, "unknown", too_few(counted))
+    told = [said for drift in features for said in _told(drift)]
+    if told:
+        return Alert(rule, "alert", ", ".join(told))
+    size = LIMITS.psi_size
+    said = f"none of {len(features)} is beyond its limit (PSI {size:g}, or more where chance explains more)"
+    return Alert(rule, "well", said)
 
 
-def _too_few(sample: Sample) -> str:
-    return f"{sample.n:,} predictions are too few to say; {FEWEST} are needed"
+def too_few(counted: Counted) -> str:
+    """What is said where nothing can be: how many would be needed."""
+    worth = f", worth {counted.rows / counted.repeats:,.0f} customers," if counted.repeats > 1 else ""
+    return f"{counted.rows:,} predictions{worth} are too few to say; {LIMITS.rows} customers' worth is needed"
+
+
+def _told(drift: Drift) -> Iterator[str]:
+    if drift.finding == "drifted":
+        yield f"{drift.name} (PSI {drift.psi:.2f}, limit {drift.psi_limit:.2f})"
+    elif risen := rises(drift):
+        yield f"{drift.name} ({', '.join(risen)})"

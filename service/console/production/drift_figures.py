@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from bentos.artifact import Contract
 from bentos.errors import NotFound
 from bentos.palette import BOUND, CANDIDATE, NEUTRAL, SOFT
-from service.console.production.drift import FEWEST, Drift, Sample, shares
+from service.console.production.alerts import too_few
+from service.console.production.drift import ratio
 from service.console.production.outcomes import Outcomes
 from service.console.production.spans import Span
+from validation.drift.comparing import Counted, Drift, Rise
 from validation.pages import Figure, Trace, layout_of
 
 
-def overview(drifts: Sequence[Drift], sample: Sample, span: Span) -> Figure:
+def overview(drifts: Sequence[Drift], counted: Counted, span: Span) -> Figure:
     """PSI of every feature and the score, each with its own limit.
 
     Raises:
         NotFound: There are too few predictions.
     """
     if not drifts:
-        raise NotFound(f"{sample.n:,} predictions are too few to compare with training; {FEWEST} are needed")
+        raise NotFound(too_few(counted))
     places = list(range(len(drifts)))
     names = [drift.name for drift in drifts]
     bars: Trace = {
@@ -29,8 +31,8 @@ def overview(drifts: Sequence[Drift], sample: Sample, span: Span) -> Figure:
         "name": "PSI",
         "y": places,
         "x": [drift.psi for drift in drifts],
-        "marker": {"color": [BOUND if drift.is_drifted else NEUTRAL for drift in drifts]},
-        "text": [f"{drift.psi:.3f}{' drifted' if drift.is_drifted else ''}" for drift in drifts],
+        "marker": {"color": [BOUND if drift.finding == "drifted" else NEUTRAL for drift in drifts]},
+        "text": [f"{drift.psi:.3f}{' drifted' if drift.finding == 'drifted' else ''}" for drift in drifts],
         "textposition": "outside",
         "cliponaxis": False,
         "customdata": names,
@@ -41,19 +43,20 @@ def overview(drifts: Sequence[Drift], sample: Sample, span: Span) -> Figure:
         "mode": "markers",
         "name": "limit",
         "y": places,
-        "x": [drift.limit for drift in drifts],
+        "x": [drift.psi_limit for drift in drifts],
         "marker": {"symbol": "line-ns", "size": 16, "line": {"width": 2, "color": BOUND}, "color": BOUND},
         "customdata": names,
         "hovertemplate": "%{customdata}: limit %{x:.4f}<extra></extra>",
     }
     layout = layout_of(90 + 26 * len(drifts), "population stability index (PSI), no unit", "")
     layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [len(drifts) - 0.4, -0.6], "zeroline": False}
-    layout["xaxis"] |= {"range": [0, 1.25 * max(max(drift.psi, drift.limit) for drift in drifts)]}
+    layout["xaxis"] |= {"range": [0, 1.25 * max((drift.psi_limit or 0.0) * max(ratio(drift), 1.0) for drift in drifts)]}
     return Figure(
         name="drift",
         title="Drift by feature",
-        says=f"n = {sample.n:,}, the newest live predictions, {span}, against the champion's training rows. A limit is "
-        f"passed by size (0.1) and by more than chance explains at this n; customers come {sample.repeats:.1f} times.",
+        says=f"n = {counted.rows:,}, the newest live predictions, {span}, against the champion's training rows. A "
+        "limit is passed by size (0.1) and by more than chance explains at this n; customers come "
+        f"{counted.repeats:.1f} times.",
         traces=[bars, limits],
         layout=layout,
         table=(
@@ -62,9 +65,9 @@ def overview(drifts: Sequence[Drift], sample: Sample, span: Span) -> Figure:
                 (
                     drift.name,
                     f"{drift.psi:.4f}",
-                    f"{drift.limit:.4f}",
-                    "yes" if drift.is_drifted else "no",
-                    f"{drift.n:,}",
+                    f"{drift.psi_limit:.4f}",
+                    "yes" if drift.finding == "drifted" else "no",
+                    f"{drift.n:,.0f}",
                     _share(drift.missing),
                     _share(drift.unseen),
                 )
@@ -75,11 +78,16 @@ def overview(drifts: Sequence[Drift], sample: Sample, span: Span) -> Figure:
     )
 
 
-def distributions(drift: Drift) -> Figure:
-    """One feature in training and now, side by side in the same bins."""
-    before, now = shares(drift.reference.counts), shares(drift.counts)
-    bins = list(drift.reference.bins)
-    word = "drifted" if drift.is_drifted else "not drifted"
+def distributions(drift: Drift, trained: int) -> Figure:
+    """One feature in training and now, side by side in the same bins.
+
+    Args:
+        drift: One of which something can be said.
+        trained: Training rows that are compared with.
+    """
+    before, now = [one.reference_share for one in drift.bins], [one.share for one in drift.bins]
+    bins = [one.name for one in drift.bins]
+    word = "drifted" if drift.finding == "drifted" else "not drifted"
     layout = layout_of(380, drift.name, "share of rows") | {"bargap": 0.25}
     layout["yaxis"] |= {"tickformat": ".0%"}
     layout["xaxis"] |= {"type": "category"}
@@ -87,8 +95,8 @@ def distributions(drift: Drift) -> Figure:
     return Figure(
         name="distribution",
         title=f"{drift.name}: training and now",
-        says=f"n = {sum(drift.reference.counts):,} rows in training, {drift.n:,} now. PSI {drift.psi:.3f}, limit "
-        f"{drift.limit:.3f}: {word}.",
+        says=f"n = {trained:,} rows in training, {drift.n:,.0f} now. PSI {drift.psi:.3f}, limit "
+        f"{drift.psi_limit:.3f}: {word}.",
         traces=[
             {"type": "bar", "name": "training", "x": bins, "y": before, "marker": {"color": SOFT}},
             {"type": "bar", "name": "now", "x": bins, "y": now, "marker": {"color": CANDIDATE}},
@@ -166,5 +174,5 @@ def calibration(outcomes: Outcomes, contract: Contract, *, seen_from: str) -> Fi
     )
 
 
-def _share(share: float | None) -> str:
-    return "not counted" if share is None else f"{share:.2%}"
+def _share(rise: Rise | None) -> str:
+    return "not counted" if rise is None else f"{rise.ratio:.2%}"

@@ -9,18 +9,21 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 
 from bentos.artifact import Binned, Reference
-from service.console.production.drift import Sample
 from service.console.production.reading import live_in
 from service.console.production.spans import Span
 from service.counters.features import MISSING, UNSEEN
 from service.store import Store, tables
+from validation.drift.comparing import Counted
 
 MOST = 10_000
 """Predictions that are unpacked: enough for any drift worth the name, and quick."""
 
 
-def read_sample(store: Store, span: Span, reference: Reference, digest: str, *, most: int = MOST) -> Sample:
+def read_counted(store: Store, span: Span, reference: Reference, digest: str, *, most: int = MOST) -> Counted:
     """The newest predictions of a span, by the reference's bins.
+
+    `validation.drift.counting` counts every row by the code that counts while scoring, which takes a second for
+    100,000: a page has that time for all of its pictures.
 
     Args:
         store: The store.
@@ -45,27 +48,35 @@ def read_sample(store: Store, span: Span, reference: Reference, digest: str, *, 
         .prefix_with("MATERIALIZED")
     )
     with store.reading() as connection:
-        n, repeats = _repeats(connection, newest)
-        counts = _features(connection, newest, reference, is_postgresql=store.is_postgresql)
-        counts["score"] = _score(connection, newest, reference.score)
-    return Sample(n=n, repeats=repeats, counts=counts)
+        rows, customers, repeats = _customers(connection, newest)
+        features = _features(connection, newest, reference, is_postgresql=store.is_postgresql)
+        scores, score_sum = _score(connection, newest, reference.score)
+    return Counted(
+        rows=rows,
+        unreadable=0,
+        customers=customers,
+        repeats=repeats,
+        features=features,
+        scores=scores,
+        score_sum=score_sum,
+        answered=0,
+        positive=0,
+    )
 
 
-def _repeats(connection: Connection, newest: sa.CTE) -> tuple[int, float]:
-    """How many rows there are, and how often one customer comes among them; rows without an id are one each."""
+def _customers(connection: Connection, newest: sa.CTE) -> tuple[int, int, float]:
+    """How many rows there are, how many customers they name, and how often one comes as a row sees it."""
     often = sa.func.count().label("often")
     named = sa.select(often).where(newest.c.customer_id.is_not(None)).group_by(newest.c.customer_id).subquery()
-    squares = sa.select(sa.func.coalesce(sa.func.sum(named.c.often * named.c.often), 0))
-    n, without = connection.execute(
-        sa.select(sa.func.count(), sa.func.count().filter(newest.c.customer_id.is_(None))).select_from(newest)
-    ).one()
-    weighted = int(connection.execute(squares).scalar_one()) + without
-    return n, weighted / n if n else 1.0
+    sums = (sa.func.count(), sa.func.sum(named.c.often), sa.func.sum(named.c.often * named.c.often))
+    rows = connection.execute(sa.select(sa.func.count()).select_from(newest)).scalar_one()
+    customers, n, squares = connection.execute(sa.select(*sums)).one()
+    return rows, customers, int(squares) / int(n) if n else 1.0
 
 
 def _features(
     connection: Connection, newest: sa.CTE, reference: Reference, *, is_postgresql: bool
-) -> dict[str, tuple[int, ...]]:
+) -> dict[str, tuple[float, ...]]:
     """The counts of every feature's bins: each row is unpacked once, and what it held is counted feature by feature."""
     held = _unpacked(newest, reference, is_postgresql=is_postgresql)
     counted = [
@@ -116,11 +127,13 @@ def _bin(binned: Binned, held: str | None) -> str:
     return held if held in binned.bins else UNSEEN
 
 
-def _score(connection: Connection, newest: sa.CTE, binned: Binned) -> tuple[int, ...]:
+def _score(connection: Connection, newest: sa.CTE, binned: Binned) -> tuple[tuple[float, ...], float]:
+    """The counts of the score's bins, and the sum of the scores."""
     steps = [(newest.c.score < edge, at) for at, edge in enumerate(binned.edges)]
     place = sa.case(*steps, else_=len(binned.edges)).label("place")
-    query = sa.select(place, sa.func.count()).where(newest.c.score.is_not(None)).group_by("place")
-    counts = [0] * len(binned.bins)
-    for at, n in connection.execute(query):
+    query = sa.select(place, sa.func.count(), sa.func.sum(newest.c.score))
+    counts, total = [0.0] * len(binned.bins), 0.0
+    for at, n, scores in connection.execute(query.where(newest.c.score.is_not(None)).group_by("place")):
         counts[at] += n
-    return tuple(counts)
+        total += scores
+    return tuple(counts), total

@@ -19,7 +19,7 @@ from service.console.production import drift_figures, figures
 from service.console.production.alerts import judge_features, judge_mean, judge_score
 from service.console.production.course import add_up, by_piece, histogram, rolling
 from service.console.production.drift import compare
-from service.console.production.drift_reading import read_sample
+from service.console.production.drift_reading import read_counted
 from service.console.production.outcomes import read_last_told, read_outcomes
 from service.console.production.reading import read_cells, read_rhythm, read_riskiest, read_seen
 from service.console.production.showing import (
@@ -214,15 +214,15 @@ def _rhythm(sources: Sources, chosen: Chosen) -> tuple[Any, ...]:
 def _drift(sources: Sources, chosen: Chosen, feature: str) -> tuple[Any, ...]:
     store, reference = sources.store(), sources.reference()
     span = chosen.among(store)
-    sample = read_sample(store, span, reference, sources.champion().digest)
-    drifts = compare(reference, sample)
+    counted = read_counted(store, span, reference, sources.champion().digest)
+    drifts = compare(reference, counted, span)
     shown = next((drift for drift in drifts if drift.name == feature), drifts[0] if drifts else None)
-    overview = draw(lambda: drift_figures.overview(drifts, sample, span))
+    overview = draw(lambda: drift_figures.overview(drifts, counted, span))
     return (
-        show_alert(judge_score(drifts, sample)),
-        show_alert(judge_features(drifts, sample)),
+        show_alert(judge_score(drifts, counted)),
+        show_alert(judge_features(drifts, counted)),
         overview,
-        overview if shown is None else draw(lambda: drift_figures.distributions(shown)),
+        overview if shown is None else draw(lambda: drift_figures.distributions(shown, reference.n)),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from production_toys import CELLS, NOON, toy_contract, toy_reference, toy_sample
+from production_toys import CELLS, NOON, toy_contract, toy_counted, toy_reference
 
 from bentos.errors import NotFound
 from bentos.palette import IN_THE_DARK
@@ -17,8 +17,8 @@ SPAN = Span(NOON, NOON + 120)
 
 
 def all_figures():
-    contract, found = toy_contract(), toy_sample((900, 50, 50))
-    drifts = compare(toy_reference(), found)
+    contract, found = toy_contract(), toy_counted((900, 50, 50))
+    drifts = compare(toy_reference(), found, SPAN)
     outcomes = Outcomes((Told(1, 10, 8, 1, 7, 1.2, 0.5), Told(7, 5, 5, 4, 4, 3.7, 0.9)), 3)
     point = Point(NOON, 20, 0.3, 0.25, 0.35)
     yield figures.volume(by_piece(CELLS, bands=3), 1_000_000, SPAN, contract)
@@ -26,7 +26,7 @@ def all_figures():
     yield figures.probabilities(histogram(CELLS, bands=3), SPAN, contract)
     yield figures.rolling_mean([point], 20, contract, 0.3)
     yield drift_figures.overview(drifts, found, SPAN)
-    yield drift_figures.distributions(drifts[0])
+    yield drift_figures.distributions(drifts[0], toy_reference().n)
     yield drift_figures.calibration(outcomes, contract, seen_from="as of then")
 
 

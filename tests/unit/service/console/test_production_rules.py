@@ -1,16 +1,20 @@
 """What is computed of production's sums, and what the alerts say."""
 
 import math
+from dataclasses import replace
 
 import pytest
-from production_toys import CELLS, HOUR, NOON, toy_reference, toy_sample
+from production_toys import CELLS, HOUR, NOON, toy_counted, toy_reference
 
 from bentos.errors import InvalidSetting
 from service.console.production.alerts import judge_features, judge_mean, judge_score
 from service.console.production.course import Point, Sums, add_up, by_piece, histogram, rolling
-from service.console.production.drift import FEWEST, compare
+from service.console.production.drift import compare
 from service.console.production.reading import BINS
 from service.console.production.spans import DAY, MOST_PIECES, SECOND, Span, between, piece_of
+from validation.drift.limits import LIMITS
+
+LAST_DAY = Span(NOON - DAY, NOON)
 
 
 def test_cells_add_up_to_pieces_and_to_everything() -> None:
@@ -57,38 +61,55 @@ def test_days_reach_from_morning_to_midnight() -> None:
             between(first, final)
 
 
+def drifts_of(fee, **counted):
+    return compare(toy_reference(), toy_counted(fee, **counted), LAST_DAY)
+
+
 def test_what_moved_far_has_drifted_and_stands_first() -> None:
-    first, *others = compare(toy_reference(), toy_sample((900, 50, 50)))
-    assert (first.name, first.is_drifted) == ("fee", True)
-    assert not any(drift.is_drifted for drift in others)
+    first, *others = drifts_of((900, 50, 50))
+    assert (first.name, first.finding) == ("fee", "drifted")
+    assert {drift.finding for drift in others} == {"quiet"}
 
 
 def test_a_limit_grows_where_few_customers_come_often() -> None:
-    few, many = (compare(toy_reference(), toy_sample((300, 400, 300), repeats=times)) for times in (40.0, 1.0))
-    assert max(drift.limit for drift in few) > 0.1
-    assert {drift.limit for drift in many} == {0.1}
+    few, many = (drifts_of((3000, 4000, 3000), repeats=times) for times in (40.0, 1.0))
+    assert max(drift.psi_limit for drift in few) > 0.1
+    assert {drift.psi_limit for drift in many} == {0.1}
 
 
 def test_a_feature_that_can_be_missing_says_how_often_it_is() -> None:
-    plan = next(drift for drift in compare(toy_reference(), toy_sample((300, 400, 300))) if drift.name == "plan")
-    fee = next(drift for drift in compare(toy_reference(), toy_sample((300, 400, 300))) if drift.name == "fee")
-    assert (plan.missing, plan.unseen) == (0.0, 0.0)
-    assert (fee.missing, fee.unseen) == (None, None)
+    found = {drift.name: drift for drift in drifts_of((300, 400, 300))}
+    assert (found["plan"].missing.ratio, found["plan"].unseen.ratio) == (0.0, 0.0)
+    assert (found["fee"].missing, found["fee"].unseen) == (None, None)
 
 
 def test_too_few_predictions_are_no_good_news() -> None:
-    small = toy_sample((60, 70, FEWEST - 131))
-    assert compare(toy_reference(), small) == ()
+    small = toy_counted((60, 70, LIMITS.rows - 131))
+    assert compare(toy_reference(), small, LAST_DAY) == ()
     assert judge_score((), small).state == "unknown"
     assert judge_features((), small).state == "unknown"
 
 
+def test_few_customers_who_come_often_are_too_few_too() -> None:
+    few = toy_counted((300, 400, 300), repeats=10.0)
+    assert compare(toy_reference(), few, LAST_DAY) == ()
+    assert "1,000 predictions, worth 100 customers, are too few" in judge_score((), few).says
+
+
 def test_alerts_name_what_drifted() -> None:
-    found = toy_sample((900, 50, 50))
-    alert = judge_features(compare(toy_reference(), found), found)
+    found = toy_counted((900, 50, 50))
+    alert = judge_features(drifts_of((900, 50, 50)), found)
     assert alert.state == "alert"
     assert alert.says.startswith("fee (PSI")
-    assert judge_score(compare(toy_reference(), found), found).state == "well"
+    assert judge_score(drifts_of((900, 50, 50)), found).state == "well"
+
+
+def test_an_alert_names_what_is_missing_more_often_than_it_was() -> None:
+    counted = toy_counted((300, 400, 300))
+    missing = replace(counted, features=counted.features | {"plan": (460, 460, 80, 0)})
+    alert = judge_features(compare(toy_reference(), missing, LAST_DAY), missing)
+    assert alert.state == "alert"
+    assert "plan (" in alert.says
 
 
 @pytest.mark.parametrize(
