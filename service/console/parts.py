@@ -127,6 +127,8 @@ def draw(make: Callable[[], Figure]) -> dict[str, Any]:
     """
     try:
         figure = make()
+    except NotFound as e:  # nothing is wrong: there is nothing to show yet
+        return {"nothing": sentence(e)}
     except GauntletError as e:
         return {"wrong": sentence(e)}
     heading, rows = figure.table

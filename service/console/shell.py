@@ -85,6 +85,7 @@ def wire_frame(app: Dash, pages: Sequence[Page], sources: Sources) -> None:
         ("says", "children"),
         ("wrong", "children"),
         ("wrong", "hidden"),
+        ("wrong", "className"),
         ("frame", "hidden"),
         ("frame", "aria-label"),
         ("numbers", "children"),

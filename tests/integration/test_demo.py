@@ -120,7 +120,7 @@ def test_the_folder_is_served_again_and_judged(played, free_port):
         "customer_id": "somebody",
         "features": json.loads((folder / "data" / "customer.json").read_text())["features"],
     }
-    serving = gauntlet("serve", "--folder", folder, "--port", free_port)
+    serving = gauntlet("serve", "--folder", folder, "--port", free_port, "--admin-port", "0")
     try:
         url = f"http://127.0.0.1:{free_port}"
         answer = _when_up(serving, lambda: ask(f"{url}/v1/score", customer))

@@ -126,15 +126,16 @@
     },
     draw(drawn, theme, title) {
       const same = window.dash_clientside.no_update;
-      if (!drawn) return Array(10).fill(same);
-      if (drawn.wrong) return [same, same, title, "", drawn.wrong, false, true, title, null, true];
+      if (!drawn) return Array(11).fill(same);
+      const why = drawn.wrong || drawn.nothing, look = drawn.wrong ? "notice wrong" : "notice";
+      if (why) return [same, same, title, "", why, false, look, true, title, null, true];
       const id = window.dash_clientside.callback_context.outputs_list[0].id;
       const place = document.getElementById(JSON.stringify(id, Object.keys(id).sort()));
       const width = place ? place.clientWidth || 640 : 640;
       told[id.name] = drawn;
       const figure = figureOf(drawn, theme || window.gauntletTheme.effective(), width);
       return [
-        figure, { height: `${figure.layout.height}px` }, drawn.title, drawn.says, "", true, false,
+        figure, { height: `${figure.layout.height}px` }, drawn.title, drawn.says, "", true, look, false,
         `${drawn.title}. ${drawn.says}`, numbers(drawn.heading, drawn.rows), false,
       ];
     },

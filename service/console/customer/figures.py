@@ -108,7 +108,8 @@ def waterfall(explained: Explained, contract: Contract) -> Figure:
     what = "probability" if is_share else "log-odds"
     layout = layout_of(60 + 30 * len(names), f"{what} of {contract.target} = {contract.labels.positive}", "")
     layout |= {"showlegend": False}
-    layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [len(names) - 0.4, -0.6], "showgrid": False}
+    layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [len(names) - 0.4, -0.6]}
+    layout["yaxis"] |= {"showgrid": False, "zeroline": False}
     layout["xaxis"] |= {"tickformat": ".0%" if is_share else ".1f", "range": _room(found.base_value, steps)}
     return Figure(
         name="customer_waterfall",
@@ -151,8 +152,10 @@ def offers(best: Sequence[Outlook], probability: float, contract: Contract) -> F
     }
     layout = layout_of(90 + 38 * len(best), "change of the probability", "")
     layout |= {"showlegend": False}
-    layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [len(best) - 0.4, -0.6], "showgrid": False}
-    layout["xaxis"] |= {"tickformat": "+.1%", "range": [min(drops) * 1.75, 0]}
+    layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [len(best) - 0.4, -0.6]}
+    layout["yaxis"] |= {"showgrid": False, "zeroline": False}
+    # Room for the words at a bar's end, and no marks where nothing can be: a probability has a hundred points.
+    layout["xaxis"] |= {"range": [min(drops) * 1.4 - 0.05, 0], "tickformat": ".0%", "nticks": 6}
     return Figure(
         name="customer_offers",
         title="What could be offered",

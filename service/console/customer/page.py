@@ -178,7 +178,7 @@ def _outlook(sources: Sources, row: Row, answer: Answer) -> tuple[Component, dic
     tried = plans(possible_changes(contract, sources.reference(), row))
     if not tried:
         nothing = NotFound("the contract names nothing that could be offered to this customer")
-        return notice(sentence(nothing)), {"wrong": sentence(nothing)}
+        return notice(sentence(nothing)), {"nothing": sentence(nothing)}
     try:
         scored = score_all(sources.service, [changed(row, plan) for plan in tried])
     except GauntletError as e:

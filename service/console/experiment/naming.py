@@ -44,8 +44,8 @@ class Names:
 def short(version: Version) -> str:
     """A version as pictures name it.
 
-    >>> short(Version("churn", "3", "sha256:a", "run"))
-    'churn v3'
+    >>> short(Version("toy", "3", "sha256:a", "run"))
+    'toy v3'
     """
     return f"{version.name} v{version.number}"
 

@@ -7,7 +7,7 @@ import pytest
 from console_toys import settings_in
 
 from bentos import palette
-from bentos.errors import InvalidSetting, NotFound
+from bentos.errors import InvalidSetting, NotFound, Unavailable
 from bentos.palette import IN_THE_DARK, rising
 from service.console.app import PAGES
 from service.console.parts import draw, say
@@ -23,8 +23,17 @@ def fails() -> Figure:
     raise NotFound("nothing is there")
 
 
+def is_away() -> Figure:
+    raise Unavailable("the store does not answer")
+
+
 def test_a_picture_that_cannot_be_made_says_why() -> None:
-    assert draw(fails) == {"wrong": "Nothing is there"}
+    assert draw(is_away) == {"wrong": "The store does not answer"}
+    assert "The store does not answer" in str(say(is_away))
+
+
+def test_where_there_is_nothing_to_show_nothing_is_wrong() -> None:
+    assert draw(fails) == {"nothing": "Nothing is there"}
     assert "Nothing is there" in str(say(fails))
 
 
