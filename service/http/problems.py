@@ -36,7 +36,7 @@ KINDS: dict[type[GauntletError], Kind] = {
     errors.InvalidContract: Kind(422, "invalid-contract", "A contract that contradicts itself"),
     errors.InvalidData: Kind(422, "invalid-data", "Data that the use case does not allow"),
     errors.InvalidFeatures: Kind(422, "invalid-features", "Features that the contract does not allow"),
-    errors.InvalidRequest: Kind(422, "invalid-request", "Fields that this route does not allow"),
+    errors.InvalidRequest: Kind(422, "invalid-request", "Fields or values that this route does not allow"),
     errors.InvalidPolicy: Kind(422, "invalid-policy", "A policy that cannot be judged by"),
     errors.InvalidExperiment: Kind(422, "invalid-experiment", "An experiment that cannot be served by"),
     errors.InvalidSetting: Kind(500, "invalid-setting", "The service is set up wrongly"),
