@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import msgspec
 import yaml
 
 from bentos.errors import InvalidExperiment, Unavailable
@@ -104,17 +105,28 @@ def change_on(
     _annotate(cluster, after.revision)
     told(f"revision {after.revision} is written; waiting until every pod answers by it")
     pods = _wait(cluster, after.revision, seconds, sleep)
-    _check_carried(cluster, after, pods)
+    _check_on_trial(cluster, after, pods)
     return Changed(after, pods, _commands(cluster.namespace, after, pods))
 
 
 def _write(cluster: Cluster, change: Callable[[Experiment, datetime], Experiment]) -> Experiment:
     for _ in range(_TRIES):
         content, version = cluster.read_map()
-        after = change(parse_experiment(content.encode()), datetime.now(UTC))
+        after = change(_not_below_pods(cluster, parse_experiment(content.encode())), datetime.now(UTC))
         if cluster.write_map(dump_experiment(after).decode(), version):
             return after
     raise Unavailable(f"ConfigMap {CONFIGMAP} was changed by somebody else {_TRIES} times meanwhile; try again")
+
+
+def _not_below_pods(cluster: Cluster, current: Experiment) -> Experiment:
+    """The file, with at least the highest revision that a pod answers by.
+
+    A ConfigMap that was deleted or replaced by an older one stands below what pods have read, and they would refuse
+    what follows it: a challenger could not be stopped.
+    """
+    said = (_numbers(cluster.metrics(pod)).get(metric_names.EXPERIMENT_REVISION, 0) for pod in cluster.pods())
+    highest = int(max(said, default=0))
+    return msgspec.structs.replace(current, revision=highest) if highest > current.revision else current
 
 
 def _annotate(cluster: Cluster, revision: int) -> None:
@@ -127,7 +139,7 @@ def _wait(cluster: Cluster, revision: int, seconds: float, sleep: Callable[[floa
     while True:
         pods = cluster.pods()
         said = {pod: _numbers(cluster.metrics(pod)) for pod in pods}
-        behind = {pod: own for pod, own in said.items() if own.get(metric_names.EXPERIMENT_REVISION, -1) < revision}
+        behind = {pod: own for pod, own in said.items() if not _follows(own, revision)}
         if pods and not behind:
             return tuple(pods)
         if time.monotonic() > deadline:
@@ -135,19 +147,34 @@ def _wait(cluster: Cluster, revision: int, seconds: float, sleep: Callable[[floa
         sleep(1.0)
 
 
-def _check_carried(cluster: Cluster, after: Experiment, pods: tuple[str, ...]) -> None:
-    """A pod without the challenger answers by the revision and enrols nobody: that must not look like a trial."""
+def _follows(said: Mapping[str, float], revision: int) -> bool:
+    """Whether a pod answers by the revision or by a later one, and refuses nothing."""
+    is_late_enough = said.get(metric_names.EXPERIMENT_REVISION, -1) >= revision
+    return is_late_enough and said.get(metric_names.EXPERIMENT_FILE_VALID) != 0
+
+
+def _check_on_trial(cluster: Cluster, after: Experiment, pods: tuple[str, ...]) -> None:
+    """A pod that lacks the challenger, or leaves it out, answers by the revision and enrols nobody.
+
+    That must not look like a trial.
+    """
     if after.mode == "off" or after.challenger is None:
         return
-    absent = [
-        pod for pod in pods if _numbers(cluster.metrics(pod)).get(metric_names.EXPERIMENT_CHALLENGER_PRESENT) == 0
-    ]
+    said = {pod: cluster.metrics(pod) for pod in pods}
+    absent = [pod for pod in pods if _numbers(said[pod]).get(metric_names.EXPERIMENT_CHALLENGER_PRESENT) == 0]
+    without = [pod for pod in pods if _mode(said[pod]) == "off"]
     if absent:
-        raise InvalidExperiment(
-            f"revision {after.revision} is written, and {', '.join(absent)} do not carry the challenger: nobody is on "
-            "trial there. Roll out an image that holds it (gauntlet package --challenger, gauntlet image scoring), or "
-            "take it back: gauntlet experiment off --on-cluster"
-        )
+        why = f"{', '.join(absent)} do not carry the challenger"
+        cure = "Roll out an image that holds it (gauntlet package --challenger, gauntlet image scoring)"
+    elif without:
+        why = f"{', '.join(without)} leave the challenger out"
+        cure = f"Its blessing does not hold, or it failed, as `kubectl logs {without[0]} -c scoring` says: mend that"
+    else:
+        return
+    raise InvalidExperiment(
+        f"revision {after.revision} is written, and {why}: nobody is on trial there. {cure}, or take it back: "
+        "gauntlet experiment off --on-cluster"
+    )
 
 
 def _not_followed(revision: int, behind: Mapping[str, Mapping[str, float]], seconds: float) -> Exception:
@@ -166,6 +193,12 @@ def _not_followed(revision: int, behind: Mapping[str, Mapping[str, float]], seco
 def _numbers(text: str) -> dict[str, float]:
     """Metrics without labels."""
     return {name: float(value) for name, value in re.findall(r"^(gauntlet_\w+) (\S+)$", text, re.MULTILINE)}
+
+
+def _mode(text: str) -> str | None:
+    """The mode that a pod is in; None where it does not say."""
+    found = re.search(rf'^{metric_names.EXPERIMENT_MODE}\{{mode="(\w+)"\}} 1(?:\.0)?$', text, re.MULTILINE)
+    return found and found[1]
 
 
 def _commands(namespace: str, after: Experiment, pods: tuple[str, ...]) -> tuple[str, ...]:
@@ -210,7 +243,7 @@ class ExperimentMap:
     def read(self) -> Experiment:
         """As the API server has it."""
         content, self._version = self.cluster.read_map()
-        return parse_experiment(content.encode())
+        return _not_below_pods(self.cluster, parse_experiment(content.encode()))
 
     @contextmanager
     def held(self) -> Iterator[None]:

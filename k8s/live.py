@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.request
 from collections.abc import Iterator
@@ -12,13 +13,14 @@ from typing import Any
 
 import yaml
 
-from bentos.errors import NotFound, Refused, Unavailable
+from bentos.errors import InvalidSetting, NotFound, Refused, Unavailable
 
 CONFIGMAP, KEY = "gauntlet-experiment", "experiment.yaml"
 SCORING = "app.kubernetes.io/name=gauntlet,app.kubernetes.io/component=scoring"
 ANNOTATION = "gauntlet.dev/experiment-revision"
 ADMIN_PORT = 3001
 
+_AS = ("as", "as-groups", "as-uid", "as-user-extra")
 _SECONDS = 15
 _METRICS_SECONDS = 5
 _LOG_SECONDS = 60
@@ -205,23 +207,62 @@ def _asking() -> Iterator[_Answer]:
     except ApiException as e:
         answer.status = e.status
         if e.status not in (_NOT_FOUND, _CONFLICT):
-            raise Unavailable(f"the API server answered {e.status}: {e.reason}") from e
+            raise Unavailable(f"the API server answered {e.status}: {_said(e.body) or e.reason}") from e
     except HTTPError as e:
-        raise Unavailable(f"the API server does not answer: {type(e).__name__}") from e
+        raise Unavailable(f"the API server does not answer: {_why(e)}") from e
+
+
+def _check_user(config: Any) -> None:
+    """Refuse a user with `as`: what is done would be done with all of the real user's rights."""
+    places = config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION  # KUBECONFIG as it was when the client was imported
+    files = [path for place in places.split(os.pathsep) if (path := Path(place).expanduser()).is_file()]
+    if not files:
+        return  # which is told when it is loaded
+    _, context = config.list_kube_config_contexts(places)
+    name = context["context"].get("user")
+    for file in files:
+        for user in yaml.safe_load(file.read_bytes()).get("users") or ():
+            if user["name"] == name and set(user.get("user") or {}) & set(_AS):
+                raise InvalidSetting(
+                    f"the kubeconfig's user {name} acts as somebody else (`as`), which Kubernetes's client for Python "
+                    "does not do: use a kubeconfig with that user's own credentials"
+                )
+
+
+def _said(body: object) -> str:
+    """What the API server says of a refusal: who may not do what with which object."""
+    try:
+        told = json.loads(body) if isinstance(body, str | bytes) else {}
+    except ValueError:
+        return ""
+    return str(told.get("message", "")) if isinstance(told, dict) else ""
+
+
+def _why(error: Exception) -> str:
+    """Where was asked and what went wrong, which the client wraps into `max retries exceeded`."""
+    reason = getattr(error, "reason", None) or error
+    pool = getattr(error, "pool", None)
+    where = f"{pool.host}:{pool.port}: " if pool is not None else ""
+    return f"{where}{' '.join(str(reason).split())[:300]}"
 
 
 def current_cluster(namespace: str) -> LiveCluster:
     """The cluster of the current kubeconfig context, or of the pod that this runs in.
 
     Raises:
+        InvalidSetting: The kubeconfig's user acts as somebody else, which Kubernetes's client for Python would ignore.
         Unavailable: There is no kubeconfig, or it names no cluster.
     """
     from kubernetes import client, config
 
     is_inside = _TOKEN.exists() and "KUBECONFIG" not in os.environ
     try:
-        config.load_incluster_config() if is_inside else config.load_config()  # type: ignore[no-untyped-call]
-    except (config.ConfigException, yaml.YAMLError, OSError) as e:
+        if is_inside:
+            config.load_incluster_config()  # type: ignore[no-untyped-call]
+        else:
+            _check_user(config)
+            config.load_config()  # type: ignore[no-untyped-call]
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError, AttributeError) as e:
         why = " ".join(str(e).split())
         raise Unavailable(f"no cluster: {why}; KUBECONFIG names the file that leads to one") from e
     return LiveCluster(namespace, client.CoreV1Api(), client.BatchV1Api(), is_inside=is_inside)

@@ -26,6 +26,8 @@ def compared(page: Any) -> None:
 
 
 def choose(page: Any, dropdown: str, text: str) -> None:
+    """Once the page is drawn: what arrives above moves the list away from under the pointer."""
+    page.wait_for_load_state("networkidle")
     page.click(f"#{dropdown}")
     page.click(f"[role=option]:has-text('{text}')")
 
@@ -60,6 +62,7 @@ def test_an_earlier_trial_can_be_chosen_and_its_cohorts_taken_away(at_console: V
 
 def test_any_two_versions_are_compared_and_the_better_one_is_named(at_console: Visit) -> None:
     page = at_console.open("/experiment")
+    trial_is_shown(page, "Trial 2")
     choose(page, "experiment-first", "churn v1")
     choose(page, "experiment-second", "churn v2")
     compared(page)

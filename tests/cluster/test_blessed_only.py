@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cluster_tools import ROOT, CommandFailed, Kube, Step, wait_for
 from installing import Installation
+from kubernetes import client, config
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -162,3 +163,34 @@ def test_other_deployments_are_not_asked(admission: Kube) -> None:
     for labels in (judge["spec"]["selector"]["matchLabels"], judge["spec"]["template"]["metadata"]["labels"]):
         labels["app.kubernetes.io/component"] = "judge"
     assert refused(admission, judge) is None
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        ({"metadata": {"annotations": {"gauntlet.dev/experiment-revision": "99"}}}, None),
+        ({"metadata": {"annotations": {"other": "1"}}}, "gauntlet.dev/experiment-revision of pods, and no other"),
+        ({"metadata": {"labels": {"app.kubernetes.io/component": "roles"}}}, "and not label them"),
+        ({"spec": {"containers": [{"name": "scoring", "image": "other:1"}]}}, "and not change what they run"),
+    ],
+    ids=["its annotation", "another annotation", "a label", "an image"],
+)
+def test_who_changes_roles_may_annotate_pods_and_do_nothing_else_to_them(
+    admission: Kube, patch: dict[str, Any], why: str | None
+) -> None:
+    """RBAC knows no fields: it may patch pods, and the policy says which part. kubectl would read the pod first."""
+    with config.new_client_from_config(admission.environment["KUBECONFIG"]) as api:
+        api.set_default_header("Impersonate-User", f"system:serviceaccount:{admission.namespace}:gauntlet-roles")
+        (pod, *_) = sorted(admission.pods("scoring"))
+
+        def said() -> str:
+            try:
+                client.CoreV1Api(api).patch_namespaced_pod(pod, admission.namespace, patch, dry_run="All")
+            except client.ApiException as e:
+                return str(json.loads(e.body)["message"])
+            return ""
+
+        if why is None:
+            assert said() == ""
+        else:
+            wait_for(lambda: why in said(), f"never refused: {said()}", seconds=30)

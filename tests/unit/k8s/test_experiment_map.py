@@ -6,7 +6,7 @@ import pytest
 import yaml
 from kubernetes.client import ApiException
 
-from bentos.errors import InvalidExperiment, NotFound, Refused, Unavailable
+from bentos.errors import InvalidExperiment, InvalidSetting, NotFound, Refused, Unavailable
 from k8s.experiment_map import ExperimentMap, change_on, read_on
 from k8s.live import LiveCluster, current_cluster
 from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split, stop
@@ -22,8 +22,8 @@ class FakeCluster:
 
     namespace = "shop"
 
-    def __init__(self, *, pods=("p1", "p2"), refuse=(), rivals=0, slow=(), without=()):
-        self.without = without
+    def __init__(self, *, pods=("p1", "p2"), refuse=(), rivals=0, slow=(), without=(), leaving_out=()):
+        self.without, self.leaving_out, self.at = without, leaving_out, FIRST.revision
         self.content, self.version = dump_experiment(FIRST).decode(), 1
         self.names, self.refuse, self.rivals, self.slow = list(pods), refuse, rivals, slow
         self.annotated, self.looks = {}, 0
@@ -51,12 +51,15 @@ class FakeCluster:
     def metrics(self, pod):
         self.looks += 1
         follows = self.looks > len(self.names) and pod not in (*self.refuse, *self.slow)
-        revision = parse_experiment(self.content.encode()).revision if follows else FIRST.revision
-        valid = 0 if pod in self.refuse else 1
+        written = parse_experiment(self.content.encode())
+        revision = written.revision if follows and written.revision >= self.at else self.at
+        mode = "off" if pod in self.leaving_out else written.mode
+        valid = 0 if pod in self.refuse or written.revision < self.at else 1
         carries = 0 if pod in self.without else 1
         return (
             f"gauntlet_experiment_revision {revision}\ngauntlet_experiment_file_valid {valid}\n"
             f"gauntlet_experiment_challenger_present {carries}\n"
+            f'gauntlet_experiment_mode{{mode="{mode}"}} 1\n'
         )
 
 
@@ -119,6 +122,26 @@ def test_a_pod_that_does_not_carry_the_challenger_is_named_as_nobody_is_on_trial
         change(FakeCluster(without=("p2",)))
 
 
+def test_a_pod_that_leaves_the_challenger_out_is_named_as_nobody_is_on_trial_there_either():
+    with pytest.raises(InvalidExperiment, match=r"revision 5 is written, and p1 leave the challenger out.*logs p1"):
+        change(FakeCluster(leaving_out=("p1",)))
+
+
+def test_pods_that_are_ahead_of_an_older_file_follow_what_is_written_next():
+    """Whoever replaced the ConfigMap by a backup must be able to stop the challenger all the same."""
+    cluster = FakeCluster()
+    cluster.at = 51
+    changed = change_on(cluster, lambda old, now: stop(old, now=now, lead=timedelta(0)), sleep=lambda _: None)
+    assert (changed.experiment.revision, changed.experiment.mode) == (52, "off")
+
+
+def test_a_pod_that_refuses_the_file_follows_nothing_however_late_its_revision():
+    cluster = FakeCluster()
+    cluster.metrics = lambda pod: "gauntlet_experiment_revision 99\ngauntlet_experiment_file_valid 0\n"
+    with pytest.raises(InvalidExperiment, match="cannot follow it"):
+        change(cluster, seconds=0)
+
+
 def test_where_nobody_is_on_trial_no_pod_needs_to_carry_a_challenger():
     cluster = FakeCluster(without=("p1", "p2"))
     changed = change_on(cluster, lambda old, now: stop(old, now=now, lead=timedelta(0)), sleep=lambda _: None)
@@ -132,7 +155,8 @@ def test_without_a_ready_pod_nobody_follows():
 
 def test_a_later_revision_of_somebody_else_is_followed_too():
     cluster = FakeCluster()
-    cluster.metrics = lambda pod: "gauntlet_experiment_revision 9\n"
+    said = iter([4, 4, *[9] * 9])
+    cluster.metrics = lambda pod: f"gauntlet_experiment_revision {next(said)}\n"
     assert change(cluster, seconds=0).pods == ("p1", "p2")
 
 
@@ -161,16 +185,35 @@ users: [{name: u, user: {}}]
 
 def test_an_api_server_that_does_not_answer_is_an_error_in_one_sentence(kubeconfig):
     kubeconfig(NOBODY)
-    with pytest.raises(Unavailable, match="the API server does not answer: "):
+    with pytest.raises(Unavailable, match=r"the API server does not answer: 127\.0\.0\.1:9: .*refused"):
         read_on(current_cluster("gauntlet"))
     assert current_cluster("gauntlet").metrics("p1") == ""
 
 
-@pytest.mark.parametrize("content", ["", "a: [", "apiVersion: v1\nkind: Config\ncurrent-context: none\n"])
+@pytest.mark.parametrize(
+    "content", ["", "a: [", "[1, 2]", "text", "apiVersion: v1\nkind: Config\ncurrent-context: none\n"]
+)
 def test_a_kubeconfig_that_leads_nowhere_is_told(kubeconfig, content):
     kubeconfig(content)
     with pytest.raises(Unavailable, match=r"no cluster: .*KUBECONFIG names the file"):
         current_cluster("gauntlet")
+
+
+def test_a_kubeconfig_whose_user_acts_as_somebody_else_is_refused_as_its_own_rights_would_be_used(kubeconfig):
+    kubeconfig(NOBODY.replace("user: {}", "user: {token: t, as: nobody}"))
+    with pytest.raises(InvalidSetting, match="user u acts as somebody else"):
+        current_cluster("gauntlet")
+
+
+def test_the_api_servers_own_words_are_told():
+    class Api:
+        def read_namespaced_config_map(self, *_, **__):
+            error = ApiException(status=403, reason="Forbidden")
+            error.body = '{"message": "configmaps is forbidden: User eve cannot get resource configmaps"}'
+            raise error
+
+    with pytest.raises(Unavailable, match="answered 403: configmaps is forbidden: User eve cannot get"):
+        LiveCluster("shop", Api()).read_map()
 
 
 @pytest.mark.parametrize(

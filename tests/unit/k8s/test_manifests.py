@@ -11,6 +11,7 @@ from renderings import (
     OVERLAYS,
     RENDERINGS,
     ROOT,
+    Manifest,
     containers,
     is_local,
     matching,
@@ -358,10 +359,20 @@ def test_where_admission_is_enforced_the_deployment_says_what_is_asked_for(overl
     assert is_enforced == (annotations.keys() >= {"gauntlet.dev/champion", "gauntlet.dev/blessings"})
 
 
-def test_the_admission_policy_is_bound_to_the_namespaces_that_ask_for_it() -> None:
-    binding = next(m for m in rendered("cluster") if m["kind"] == "ValidatingAdmissionPolicyBinding")
-    policy = next(m for m in rendered("cluster") if m["kind"] == "ValidatingAdmissionPolicy")
-    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+def in_cluster(kind: str, name: str) -> Manifest:
+    return next(m for m in rendered("cluster") if (m["kind"], m["metadata"]["name"]) == (kind, name))
+
+
+@pytest.mark.parametrize("name", ["gauntlet-scoring", "gauntlet-roles"])
+def test_every_admission_policy_is_bound_and_denies(name: str) -> None:
+    binding = in_cluster("ValidatingAdmissionPolicyBinding", name)
+    policy = in_cluster("ValidatingAdmissionPolicy", name)
+    assert binding["spec"]["policyName"] == name
     assert binding["spec"]["validationActions"] == ["Deny"]
+    assert policy["spec"]["failurePolicy"] == "Fail"
+
+
+def test_what_is_asked_of_scoring_holds_in_the_namespaces_that_ask_for_it() -> None:
+    binding = in_cluster("ValidatingAdmissionPolicyBinding", "gauntlet-scoring")
     selector = binding["spec"]["matchResources"]["namespaceSelector"]
     assert selector == {"matchLabels": {"gauntlet.dev/admission": "enforce"}}
