@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from bentos.artifact import write_beside
 from bentos.errors import BadInput
 from bentos.roles import BentoRoles, told_of
@@ -51,10 +53,16 @@ def write_release(folder: Path, *, name: str, repository: str, digest: str, role
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
-    found = load_yaml(path.read_bytes())
+    try:
+        found = load_yaml(path.read_bytes())
+    except YAMLError as e:
+        raise BadInput(f"{path} is no release: {' '.join(str(e).split())[:200]}") from e
     if not isinstance(found, dict) or found.get("kind") != "Component":
         raise BadInput(f"{path} is no release: its kind must be Component")
-    return found
+    images = found.get("images") or []
+    if not isinstance(images, list) or not all(isinstance(image, dict) and "name" in image for image in images):
+        raise BadInput(f"{path} is no release: its images must be a list, each with a name")
+    return {**found, "images": images}
 
 
 def _annotated(roles: BentoRoles) -> dict[str, Any]:

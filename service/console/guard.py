@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import flask
 
@@ -123,12 +123,11 @@ class Guard:
 
     def _is_own(self, host: str) -> bool:
         """Whether a Host names this machine: a name of somebody else's that leads here would be a page of theirs."""
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _split(f"//{host}").hostname or ""
         return name in LOOPBACK or name.endswith(".localhost") or host in self._hosts
 
     def _is_from_here(self, request: flask.Request) -> bool:
-        origin = request.headers.get("Origin")
-        return origin is not None and urlsplit(origin).netloc in {request.host, *self._hosts}
+        return _host_of(request.headers.get("Origin") or "") in {request.host, *self._hosts}
 
     def _viewer(self, request: flask.Request) -> Viewer | None:
         if request.remote_addr in self._proxies:
@@ -173,6 +172,19 @@ class Guard:
         return response
 
 
+def _split(address: str) -> SplitResult:
+    """An address in its parts; one that is none has none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port of an Origin; None where it is none."""
+    return _split(origin).netloc or None
+
+
 def viewer() -> Viewer:
     """Who asks, within a request that the guard let in."""
     return cast(Viewer, flask.g.viewer)
@@ -204,7 +216,7 @@ def _refused(why: str) -> Any:
 
 def _local_path(target: str) -> str:
     """A path of this console; anything that could lead elsewhere becomes the first page."""
-    parts = urlsplit(target)
+    parts = _split(target)
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc
     return target if is_ours and target.isprintable() else "/"
 

@@ -35,3 +35,17 @@ def test_what_is_no_release_is_left_alone(tmp_path):
     with pytest.raises(BadInput, match="is no release: its kind must be Component"):
         write_release(tmp_path, name="gauntlet-jobs", repository="here/jobs", digest=C, roles=None)
     assert (tmp_path / "kustomization.yaml").read_text() == "kind: Kustomization\n"
+
+
+@pytest.mark.parametrize("content", ["kind: [", "kind: Component\nimages: [a]\n", "kind: Component\nimages: {a: b}\n"])
+def test_a_release_that_cannot_be_read_is_told_and_left_alone(tmp_path, content):
+    (tmp_path / "kustomization.yaml").write_text(content)
+    with pytest.raises(BadInput, match="is no release"):
+        write_release(tmp_path, name="gauntlet-jobs", repository="here/jobs", digest=C, roles=None)
+    assert (tmp_path / "kustomization.yaml").read_text() == content
+
+
+def test_a_release_whose_images_are_still_to_come_takes_the_first(tmp_path):
+    (tmp_path / "kustomization.yaml").write_text("kind: Component\nimages:\n")
+    path = write_release(tmp_path, name="gauntlet-jobs", repository="here/jobs", digest=C, roles=None)
+    assert load_yaml(path.read_bytes())["images"] == [{"name": "gauntlet-jobs", "newName": "here/jobs", "digest": C}]

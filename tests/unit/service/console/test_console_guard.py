@@ -121,7 +121,9 @@ def test_the_cookie_is_for_the_browser_alone_and_for_this_site(tmp_path: Path) -
     assert key not in plain
 
 
-@pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.example"}, {"Origin": "null"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://[::1"}]
+)
 def test_what_changes_something_must_come_from_a_page_of_ours(tmp_path: Path, headers: dict[str, str]) -> None:
     assert browser(tmp_path).post("/_dash-update-component", json={}, headers=headers).status_code == 403
 
