@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,30 @@ class LiveCluster:
             )
             return str(raw.data.decode())
         return ""
+
+    def record_event(self, job: str, message: str, *, is_warning: bool) -> None:
+        """Make an event of what a Job said."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with _asking() as found:
+            uid = self.batch.read_namespaced_job(job, self.namespace, _request_timeout=_SECONDS).metadata.uid
+        if found.status != _OK:
+            return  # it is gone by now, and with it what an event would be about
+        about = {"apiVersion": "batch/v1", "kind": "Job", "name": job, "namespace": self.namespace, "uid": uid}
+        event = {
+            "metadata": {"generateName": f"{job}-", "namespace": self.namespace},
+            "involvedObject": about,
+            "reason": "Failed" if is_warning else "Passed",
+            "type": "Warning" if is_warning else "Normal",
+            "message": message,
+            "source": {"component": "gauntlet"},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        with _asking() as answer:
+            self.api.create_namespaced_event(self.namespace, event, _request_timeout=_SECONDS)
+        if answer.status != _OK:
+            raise Unavailable(f"the API server answered {answer.status}")
 
     def _plain(self, found: Any) -> dict[str, Any]:
         plain: dict[str, Any] = self.api.api_client.sanitize_for_serialization(found)

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 from bentos.errors import Unavailable
 
 _LOOK_SECONDS = 1.0
+_LONGEST_EVENT = 1024
+"""What the API server takes as an event's message."""
 _STUCK_SECONDS = 60.0
 """How long a pod may be unable to start for a reason that seldom goes away by itself."""
 _STUCK = {
@@ -49,6 +51,9 @@ class JobCluster(Protocol):
 
     def log_of(self, pod: str) -> str:
         """All that a pod said."""
+
+    def record_event(self, job: str, message: str, *, is_warning: bool) -> None:
+        """Make an event of what a Job said."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ def run_on(
     ended = _terminated(pods[-1]) if pods else None
     if ended is None:
         raise Unavailable(f"Job {name} ended without an exit code: {_why(status)}")
+    _record(cluster, name, ended, told)
     return Ran(
         job=name,
         exit_code=int(ended["exitCode"]),
@@ -113,6 +119,17 @@ def run_on(
         last_words=str(ended.get("message") or ""),
         commands=commands_of(cluster.namespace, cron, name, arguments),
     )
+
+
+def _record(cluster: JobCluster, name: str, ended: Mapping[str, Any], told: Callable[[str], object]) -> None:
+    """Let `kubectl get events` tell the verdict: Kubernetes itself says of a failed Job that it failed, and no more."""
+    message = str(ended.get("message") or "")
+    if not message:
+        return
+    try:
+        cluster.record_event(name, message[:_LONGEST_EVENT], is_warning=int(ended["exitCode"]) != 0)
+    except Unavailable as e:  # who may make Jobs need not be one who may make events
+        told(f"no event tells this: {e}")
 
 
 def job_of(

@@ -55,6 +55,7 @@ def test_a_promotion_without_evidence_is_refused_with_the_verdict(
     with step("gauntlet promote --on-cluster, refused"), pytest.raises(CommandFailed, match="exit code 2") as refused:
         gauntlet("promote", "--on-cluster", "--namespace", on_trial.kube.namespace)
     assert "no promotion: the verdict is KEEP_COLLECTING" in str(refused.value)
+    assert "the verdict is KEEP_COLLECTING" in on_trial.kube("get", "events", "--field-selector=reason=Failed")
     assert f"kubectl --namespace {on_trial.kube.namespace} create job promote-" in str(refused.value)
     assert on_trial.experiment() == before
 

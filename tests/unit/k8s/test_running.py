@@ -48,6 +48,7 @@ class FakeJobs:
 
     def __init__(self, *, end=COMPLETE, pods=None):
         self.end, self.looks, self.made = end, 0, None
+        self.events, self.may_make_events = [], True
         self.pods = pods or [[], [pod(running={})], [ended(0, "PASS")]]
 
     def cron_job(self, name):
@@ -69,6 +70,11 @@ class FakeJobs:
     def log_of(self, name):
         return f"log of {name}\n"
 
+    def record_event(self, job, message, *, is_warning):
+        if not self.may_make_events:
+            raise Unavailable("the API server answered 403: no")
+        self.events.append((job, message, is_warning))
+
 
 def run(cluster, *arguments, **options):
     return run_on(cluster, "gate", list(arguments) or None, sleep=lambda _: None, **options)
@@ -85,6 +91,20 @@ def test_a_job_is_made_of_the_template_and_its_words_come_home():
     assert TEMPLATE["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["env"] == [
         {"name": "A", "value": "1"}
     ]
+
+
+@pytest.mark.parametrize(("code", "message"), [(0, "PASS churn version 2"), (1, "FAIL churn version 3: accuracy")])
+def test_an_event_tells_what_kubernetes_does_not(code, message):
+    cluster = FakeJobs(end=FAILED if code else COMPLETE, pods=[[], [], [ended(code, message)]])
+    ran = run(cluster)
+    assert cluster.events == [(ran.job, message, bool(code))]
+
+
+def test_who_may_make_no_events_gets_the_result_all_the_same():
+    cluster, told = FakeJobs(), []
+    cluster.may_make_events = False
+    assert run(cluster, told=told.append).exit_code == 0
+    assert "no event tells this: the API server answered 403: no" in told
 
 
 def test_the_exit_code_is_the_jobs():
