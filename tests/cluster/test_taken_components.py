@@ -182,14 +182,23 @@ def test_prometheus_reaches_metrics_and_the_api_server_and_nothing_else(
     assert doors_open_to(kube, "prometheus", doors) == {"admin", "shipper", "judge", "insight", "the API server"}
 
 
-def test_prometheus_takes_up_rules_that_come_later(installation: Installation, prometheus: str, step: Step) -> None:
-    rules = {"groups": [{"name": "later", "rules": [{"record": "later:ready", "expr": "sum(gauntlet_ready)"}]}]}
-    installation.kube("create", "configmap", "gauntlet-rules", f"--from-literal=later.yaml={json.dumps(rules)}")
+def test_prometheus_has_its_rules_and_takes_up_those_that_come_later(
+    installation: Installation, prometheus: str, step: Step
+) -> None:
+    groups = ask(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
+    assert {Path(group["file"]).stem for group in groups} >= {"drift", "service", "experiment", "models"}
+
+    def later(rules: Any) -> None:
+        content = None if rules is None else json.dumps(rules)
+        patch = json.dumps({"data": {"later.yaml": content}})
+        installation.kube("patch", "configmap", "gauntlet-rules", "--type=merge", "--patch", patch)
+
+    later({"groups": [{"name": "later", "rules": [{"record": "later:ready", "expr": "sum(gauntlet_ready)"}]}]})
     try:
         with step("rules taken up"):
             wait_for(lambda: query(prometheus, "later:ready"), "the rules were never taken up", seconds=180)
     finally:
-        installation.kube("delete", "configmap", "gauntlet-rules")
+        later(None)
     assert query(prometheus, "later:ready")[0]["value"] >= REPLICAS
 
 
