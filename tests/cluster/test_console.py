@@ -37,6 +37,7 @@ def page(url: str, installation: Installation) -> Iterator[Page]:
             found.goto(f"{url}/login")
             found.fill("input[name=key]", installation.key)
             found.press("input[name=key]", "Enter")
+            found.wait_for_selector(".page h1")  # going elsewhere at once would take the login back
             yield found
         finally:
             browser.close()
