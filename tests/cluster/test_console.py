@@ -56,7 +56,7 @@ def test_what_was_scored_through_the_ingress_is_shown(installation: Installation
         "the prediction never came to PostgreSQL",
     )
     page.goto(f"{url}/production")
-    page.get_by_text("Live predictions").wait_for()
+    page.get_by_text("Live predictions", exact=True).wait_for()
     page.get_by_text("live predictions, ").first.wait_for()
     assert "does not answer" not in page.inner_text("body")
 
