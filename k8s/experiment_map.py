@@ -22,7 +22,7 @@ import yaml
 from bentos.errors import InvalidExperiment, Unavailable
 from k8s.live import ADMIN_PORT, ANNOTATION, CONFIGMAP, KEY, SCORING
 from service import metric_names
-from service.scoring.experiment import Experiment, dump_experiment, parse_experiment
+from service.scoring.experiment import Experiment, dump_experiment, dump_servable, parse_experiment
 
 LEAD = timedelta(seconds=30)
 """From writing the ConfigMap to its taking effect: every annotated pod has the file by then."""
@@ -113,7 +113,7 @@ def _write(cluster: Cluster, change: Callable[[Experiment, datetime], Experiment
     for _ in range(_TRIES):
         content, version = cluster.read_map()
         after = change(_not_below_pods(cluster, parse_experiment(content.encode())), datetime.now(UTC))
-        if cluster.write_map(dump_experiment(after).decode(), version):
+        if cluster.write_map(dump_servable(after).decode(), version):
             return after
     raise Unavailable(f"ConfigMap {CONFIGMAP} was changed by somebody else {_TRIES} times meanwhile; try again")
 
@@ -255,7 +255,7 @@ class ExperimentMap:
 
         An API server whose answer was lost is asked what stands there now: the change may have been made.
         """
-        content = dump_experiment(after).decode()
+        content = dump_servable(after).decode()
         try:
             is_written = self.cluster.write_map(content, self._version)
         except Unavailable:

@@ -193,15 +193,24 @@ def dump_experiment(experiment: Experiment) -> bytes:
     return dump_yaml(plain)
 
 
+def dump_servable(experiment: Experiment, source: str = "experiment.yaml") -> bytes:
+    """The file's content, wherever it is to stand: what replicas refuse, no later change could be read from either.
+
+    Raises:
+        InvalidExperiment: It could not be served by.
+    """
+    content = dump_experiment(experiment)
+    parse_experiment(content, source)
+    return content
+
+
 def write_experiment(path: Path, experiment: Experiment) -> None:
     """Write the file so that a reader finds the old revision or the new one, never a part.
 
     Raises:
         InvalidExperiment: It could not be served by.
     """
-    content = dump_experiment(experiment)
-    parse_experiment(content, str(path))
-    write_beside(path, content)
+    write_beside(path, dump_servable(experiment, str(path)))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from kubernetes.client import ApiException
 from bentos.errors import InvalidExperiment, InvalidSetting, NotFound, Refused, Unavailable
 from k8s.experiment_map import ExperimentMap, change_on, read_on
 from k8s.live import LiveCluster, current_cluster
-from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split, stop
+from service.scoring.experiment import Experiment, dump_experiment, parse_experiment, set_split, start_shadow, stop
 
 A, B = ("sha256:" + digit * 64 for digit in "ab")
 FIRST = Experiment(
@@ -133,6 +133,24 @@ def test_pods_that_are_ahead_of_an_older_file_follow_what_is_written_next():
     cluster.at = 51
     changed = change_on(cluster, lambda old, now: stop(old, now=now, lead=timedelta(0)), sleep=lambda _: None)
     assert (changed.experiment.revision, changed.experiment.mode) == (52, "off")
+
+
+def test_what_every_pod_would_refuse_is_not_written_so_that_the_next_change_can_be_read():
+    """The champion put on trial against itself."""
+    cluster = FakeCluster()
+    before = cluster.content
+    with pytest.raises(InvalidExperiment, match="challenger and champion are the same artifact"):
+        change_on(
+            cluster,
+            lambda old, now: start_shadow(old, old.champion, now=now, salt="s", lead=timedelta(0)),
+            sleep=lambda _: None,
+        )
+    assert (cluster.content, cluster.annotated) == (before, {})
+    place = ExperimentMap(cluster)
+    unservable = start_shadow(place.read(), FIRST.champion, now=datetime.now(UTC), salt="s", lead=timedelta(0))
+    with pytest.raises(InvalidExperiment, match="the same artifact"):
+        place.write(unservable)
+    assert cluster.content == before
 
 
 def test_a_pod_that_refuses_the_file_follows_nothing_however_late_its_revision():
