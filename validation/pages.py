@@ -116,14 +116,23 @@ def line(x: Sequence[Any], y: Sequence[Any], name: str, color: str, dash: str, *
     }
 
 
-def layout_of(height: int, x: str, y: str, *, unit: bool = False) -> dict[str, Any]:
-    """A layout without colours: axes with titles, a legend above; `unit` for axes from 0 to 1."""
+def layout_of(height: int, x: str, y: str, *, unit: bool = False, is_numeric: bool = False) -> dict[str, Any]:
+    """A layout without colours: axes with titles, a legend above.
+
+    Args:
+        height: In pixels.
+        x: The title of the axis below.
+        y: The title of the axis beside.
+        unit: Whether both axes go from 0 to 1.
+        is_numeric: Whether they bear short numbers and times alone: then nobody needs to measure what stands beside
+            them, for which Plotly takes as long as for all the rest.
+    """
     ends = {"range": [-0.02, 1.02]} if unit else {}
     return {
         "height": height,
-        "margin": {"l": 56, "r": 16, "t": 8, "b": 48},
-        "xaxis": {"title": {"text": x}, "automargin": True, **ends},
-        "yaxis": {"title": {"text": y}, "automargin": True, **ends},
+        "margin": {"l": 68 if is_numeric else 56, "r": 16, "t": 8, "b": 52 if is_numeric else 48},
+        "xaxis": {"title": {"text": x}, "automargin": not is_numeric, **ends},
+        "yaxis": {"title": {"text": y}, "automargin": not is_numeric, **ends},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "reversed"},
         "barmode": "group",
         "hovermode": "closest",

@@ -17,7 +17,6 @@ from validation.pages import Figure
 logger = logging.getLogger("gauntlet.console")
 
 Row = Mapping[str, Any]
-_GRAPH = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 
 
 def heading(name: str, says: str) -> Component:
@@ -92,10 +91,10 @@ def _place(
             html.P("Reading …", id=_id("says", name), className="soft"),
             html.Div(id=_id("wrong", name), role="alert", className="notice wrong", hidden=True),
             html.Div(
-                dcc.Graph(id=_id("graph", name), config=_GRAPH, style={"height": f"{height}px"}, figure=_NOTHING),
                 id=_id("frame", name),
                 role="img",
                 className="picture",
+                style={"minHeight": f"{height}px"},
                 **{"aria-label": title.children},
             ),
             html.Details(
@@ -106,12 +105,6 @@ def _place(
         ],
         className="card half" if is_narrow else "card whole",
     )
-
-
-_NOTHING: dict[str, Any] = {
-    "data": [],
-    "layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}, "paper_bgcolor": "rgba(0,0,0,0)"},
-}
 
 
 def drawn(name: str) -> Output:

@@ -63,7 +63,7 @@ def measure(
         yield closed - began, read - closed, weighed - read, evidence.counts.n
 
 
-def _count_rows(url: str) -> None:
+def count_rows(url: str) -> None:
     """What autovacuum does within a minute or so; a planner that knows of no rows would look each of them up."""
     engine = sa.create_engine(driver_url(url), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with running_server() as server:
         url = server.make_database("judging")
         store = open_store(url)
-        found = measure(store, options.customers, options.rounds, settled=lambda: _count_rows(url))
+        found = measure(store, options.customers, options.rounds, settled=lambda: count_rows(url))
         _tell("PostgreSQL", list(found))
         store.close()
     say(f"\nPeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB.")

@@ -12,7 +12,7 @@ from renderings import RENDERINGS, rendered
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-ELSEWHERE = {"PodMonitor"}
+ELSEWHERE = {"PodMonitor", "PrometheusRule"}
 """Kinds of an operator that this cluster does not have."""
 
 

@@ -60,17 +60,40 @@
     return { data: theme === "dark" ? repaint(traces) : traces, layout };
   }
 
-  const html = (type, props) => ({ namespace: "dash_html_components", type, props });
-  function numbers(heading, rows) {
-    const cell = (text, i) => html(i ? "Td" : "Th", { children: text, ...(i ? { className: "n" } : { scope: "row" }) });
-    const head = heading.map((text, i) => html("Th", { children: text, scope: "col", ...(i ? { className: "n" } : {}) }));
-    return html("Table", {
-      children: [
-        html("Thead", { children: html("Tr", { children: head }) }),
-        html("Tbody", { children: rows.map(row => html("Tr", { children: row.map(cell) })) }),
-      ],
-    });
+  // Only when there is something to draw: Plotly takes as long for seven empty pictures as for two that are not.
+  const graphOf = (name, figure) => ({
+    namespace: "dash_core_components", type: "Graph",
+    props: {
+      id: { name, part: "graph" }, figure, style: { height: `${figure.layout.height}px` },
+      config: { displaylogo: false, displayModeBar: false, responsive: true },
+    },
+  });
+
+  const partOf = (name, part) => document.getElementById(JSON.stringify({ name, part }));
+
+  // Made when they are looked at, and by the browser alone: of Dash, every cell would look up at every change of the page.
+  function showNumbers(name) {
+    const details = partOf(name, "details"), drawn = told[name];
+    if (!details || !details.open || !drawn) return;
+    const row = (cells, named) => {
+      const found = document.createElement("tr");
+      cells.forEach((text, i) => {
+        const cell = document.createElement(named(i) ? "th" : "td");
+        cell.textContent = text;
+        if (named(i)) cell.scope = named(i);
+        if (i) cell.className = "n";
+        found.append(cell);
+      });
+      return found;
+    };
+    const table = document.createElement("table");
+    table.createTHead().append(row(drawn.heading, () => "col"));
+    table.createTBody().append(...drawn.rows.map(cells => row(cells, i => (i ? "" : "row"))));
+    partOf(name, "numbers").replaceChildren(table);
   }
+  document.addEventListener("toggle", event => {
+    if (event.target.id && event.target.id.startsWith("{")) showNumbers(JSON.parse(event.target.id).name);
+  }, true);
 
   const label = () => {
     const button = document.getElementById("theme-button"), chosen = window.gauntletTheme.chosen();
@@ -126,17 +149,17 @@
     },
     draw(drawn, theme, title) {
       const same = window.dash_clientside.no_update;
-      if (!drawn) return Array(11).fill(same);
+      if (!drawn) return Array(10).fill(same);
       const why = drawn.wrong || drawn.nothing, look = drawn.wrong ? "notice wrong" : "notice";
-      if (why) return [same, same, title, "", why, false, look, true, title, null, true];
+      if (why) return [same, same, title, "", why, false, look, true, title, true];
       const id = window.dash_clientside.callback_context.outputs_list[0].id;
-      const place = document.getElementById(JSON.stringify(id, Object.keys(id).sort()));
-      const width = place ? place.clientWidth || 640 : 640;
+      const frame = partOf(id.name, "frame"), width = (frame && frame.clientWidth) || 640;
       told[id.name] = drawn;
+      showNumbers(id.name);
       const figure = figureOf(drawn, theme || window.gauntletTheme.effective(), width);
       return [
-        figure, { height: `${figure.layout.height}px` }, drawn.title, drawn.says, "", true, look, false,
-        `${drawn.title}. ${drawn.says}`, numbers(drawn.heading, drawn.rows), false,
+        graphOf(id.name, figure), { minHeight: `${figure.layout.height}px` }, drawn.title, drawn.says, "", true, look, false,
+        `${drawn.title}. ${drawn.says}`, false,
       ];
     },
     copy(clicks, subject, text) {

@@ -94,7 +94,10 @@ def _features(
 
 
 def _unpacked(newest: sa.CTE, reference: Reference, *, is_postgresql: bool) -> sa.CTE:
-    """A column a feature: its category, or the number of its value's bin, as text; null where it is missing."""
+    """A column a feature: its category, or the number of its value's bin, as text; null where it is missing.
+
+    In two steps, as no database looks a value up once where an expression asks for it once an edge.
+    """
     if is_postgresql:
         rows = sa.select(sa.cast(newest.c.features, JSONB).label("features")).cte("rows").prefix_with("MATERIALIZED")
 
@@ -106,15 +109,19 @@ def _unpacked(newest: sa.CTE, reference: Reference, *, is_postgresql: bool) -> s
         def value_of(name: str) -> Any:
             return sa.func.json_extract(rows.c.features, f'$."{name}"')
 
-    columns = [_held(binned, value_of(binned.name)).label(f"f{at}") for at, binned in enumerate(reference.features)]
-    return sa.select(*columns).select_from(rows).cte("held").prefix_with("MATERIALIZED")
+    typed = [
+        sa.cast(value_of(binned.name), sa.Double if binned.edges else sa.String).label(f"v{at}")
+        for at, binned in enumerate(reference.features)
+    ]
+    values = sa.select(*typed).select_from(rows).cte("given").prefix_with("MATERIALIZED")
+    held = [_held(binned, values.c[f"v{at}"]).label(f"f{at}") for at, binned in enumerate(reference.features)]
+    return sa.select(*held).cte("held").prefix_with("MATERIALIZED")
 
 
-def _held(binned: Binned, value: Any) -> sa.ColumnElement[Any]:
+def _held(binned: Binned, value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     if not binned.edges:
-        return sa.cast(value, sa.String)
-    number = sa.cast(value, sa.Double)
-    steps = [(number < edge, str(at)) for at, edge in enumerate(binned.edges)]
+        return value
+    steps = [(value < edge, str(at)) for at, edge in enumerate(binned.edges)]
     return sa.case((value.is_(None), None), *steps, else_=str(len(binned.edges)))
 
 

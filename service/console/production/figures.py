@@ -25,7 +25,7 @@ def volume(pieces: dict[int, Sums], length: int, span: Span, contract: Contract)
     positive = [sums.positive for sums in pieces.values()]
     negative = [sums.n - sums.positive for sums in pieces.values()]
     n = sum(positive) + sum(negative)
-    layout = layout_of(300, "time, UTC", f"predictions per {say_piece(length)}")
+    layout = layout_of(300, "time, UTC", f"predictions per {say_piece(length)}", is_numeric=True)
     layout |= {"barmode": "stack", "bargap": 0.05, "hovermode": "x unified"}
     return Figure(
         name="volume",
@@ -68,7 +68,9 @@ def hours(counts: Sequence[int], span: Span) -> Figure:
                 "hovertemplate": "%{x}:00 to %{x}:59: %{y:,}<extra></extra>",
             }
         ],
-        layout=_with_axis(layout_of(300, "hour of the day, UTC", "predictions"), tickvals=list(range(0, 24, 3))),
+        layout=_with_axis(
+            layout_of(300, "hour of the day, UTC", "predictions", is_numeric=True), tickvals=list(range(0, 24, 3))
+        ),
         table=(("Hour", "Predictions"), [(f"{hour:02d}:00", f"{n:,}") for hour, n in enumerate(counts)]),
         is_narrow=True,
     )
@@ -91,7 +93,9 @@ def probabilities(counts: Sequence[Sequence[int]], span: Span, contract: Contrac
         }
         for band, row, color in zip(bands, counts, colors, strict=True)
     ]
-    layout = layout_of(300, f"probability of {_answer(contract, contract.labels.positive)}", "predictions")
+    layout = layout_of(
+        300, f"probability of {_answer(contract, contract.labels.positive)}", "predictions", is_numeric=True
+    )
     layout |= {"barmode": "stack", "bargap": 0, "shapes": [_upright(contract.cut)]}
     layout["legend"] |= {"traceorder": "normal"}
     layout["xaxis"] |= {"range": [0, 1]}
@@ -123,7 +127,8 @@ def rolling_mean(points: Sequence[Point], window: int, contract: Contract, basel
     if not points:
         raise NotFound(f"there are fewer than {window:,} predictions here; choose a shorter window or a longer time")
     x = [_moment(point.at) for point in points]
-    layout = layout_of(320, "time, UTC", f"probability of {contract.labels.positive}") | {"hovermode": "x unified"}
+    layout = layout_of(320, "time, UTC", f"probability of {contract.labels.positive}", is_numeric=True)
+    layout |= {"hovermode": "x unified"}
     allowed = ""
     if baseline is not None:
         layout["shapes"] = [

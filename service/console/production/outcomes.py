@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from service.console.production.reading import answered, answered_positive, live_in
 from service.console.production.spans import Span
 from service.store import Store, tables
-from validation.judge.selecting import known_truth
+from validation.judge.selecting import beside_truths
 from validation.statistics.holdout import wilson_interval
 
 BINS = 10
@@ -115,14 +115,17 @@ def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outc
         Unavailable: The store does not answer.
     """
     p = tables.predictions.c
+    both, nth = beside_truths(moment)
     number = sa.case((answered >= 1, BINS - 1), else_=sa.cast(sa.func.floor(answered * BINS), sa.Integer))
     rows = (
         sa.select(
             number.label("bin"),
             answered.label("promised"),
             answered_positive.label("answer"),
-            known_truth(moment).label("truth"),
+            tables.outcomes.c.positive.label("truth"),
+            nth.label("nth"),
         )
+        .select_from(both)
         .where(*live_in(store, span), p.at <= moment - window)
         .subquery()
     )
@@ -139,5 +142,7 @@ def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outc
         sa.select(sa.func.count()).select_from(tables.predictions).where(*live_in(store, span), p.at > moment - window)
     )
     with store.reading() as connection:
-        found = connection.execute(sa.select(rows.c.bin, *sums).group_by(rows.c.bin).order_by(rows.c.bin))
+        found = connection.execute(
+            sa.select(rows.c.bin, *sums).where(rows.c.nth == 1).group_by(rows.c.bin).order_by(rows.c.bin)
+        )
         return Outcomes(tuple(Told(*row) for row in found), int(connection.execute(waiting).scalar_one()))
