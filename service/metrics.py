@@ -15,7 +15,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
@@ -31,7 +31,7 @@ from service.counters.layout import Layout
 from service.counters.places import places_of
 from service.counters.processes import FAMILIES, process_lines
 from service.counters.reading import SUFFIX, Counts, CountsReader
-from service.counters.rows import RowCounter, SlotBounds, settled
+from service.counters.rows import RowCounter, SlotBounds, is_whole, settled
 from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedModel, scoring_layout
 from service.counters.text import CONTENT_TYPE, Labels, gauge, renderer
 from service.http.application import UNMATCHED
@@ -264,7 +264,7 @@ class Metrics:
             self.slots[graded.total] += sum(probabilities)
 
     def _workers(self) -> list[Counts]:
-        found = self._reader.counts(self.layout.digest, self.layout.size)
+        found = self._reader.whole_counts(self.layout.digest, self.layout.size, partial(is_whole, self._start))
         return [*(worker for worker in found if worker.name != self._file.name), self._file.read()]
 
     def _settled(self, worker: Counts) -> NDArray[np.float64]:

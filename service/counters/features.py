@@ -21,7 +21,10 @@ WAITING_ROWS = 64
 """How many rows are counted together: all at once they cost a fifth of what they cost one by one."""
 
 ROWS, WAITING, COLUMNS = 0, 1, 2
-"""Places in a grid's slots: how many rows were counted, how many wait, and the sums of columns from here on."""
+"""Places in a grid's slots: how many rows were counted, how many wait, and the sums of columns from here on.
+
+While rows are being counted, less than 0 wait: -1 less how many do. They come first, as slots are read in their order.
+"""
 
 MISSING = "missing"
 UNSEEN = "unseen"

@@ -10,7 +10,8 @@ import logging
 import math
 import os
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,10 @@ HEADER = struct.Struct("=16s32sdd8d")
 NAMED = 48
 """How many bytes of the header say what the file is: the magic ones and the layout's digest."""
 
+PATIENCE_SECONDS = 0.05
+"""How long who reads waits for those who count: that takes microseconds, unless the kernel lets them wait amid it."""
+
+_PAUSE_SECONDS = 0.0002
 _MAGIC = b"gauntlet counts1"
 _MOST_PID = 2**22
 """The kernel gives no higher one."""
@@ -77,6 +82,25 @@ class CountsReader:
             else:
                 found.append(parse(path.name.removesuffix(SUFFIX), content))
         return found
+
+    def whole_counts(self, digest: bytes, slots: int, is_whole: Callable[[bytes, bytes], bool]) -> list[Counts]:
+        """As `counts`, read again while somebody is amid counting what takes more than one addition.
+
+        Whoever was stopped or killed in the middle of it is read as they are, once patience is over.
+
+        Args:
+            digest: Of the layout, 32 bytes.
+            slots: How many it has.
+            is_whole: Whether a worker's slots are, by them and by the same read again behind them.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            found = self.counts(digest, slots)
+            later = {one.name: one.slots for one in self.counts(digest, slots)}
+            are_whole = all(is_whole(one.slots, later.get(one.name, one.slots)) for one in found)
+            if are_whole or time.monotonic() > until:
+                return found
+            time.sleep(_PAUSE_SECONDS)
 
     def beats(self) -> dict[int, float]:
         """The last heartbeat of each process, by its id; those that did not beat yet are left out."""

@@ -1,11 +1,14 @@
 """Counting encoded rows into the slots of a feature grid: many at once, as that is what numpy is fast at.
 
 Until there are enough they wait in the same shared memory: they outlive the process as everything counted does, and
-whoever reads the slots counts them into a copy. A process that is killed in the microseconds in which waiting rows are
-counted may leave some counted twice.
+whoever reads the slots counts them into a copy. Counting them takes some microseconds. Who reads meanwhile would find
+them in some bins and not in others, or twice, so it is said that they are being counted, and `is_whole` sees it. A
+process that is killed in these microseconds may leave some counted twice.
 """
 
 from __future__ import annotations
+
+import struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,9 @@ from service.counters.features import COLUMNS, ROWS, WAITING, WAITING_ROWS, Feat
 
 _MOST_COUNT = 2.0**53
 """From here on one more makes no other float64."""
+
+_PLACES = struct.Struct("8s d")
+"""The slots of `ROWS`, of which it matters only whether they are the same, and of `WAITING`."""
 
 
 class RowCounter:
@@ -35,7 +41,8 @@ class RowCounter:
         self._edges = np.array(edges, dtype=np.float32)
         self._edge_columns = np.array([n.column for n in grid.numbers for _ in n.edges], dtype=np.intp)
         self._lower, self._upper = _borders([len(number.edges) for number in grid.numbers])
-        self._waiting = int(slots[WAITING])
+        self._waiting = _rows_that_wait(slots[WAITING])
+        slots[WAITING] = self._waiting
         self.settle()
 
     def count(self, rows: NDArray[np.float32]) -> None:
@@ -59,15 +66,17 @@ class RowCounter:
         """Count the rows that wait."""
         if self._waiting:
             self._add(self._waiting_rows[: self._waiting])
-            self._slots[WAITING] = self._waiting = 0
 
     def _add(self, rows: NDArray[np.float32]) -> None:
+        """Count rows, behind which none waits."""
         n = len(rows)
+        self._slots[WAITING] = -1 - self._waiting
         self._columns += rows.sum(axis=0, dtype=np.float64)
         reached = (rows[:, self._edge_columns] >= self._edges).sum(axis=0)
         at_least = np.concatenate(((n,), reached, (0,)))
         self._cells += at_least[self._lower] - at_least[self._upper]
         self._slots[ROWS] += n
+        self._slots[WAITING] = self._waiting = 0
 
 
 class SlotBounds:
@@ -85,7 +94,7 @@ class SlotBounds:
         columns = slice(start + COLUMNS, start + COLUMNS + grid.encoder.width)
         self._most[columns] = _MOST_COUNT * float(np.finfo(np.float32).max)
         self._least[columns] = -self._most[columns]
-        self._most[start + WAITING] = WAITING_ROWS
+        self._least[start + WAITING], self._most[start + WAITING] = -1 - WAITING_ROWS, WAITING_ROWS
         self._is_sum = np.ones(size, dtype=np.bool_)
         self._is_sum[start + grid.waiting : start + grid.size] = False  # rows that wait: any bytes
 
@@ -106,6 +115,19 @@ class SlotBounds:
         return found
 
 
+def is_whole(start: int, slots: bytes, later: bytes) -> bool:
+    """Whether no rows were being counted while slots of a worker that lives were read.
+
+    Args:
+        start: The feature grid's first slot.
+        slots: All of the worker's.
+        later: The same, read again behind them.
+    """
+    (rows, waiting), (rows_later, waiting_later) = (_PLACES.unpack_from(one, 8 * start) for one in (slots, later))
+    is_counting = waiting < 0 or waiting_later < 0
+    return not is_counting and rows == rows_later
+
+
 def settled(grid: FeatureGrid, start: int, slots: bytes) -> NDArray[np.float64]:
     """A worker's slots with the rows that wait counted and nothing waiting.
 
@@ -120,6 +142,11 @@ def settled(grid: FeatureGrid, start: int, slots: bytes) -> NDArray[np.float64]:
     found = np.frombuffer(copy, dtype=np.float64)
     found[start + grid.waiting : start + grid.size] = 0.0  # float32, which are no sums
     return found
+
+
+def _rows_that_wait(slot: float) -> int:
+    """How many do, whether or not they were being counted when nobody counted on."""
+    return int(slot if slot >= 0 else -1 - slot)
 
 
 def _borders(lengths: list[int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -74,6 +74,21 @@ def test_dead_workers_are_summed_too(tmp_path):
     assert sums(tmp_path) == {"scoring": 5, "scoring-2": 5}
 
 
+def test_who_is_amid_counting_is_read_again_and_not_for_ever(tmp_path):
+    one, _ = opened(tmp_path), opened(tmp_path)
+    one.slots[0] = 1
+
+    def is_whole(slots, later):
+        """One counts to 5, a step whenever somebody looks; the other is at rest."""
+        one.slots[0] = min(one.slots[0] + 1, 5)
+        return slots == later and memoryview(slots).cast("d")[0] in (0, 5)
+
+    reader = CountsReader(tmp_path)
+    found = reader.whole_counts(DIGEST, 10, is_whole)
+    assert {counts.name: memoryview(counts.slots).cast("d")[0] for counts in found} == {"scoring": 5, "scoring-2": 0}
+    assert len(reader.whole_counts(DIGEST, 10, lambda *_: False)) == 2
+
+
 def _count_and_die(folder):
     counts = opened(folder)
     counts.slots[0] = 7

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from serving_toys import CONTRACT, REFERENCE
 
 from bentos.artifact import Binned, Encoder
-from service.counters.features import FeatureGrid
-from service.counters.rows import WAITING_ROWS, RowCounter, settled
+from service.counters.features import ROWS, WAITING, FeatureGrid
+from service.counters.rows import WAITING_ROWS, RowCounter, is_whole, settled
 from service.counters.scores import BUCKETS, ScoreGrid
 from training.reference import reference_of
 
@@ -104,6 +104,55 @@ def test_rows_that_wait_survive_the_process_that_counted_them():
 
 
 SCORES = Binned(name="score", edges=(0.25, 0.3, 0.5), bins=("a", "b", "c", "d"), counts=(1, 1, 1, 1))
+
+
+class Peeking(np.ndarray):
+    """Rows that look at the slots each time they are summed, which is amid their being counted."""
+
+    seen: list[bytes]
+    slots: memoryview
+
+    def __array_finalize__(self, made_from):
+        self.seen, self.slots = getattr(made_from, "seen", []), getattr(made_from, "slots", None)
+
+    def sum(self, *args, **kwargs):
+        self.seen.append(bytes(self.slots))
+        return np.asarray(self).sum(*args, **kwargs)
+
+
+@pytest.fixture
+def peeked():
+    """A grid, its slots before rows were counted, amid it, and behind it, where one more waits."""
+    grid = grid_of(REFERENCE)
+    slots = memoryview(bytearray(8 * grid.size)).cast("d")
+    counter, rows = RowCounter(grid, slots), encoded(customers(WAITING_ROWS + 1)).view(Peeking)
+    rows.seen, rows.slots = [], slots
+    counter.count(encoded(customers(2)))
+    before = bytes(slots)
+    counter.count(rows)
+    after = bytes(slots)
+    counter.count(encoded(customers(1)))
+    return grid, before, rows.seen, after, bytes(slots)
+
+
+def test_who_reads_slots_while_rows_are_counted_into_them_knows_it(peeked):
+    _, before, amid, after, with_another = peeked
+    assert amid[0] != amid[1]
+    for one in amid:
+        assert not any(is_whole(0, *pair) for pair in ((one, one), (before, one), (one, after)))
+    assert not is_whole(0, before, after)
+    assert is_whole(0, before, before)
+    assert is_whole(0, after, with_another)
+
+
+def test_who_starts_where_one_was_killed_while_counting_counts_on(peeked):
+    grid, before, amid, *_ = peeked
+    of_two_that_wait = memoryview(bytearray(before)).cast("d")
+    of_two_that_wait[WAITING] = -3
+    for killed in (*amid, of_two_that_wait):
+        slots = memoryview(bytearray(killed)).cast("d")
+        RowCounter(grid, slots).count(encoded(customers(1)))
+        assert (slots[ROWS], slots[WAITING]) == (2, 1)
 
 
 @given(st.lists(st.one_of(st.sampled_from([0.0, 0.05, 0.25, 0.3, 0.5, 0.95, 1.0]), st.floats(0, 1)), max_size=40))
