@@ -116,8 +116,8 @@ class Application:
             restate=_in_words_of,
         )
         self.admin = HttpApplication(make_admin_routes(parts), body_limit_bytes=limit, count_request=count)
-        paths = (*self.http.paths, *self.admin.paths)
-        self._metrics.open(settings.counters_path, settings.worker, models=self._models, paths=paths)
+        routes = (*self.http.routes, *self.admin.routes)
+        self._metrics.open(settings.counters_path, settings.worker, models=self._models, routes=routes)
 
     @property
     def models(self) -> Models:

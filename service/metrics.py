@@ -32,9 +32,10 @@ from service.counters.places import places_of
 from service.counters.processes import FAMILIES, process_lines
 from service.counters.reading import SUFFIX, Counts, CountsReader
 from service.counters.rows import RowCounter, SlotBounds, is_whole, settled
-from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedModel, scoring_layout
+from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedModel, expected_requests, scoring_layout
 from service.counters.text import CONTENT_TYPE, Labels, gauge, renderer
 from service.http.application import UNMATCHED
+from service.http.messages import Route
 from service.prediction_log.records import Mode, Prediction, Variant
 from service.scoring.blessings import BlessingState
 from service.scoring.deciding import Roles, Scored
@@ -131,19 +132,18 @@ class Metrics:
         self._state = state
         self._lost = 0
 
-    def open(self, folder: Path, worker: str, *, models: Models, paths: Sequence[str]) -> None:
+    def open(self, folder: Path, worker: str, *, models: Models, routes: Sequence[Route]) -> None:
         """Begin to count, from where the last process of this name ended.
 
         Args:
             folder: Of all workers' counts.
             worker: This one's name.
             models: Everything that can be scored with.
-            paths: Of the routes.
+            routes: Of both ports.
         """
         counted = [_counted(model, models.references[digest]) for digest, model in models.by_digest.items()]
-        found = scoring_layout(models.contract, counted, paths)
-        self._reader, self.layout = CountsReader(folder), found.layout
-        self._render = renderer(found.layout)
+        found = scoring_layout(models.contract, counted, [route.path for route in routes], expected_requests(routes))
+        self._reader, self._render, self.layout = CountsReader(folder), renderer(found.layout), found.layout
         self.places = places_of(found, counted)
         self._contracts = tuple(_contracts(models))
         self._features, self._start = found.features, found.layout.starts[found.features.name]

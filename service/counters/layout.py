@@ -22,13 +22,13 @@ class CounterFamily:
         name: Of the metric.
         labels: Names of its labels.
         series: Their values.
-        at_zero: Whether a combination is exported before it was counted. Routes by methods by statuses are too many.
+        at_zero: Combinations that are exported before they were counted; None for all of them.
     """
 
     name: str
     labels: tuple[str, ...] = ()
     series: tuple[Series, ...] = ((),)
-    at_zero: bool = True
+    at_zero: tuple[Series, ...] | None = None
 
     @property
     def size(self) -> int:

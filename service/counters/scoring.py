@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -10,9 +10,10 @@ from bentos.artifact import Contract, Reference
 from service import metric_names as names
 from service.counters.customers import FAMILIES as CUSTOMERS
 from service.counters.features import FeatureGrid
-from service.counters.layout import CounterFamily, Family, HistogramFamily, Layout, combinations
+from service.counters.layout import CounterFamily, Family, HistogramFamily, Layout, Series, combinations
 from service.counters.scores import ScoreGrid
 from service.http.application import METHODS, UNMATCHED
+from service.http.messages import Route
 from service.prediction_log.records import Purpose, Variant
 
 OTHER = "other"
@@ -27,6 +28,9 @@ REQUEST_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0
 
 MODEL_BUCKETS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 """Upper edges in seconds: one row takes a small model ten microseconds."""
+
+FAILURES = ("500", "503")
+"""What every route answers where something of ours fails."""
 
 PLAIN = (names.OUTCOMES, names.TREATMENTS, names.JUDGE_UNANSWERED, names.SPOOL_LOST, names.WORKER_DEATHS)
 """Counters without labels."""
@@ -70,13 +74,36 @@ class ScoringLayout:
     scores: Mapping[str, ScoreGrid]
 
 
-def scoring_layout(contract: Contract, models: Sequence[CountedModel], paths: Sequence[str]) -> ScoringLayout:
+def expected_requests(routes: Iterable[Route]) -> tuple[Series, ...]:
+    """What clients are promised, and failures, by route, method and status; the rest appears when it happens.
+
+    Prometheus sees no increase in the first sample of a series: failures that come together, and are the first of a
+    pod, would raise no alert if their series began with them.
+
+    Args:
+        routes: Of which those count that are described for clients.
+    """
+    described = [route for route in routes if route.needs_key and route.operation]
+    return tuple(
+        sorted(
+            (route.path, route.method, status)
+            for route in described
+            for status in (*(one for one in route.operation["responses"] if one.startswith("2")), *FAILURES)
+            if status in STATUSES
+        )
+    )
+
+
+def scoring_layout(
+    contract: Contract, models: Sequence[CountedModel], paths: Sequence[str], expected: tuple[Series, ...] = ()
+) -> ScoringLayout:
     """Lay out what a worker counts; the same arguments give the same slots, whatever their order.
 
     Args:
         contract: Whose rows are scored.
         models: Everyone that the Bento carries.
         paths: Of the routes.
+        expected: Requests that are exported before they were counted, as `expected_requests` gives them.
     """
     models = sorted(models, key=lambda model: (model.label, model.digest))
     routes = (*sorted(set(paths)), UNMATCHED)
@@ -85,7 +112,7 @@ def scoring_layout(contract: Contract, models: Sequence[CountedModel], paths: Se
         names.REQUESTS,
         ("route", "method", "status"),
         combinations(routes, (*sorted(METHODS), OTHER), STATUSES),
-        at_zero=False,
+        at_zero=expected,
     )
     request_seconds = HistogramFamily(names.REQUEST_SECONDS, "route", routes, REQUEST_BUCKETS)
     model_seconds = HistogramFamily(names.MODEL_SECONDS, "model", labels, MODEL_BUCKETS)

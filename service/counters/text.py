@@ -69,11 +69,13 @@ def _render(family: CounterFamily | HistogramFamily | FeatureGrid) -> Render:
 def _counter(family: CounterFamily) -> Render:
     heading = head(family.name, "counter")
     starts = [start_of(family.name, dict(zip(family.labels, one, strict=True))) for one in family.series]
+    at_zero = set(family.series if family.at_zero is None else family.at_zero)
+    always = [one in at_zero for one in family.series]
 
     def lines(values: Values) -> Iterator[str]:
         yield heading
-        for start, value in zip(starts, values, strict=True):
-            if value or family.at_zero:
+        for start, is_always, value in zip(starts, always, values, strict=True):
+            if value or is_always:
                 yield f"{start}{value!r}"
 
     return lines

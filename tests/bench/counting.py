@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bentos.artifact import Binned, Categorical, Contract, Encoder, Feature, Numeric, Reference
+from service.http.messages import Request, Response, Route
 from service.metrics import Metrics, ScoringState, series_bound
 from service.prediction_log.records import Prediction
 from service.routes.openapi import example_features
@@ -119,8 +120,14 @@ def open_metrics(folder: Path, contract: Contract, models: list[Model]) -> Metri
     references = {model.identity.digest: reference_of(contract) for model in models}
     by_digest = {model.identity.digest: model for model in models}
     carried = SimpleNamespace(contract=contract, by_digest=by_digest, references=references)
-    metrics.open(folder, "bench", models=carried, paths=["/v1/score", "/v1/outcomes", "/metrics"])
+    routes = [Route("POST", path, answer_nobody, "") for path in ("/v1/score", "/v1/outcomes", "/metrics")]
+    metrics.open(folder, "bench", models=carried, routes=routes)
     return metrics
+
+
+async def answer_nobody(request: Request) -> Response:
+    """Nobody asks these routes: they are only counted."""
+    raise NotImplementedError
 
 
 def make_model(contract: Contract, number: int) -> Model:

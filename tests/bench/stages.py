@@ -242,7 +242,7 @@ def _open_metrics(application: Application) -> Metrics:
     )
     metrics = Metrics(lambda: state)
     folder = Path(os.environ["GAUNTLET_SPOOL_FOLDER"]) / "counters"
-    metrics.open(folder, "stages", models=application.models, paths=tuple(application.http.paths))
+    metrics.open(folder, "stages", models=application.models, routes=application.http.routes)
     return metrics
 
 

@@ -308,7 +308,7 @@ def _row(rng: random.Random) -> dict[str, Any]:
 
 def await_scrape(client: httpx.Client, *replicas: Replica) -> None:
     """Wait until all that was answered by now is in Prometheus: counted right behind its answer, and scraped then."""
+    since = time.time() + 1.0
     for replica in replicas:
-        since = time.time() + 1.0
         newest = f'timestamp(gauntlet_ready{{pod="{replica.name}"}}) > {since!r}'
         wait_for(lambda newest=newest: asked(client, newest) != [], seconds=60)

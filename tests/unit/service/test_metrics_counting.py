@@ -59,6 +59,17 @@ def test_every_bin_is_there_at_0_before_anything_was_scored(app):
             assert found[names.SCORE_BINS, (("bin", name), ("model", model))] == 0
 
 
+def test_what_clients_are_promised_is_there_at_0_and_so_is_every_failure_of_ours(app):
+    every = {tuple(dict(labels).values()): n for (name, labels), n in samples(app).items() if name == names.REQUESTS}
+    found = {key: n for key, n in every.items() if key[1].startswith(("/v1/", "/v2/"))}
+    assert set(found.values()) == {0}
+    posts = [route for route in app.application.http.routes if route.method == "POST" and route.operation]
+    assert {"/v1/score", "/v1/outcomes", "/v2/models/toy/infer"} <= {route.path for route in posts}
+    for route in posts:
+        success = "202" if route.path in ("/v1/outcomes", "/v1/treatments") else "200"
+        assert {status for _, path, status in found if path == route.path} == {success, "500", "503"}
+
+
 def test_training_is_shown_beside_what_came(app):
     assert value(app, names.FEATURE_REFERENCE, model="toy:2", feature="charges", bin="missing") == 10
     assert value(app, names.SCORE_REFERENCE, model="toy:1", bin="below 0.3", order="0") == 60
