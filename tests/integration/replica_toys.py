@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ import httpx
 import yaml
 from observed_toys import ROOT, asked
 from packing_toys import free_port
-from serving_processes import is_alive, pids_of, wait_for
+from serving_processes import pids_of, wait_for
 from serving_toys import artifact_of, bless, make_bento
 
 from bentos.folder import Folder
@@ -61,6 +61,7 @@ class Replica:
 
     def __init__(self, name: str, model: Folder) -> None:
         self.name, self.life = name, 0
+        self._process: subprocess.Popen[bytes] | None = None
         self._model, self._port, admin_port = model, free_port(), free_port()
         self.url, self.admin = f"http://127.0.0.1:{self._port}", f"127.0.0.1:{admin_port}"
 
@@ -86,20 +87,24 @@ class Replica:
         """Kill one worker, and wait until another has its place."""
         killed = pids_of(self._folder)[0]
         os.kill(killed, signal.SIGKILL)
-        wait_for(lambda: not is_alive(killed) and killed not in pids_of(self._folder))
+        wait_for(lambda: len(set(pids_of(self._folder)) - {killed}) == WORKERS)
         self.await_ready()
 
     def end(self) -> int:
         """Tell it to stop; gives its exit code."""
+        assert self._process is not None
         self._process.terminate()
         return self._process.wait(60)
 
     def kill(self) -> None:
         """Kill all of it, the parent first, so that nobody starts anybody again; may be called twice."""
+        if self._process is None:
+            return
         self._process.kill()
         self._process.wait()
         for pid in pids_of(self._folder):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended with its parent
+                os.kill(pid, signal.SIGKILL)
 
     def workers_that_logged(self) -> int:
         """How many workers have answered a row."""
