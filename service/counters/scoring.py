@@ -81,17 +81,10 @@ def expected_requests(routes: Iterable[Route]) -> tuple[Series, ...]:
     pod, would raise no alert if their series began with them.
 
     Args:
-        routes: Of which those count that are described for clients.
+        routes: Of which those count that score or take truths; what people look at now and then would fill panels.
     """
-    described = [route for route in routes if route.needs_key and route.operation]
-    return tuple(
-        sorted(
-            (route.path, route.method, status)
-            for route in described
-            for status in (*(one for one in route.operation["responses"] if one.startswith("2")), *FAILURES)
-            if status in STATUSES
-        )
-    )
+    work = [route for route in routes if route.scope is not None and route.operation]
+    return tuple(sorted((route.path, route.method, status) for route in work for status in _expected_of(route)))
 
 
 def scoring_layout(
@@ -132,6 +125,10 @@ def scoring_layout(
         features,
     )
     return ScoringLayout(Layout(families), requests, request_seconds, model_seconds, features, scores)
+
+
+def _expected_of(route: Route) -> tuple[str, ...]:
+    return (*(status for status in route.operation["responses"] if status.startswith("2")), *FAILURES)
 
 
 def _risks(models: Sequence[CountedModel]) -> CounterFamily:

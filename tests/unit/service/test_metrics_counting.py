@@ -65,6 +65,7 @@ def test_what_clients_are_promised_is_there_at_0_and_so_is_every_failure_of_ours
     assert set(found.values()) == {0}
     posts = [route for route in app.application.http.routes if route.method == "POST" and route.operation]
     assert {"/v1/score", "/v1/outcomes", "/v2/models/toy/infer"} <= {route.path for route in posts}
+    assert {path for _, path, _ in found} == {route.path for route in posts}
     for route in posts:
         success = "202" if route.path in ("/v1/outcomes", "/v1/treatments") else "200"
         assert {status for _, path, status in found if path == route.path} == {success, "500", "503"}
