@@ -229,10 +229,9 @@ class Metrics:
         state = self._tell()
         workers = self._workers()
         sums = np.sum([self._settled(worker) for worker in workers], axis=0).tolist()
-        now = time.monotonic()
-        alive = [worker for worker in workers if _is_alive(worker, now)]
-        lines = [*self._render(sums), *self._contracts, *_worst(alive), *_roles(state)]
-        lines += process_lines([(worker.name, worker.pid) for worker in alive])
+        alive = [worker for worker in workers if _is_alive(worker, time.monotonic())]
+        processes = process_lines([(worker.name, worker.pid) for worker in alive])
+        lines = [*self._render(sums), *self._contracts, *_worst(alive), *_roles(state), *processes]
         return ("\n".join(lines) + "\n").encode()
 
     def _count_probabilities(self, record: Prediction) -> None:
@@ -264,8 +263,9 @@ class Metrics:
             self.slots[graded.total] += sum(probabilities)
 
     def _workers(self) -> list[Counts]:
+        """All in one order, whoever answers: sums of seconds are others in another, and would seem to fall."""
         found = self._reader.whole_counts(self.layout.digest, self.layout.size, partial(is_whole, self._start))
-        return [*(worker for worker in found if worker.name != self._file.name), self._file.read()]
+        return list({one.name: one for one in (*found, self._file.read())}.values())  # its own in its file's place
 
     def _settled(self, worker: Counts) -> NDArray[np.float64]:
         """What a worker counted; a slot that holds what cannot be is worth 0, as nobody may be left to mend it."""

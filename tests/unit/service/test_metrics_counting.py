@@ -4,6 +4,7 @@ import math
 import random
 import shutil
 import struct
+from contextlib import ExitStack
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -192,6 +193,17 @@ def test_whichever_worker_answers_shows_the_sum_of_all(tmp_path):
         labels = {"variant": "champion", "model": "toy:1", "label": "No", "purpose": "live"}
         assert [value(app, names.PREDICTIONS, **labels) for app in (first, second)] == [3, 3]
         assert value(first, names.WORKERS) == 2
+
+
+def test_whichever_worker_answers_adds_up_in_the_same_order(tmp_path):
+    """Else a sum of seconds falls by its last digit when another answers, which Prometheus takes for a restart."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(served(tmp_path / n, counters_folder=tmp_path / "counters")) for n in "abc"]
+        for worker, seconds in zip(workers, (0.1, 0.2, 0.3), strict=True):
+            worker.application._metrics.count_request("/v1/score", "POST", 200, seconds)
+        sums = [value(worker, f"{names.REQUEST_SECONDS}_sum", route="/v1/score") for worker in workers]
+    assert (0.1 + 0.2) + 0.3 != (0.2 + 0.3) + 0.1
+    assert len(set(sums)) == 1
 
 
 def test_ready_is_that_of_the_worst_worker(tmp_path):
