@@ -58,6 +58,8 @@ MODELS = ("toy:1", "toy:2")
 ROUTES = "/v1/.*|unmatched"
 """Those that clients ask; the others tell whether it is ready."""
 
+COUNTED = "gauntlet_.+_(total|count|bucket|sum)"
+
 SHIFTED_SECONDS = 0.01
 """By how much Prometheus may set the time of a sample right, where scrapes are a second apart."""
 
@@ -123,8 +125,8 @@ class Scene:
 
     client: httpx.Client
     book: Book = field(default_factory=Book)
-    before: Counter[str] = field(default_factory=Counter)
-    after: Counter[str] = field(default_factory=Counter)
+    before: dict[str, float] = field(default_factory=dict)
+    after: dict[str, float] = field(default_factory=dict)
     codes: list[int] = field(default_factory=list)
     series: list[Series] = field(default_factory=list)
 
@@ -153,6 +155,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def play(scene: Scene, a: Replica, b: Replica, c: Replica) -> None:
+    """`a` loses a worker amid its load; `b` loses one at rest, and is replaced then; `c` is killed amid its load."""
     book, client = scene.book, scene.client
     with Clients(book, a):
         lose_a_worker(book, a)
@@ -188,11 +191,10 @@ def answered_more(book: Book, replica: Replica, n: int) -> None:
     wait_for(lambda: len(book.of(replica.name)) >= before + n, seconds=60)
 
 
-def newest_sums(client: httpx.Client, replica: Replica) -> Counter[str]:
+def newest_sums(client: httpx.Client, replica: Replica) -> dict[str, float]:
     """What a replica counts of what clients do, by its labels, as Prometheus knows it now."""
-    wanted = f'{{__name__=~"gauntlet_.+_(total|count|bucket|sum)",pod="{replica.name}"}}'
-    found: Counter[str] = Counter()
-    for one in asked(client, wanted):
+    found: dict[str, float] = {}
+    for one in asked(client, newest(f'__name__=~"{COUNTED}",pod="{replica.name}"')):
         labels: Any = one["metric"]
         if labels.get("route", "/v1/") not in ("/metrics", "/readyz") and labels["__name__"] != names.WORKER_DEATHS:
             found[str(sorted(labels.items()))] = float(one["value"][1])  # type: ignore[index]
@@ -200,7 +202,7 @@ def newest_sums(client: httpx.Client, replica: Replica) -> Counter[str]:
 
 
 def counters(client: httpx.Client) -> Iterator[Series]:
-    for one in asked(client, '{__name__=~"gauntlet_.+_(total|count|bucket)"}[1h]'):
+    for one in asked(client, f'{{__name__=~"{COUNTED}"}}[1h]'):
         samples: Any = one["values"]
         times, values = zip(*((time, float(value)) for time, value in samples), strict=True)
         yield Series(one["metric"], times, values)  # type: ignore[arg-type]
@@ -208,8 +210,14 @@ def counters(client: httpx.Client) -> Iterator[Series]:
 
 def newest_requests(client: httpx.Client, replica: str) -> Counter[tuple[str, str, str]]:
     """The newest samples by route, method and status, as Prometheus adds them up."""
-    found = asked(client, f'sum by (route, method, status) ({names.REQUESTS}{{pod="{replica}",route=~"{ROUTES}"}})')
+    wanted = newest(f'pod="{replica}",route=~"{ROUTES}"', names.REQUESTS)
+    found = asked(client, f"sum by (route, method, status) ({wanted})")
     return Counter({key_of(one["metric"]): int(one["value"][1]) for one in found})  # type: ignore[index]
+
+
+def newest(labels: str, name: str = "") -> str:
+    """The newest samples of series, even where the last scrape came to nothing."""
+    return f"last_over_time({name}{{{labels}}}[1m])"
 
 
 def key_of(labels: Any) -> tuple[str, str, str]:
@@ -247,9 +255,10 @@ def test_clients_were_answered_in_every_way_and_failed_only_where_something_was_
 def test_the_newest_samples_of_a_replica_are_what_its_last_life_answered(scene: Scene) -> None:
     answered = scene.book.of("b", 2)
     assert newest_requests(scene.client, "b") == requests_in(answered)
-    (outcomes,) = asked(scene.client, f'sum({names.OUTCOMES}{{pod="b"}})')
+    (outcomes,) = asked(scene.client, newest('pod="b"', names.OUTCOMES))
     assert float(outcomes["value"][1]) == sum(one.outcomes for one in answered)  # type: ignore[index]
-    found = asked(scene.client, f'sum by (variant, model, label) ({names.PREDICTIONS}{{pod="b"}}) > 0')
+    predictions = newest('pod="b"', names.PREDICTIONS)
+    found = asked(scene.client, f"sum by (variant, model, label) ({predictions}) > 0")
     counted = {
         (one["metric"]["variant"], one["metric"]["model"], one["metric"]["label"]): int(one["value"][1])  # type: ignore[index]
         for one in found
