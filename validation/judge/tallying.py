@@ -150,8 +150,9 @@ def tally_groups(
         customers = _customers(experiments, policy, attributes, is_postgresql=store.is_postgresql)
         at = tables.predictions.c.at
         within = customers.where(at >= since, at < through).subquery()
-        query = sa.select(*within.c, sa.func.count()).where(within.c.truth.is_not(None)).group_by(*within.c)
-        return tally(map(_alike, connection.execute(query)), attributes)
+        # Asked for a truth in SQL as well, PostgreSQL would look each of them up twice.
+        found = connection.execute(sa.select(*within.c, sa.func.count()).group_by(*within.c))
+        return tally((_alike(row) for row in found if row.truth is not None), attributes)
 
 
 def _last_upkeep(store: Store, connection: Connection) -> int:
@@ -159,7 +160,7 @@ def _last_upkeep(store: Store, connection: Connection) -> int:
     return (connection.execute(number).scalar() or 0) if store.has(tables.upkeep) else 0
 
 
-def _alike(row: Sequence[Any]) -> Alike:
+def _alike(row: sa.Row[Any]) -> Alike:
     *raw, champion, challenger, truth, number = row
     return Alike(raw=tuple(raw), champion=champion, challenger=challenger, truth=truth, number=number)
 
