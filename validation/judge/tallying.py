@@ -59,7 +59,7 @@ class ContractReader:
             OSError: It cannot be read.
         """
         if self._path is not None:
-            return load_contract(self._path)
+            return _named_contract(self._path)
         try:
             source = find_source(self._folder.bento)
         except NotFound:
@@ -69,6 +69,13 @@ class ContractReader:
             stores = (source.parent / "models", self._folder.bentoml / "models")
             self._kept = champion.digest, load_artifact(find_artifact(champion, stores)).contract
         return self._kept[1]
+
+
+def _named_contract(path: Path) -> Contract:
+    try:
+        return load_contract(path)
+    except FileNotFoundError as e:
+        raise NotFound(f"there is no contract {path}; only groups that the policy names can be shown") from e
 
 
 class _Moment(NamedTuple):
@@ -96,7 +103,7 @@ class GroupWatch:
         """
         self._store, self._policy, self._contract = store, policy, contract
         self._kept: dict[str, tuple[_Moment, tuple[Attribute, ...], tuple[GroupTally, ...]]] = {}
-        self._problem: str | None = None
+        self._problems: dict[str, str | None] = {}
 
     def look(self, status: Status) -> Tallies:
         """The groups by experiment; none where they cannot be counted, which the log says once.
@@ -106,16 +113,31 @@ class GroupWatch:
         """
         trials = [one.experiment for one in (status, *status.further) if one.challenger]
         try:
-            attributes = attributes_of(self._contract.read(), self._policy)
+            attributes = attributes_of(self._read_contract(), self._policy)
             found = {name: self._of_trial(name, attributes) for name in trials} if attributes else {}
-        except (GauntletError, OSError) as e:  # no verdict waits for what is only shown
-            if self._problem != str(e):
-                _LOG.warning("groups_not_counted", extra={"reason": str(e)})
-            self._problem, self._kept = str(e), {}
-            return {}
-        self._problem = None
+        except GauntletError as e:  # no verdict waits for what is only shown
+            self._say("groups_not_counted", str(e))
+            found = {}
+        else:
+            self._say("groups_not_counted", None)
         self._kept = {name: kept for name, kept in self._kept.items() if name in found}
         return found
+
+    def _read_contract(self) -> Contract | None:
+        """None where it cannot be read: what the policy names is shown even so."""
+        try:
+            contract = self._contract.read()
+        except (GauntletError, OSError) as e:
+            self._say("contract_not_read", str(e))
+            return None
+        self._say("contract_not_read", None)
+        return contract
+
+    def _say(self, event: str, problem: str | None) -> None:
+        """Log a problem when it begins, and not at every look."""
+        if problem is not None and self._problems.get(event) != problem:
+            _LOG.warning(event, extra={"reason": problem})
+        self._problems[event] = problem
 
     def _of_trial(self, experiment_id: str, attributes: tuple[Attribute, ...]) -> tuple[GroupTally, ...]:
         with self._store.reading() as connection:

@@ -245,15 +245,25 @@ def test_a_judge_without_a_bento_goes_by_the_contract_that_it_is_given(world):
     assert counted(watch(world, path=path).look(status)[EXPERIMENT.id]) == {"0": ZERO, "1": ONE}
 
 
-def test_a_contract_that_cannot_be_read_costs_the_groups_and_no_verdict(world, caplog):
-    status = looked(world)
-    path = world.path / "contract.json"
-    watching = watch(world, path=path)
+def test_a_contract_that_cannot_be_read_is_told_once_and_costs_only_what_it_alone_names(world, caplog):
+    status, path = looked(world), world.path / "contract.json"
+    rules = policy(groups=(GroupRule(attribute="region", margin=0.1, when_underpowered="report"),))
+    watching = GroupWatch(world.store, rules, ContractReader(world.folder, path))
+    for content in (None, b"{", b"{", dump_contract(CONTRACT)):
+        if content is not None:
+            path.write_bytes(content)
+        assert watching.look(status) == {EXPERIMENT.id: ()}  # closed by other rules, but counted
+    assert [one.message for one in caplog.records].count("contract_not_read") == 2
+
+
+def test_a_store_that_cannot_count_costs_the_groups_and_is_told_once(packed, caplog):
+    status = looked(packed)
+    watching = watch(packed)
+    with packed.store.writing() as connection:
+        connection.execute(sa.update(tables.predictions).values(features="no JSON"))
     assert watching.look(status) == {}
     assert watching.look(status) == {}
-    assert [one.message for one in caplog.records if one.message == "groups_not_counted"] == ["groups_not_counted"]
-    path.write_bytes(dump_contract(CONTRACT))
-    assert set(watching.look(status)) == {EXPERIMENT.id}
+    assert [one.message for one in caplog.records].count("groups_not_counted") == 1
 
 
 def test_groups_are_counted_again_when_a_cohort_was_closed_and_not_before(packed):
