@@ -44,13 +44,16 @@ class Attribute(msgspec.Struct, frozen=True, kw_only=True):
 
         Examples:
             >>> senior = Categorical(name="senior", categories=("0", "1"))
-            >>> [Attribute(name="senior", feature=senior).group(raw) for raw in ("1", '"1"', "7", "null", None)]
-            ['1', '1', '(unseen)', '(missing)', '(missing)']
+            >>> [Attribute(name="senior", feature=senior).group(raw) for raw in ("1", '"1"', "7", "[]", "null", None)]
+            ['1', '1', '(unseen)', '(unseen)', '(missing)', '(missing)']
         """
         name = group_of(raw)
         if self.feature is None or raw is None or name == MISSING_GROUP:
             return name
-        return category_of(self.feature, msgspec.json.decode(raw)) or UNSEEN_GROUP
+        value = msgspec.json.decode(raw)
+        if isinstance(value, list | dict):  # no request was answered with one; a row that was put in by hand may be
+            return UNSEEN_GROUP
+        return category_of(self.feature, value) or UNSEEN_GROUP
 
 
 class GroupTally(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +80,7 @@ class GroupTally(msgspec.Struct, frozen=True, kw_only=True):
     challenger_right: int = 0
 
 
-class Alike(msgspec.Struct, frozen=True, kw_only=True):
+class Customers(msgspec.Struct, frozen=True, kw_only=True):
     """Customers of whom the same was said and came true.
 
     Attributes:
@@ -107,12 +110,12 @@ def attributes_of(contract: Contract | None, policy: OnlinePolicy) -> tuple[Attr
     return tuple(Attribute(name=name, feature=known.get(name)) for name in dict.fromkeys(names))
 
 
-def tally(found: Iterable[Alike], attributes: Sequence[Attribute]) -> tuple[GroupTally, ...]:
+def tally(found: Iterable[Customers], attributes: Sequence[Attribute]) -> tuple[GroupTally, ...]:
     """Count every group of every attribute that has customers enough, by attribute and value.
 
     Args:
         found: Matured customers, each once.
-        attributes: In the order of `Alike.raw`.
+        attributes: In the order of `Customers.raw`.
     """
     sums: list[dict[str, Counter[str]]] = [{} for _ in attributes]
     for one in found:
@@ -125,7 +128,7 @@ def tally(found: Iterable[Alike], attributes: Sequence[Attribute]) -> tuple[Grou
     )
 
 
-def _sums_of(one: Alike) -> list[str]:
+def _sums_of(one: Customers) -> list[str]:
     counted = {
         "customers": True,
         "positive": one.truth,

@@ -25,7 +25,7 @@ from service.scoring.models import find_source
 from service.store import Store, tables
 from validation.judge.closing import closed_through
 from validation.judge.policy import OnlinePolicy
-from validation.judge.protected import Alike, Attribute, GroupTally, attributes_of, tally
+from validation.judge.protected import Attribute, Customers, GroupTally, attributes_of, tally
 from validation.judge.selecting import experiments_of, is_first, known_truth, raw_value
 from validation.judge.status import Status
 
@@ -169,12 +169,12 @@ def tally_groups(
             return ()
         experiments = experiments_of(store, connection, experiment_id)
         since = connection.execute(_beginning(experiment_id, through)).scalar() or 0
-        customers = _customers(experiments, policy, attributes, is_postgresql=store.is_postgresql)
+        customers = _seen_at_closing(experiments, policy, attributes, is_postgresql=store.is_postgresql)
         at = tables.predictions.c.at
         within = customers.where(at >= since, at < through).subquery()
         # Asked for a truth in SQL as well, PostgreSQL would look each of them up twice.
         found = connection.execute(sa.select(*within.c, sa.func.count()).group_by(*within.c))
-        return tally((_alike(row) for row in found if row.truth is not None), attributes)
+        return tally((_customers_of(row) for row in found if row.truth is not None), attributes)
 
 
 def _last_upkeep(store: Store, connection: Connection) -> int:
@@ -182,9 +182,9 @@ def _last_upkeep(store: Store, connection: Connection) -> int:
     return (connection.execute(number).scalar() or 0) if store.has(tables.upkeep) else 0
 
 
-def _alike(row: sa.Row[Any]) -> Alike:
+def _customers_of(row: sa.Row[Any]) -> Customers:
     *raw, champion, challenger, truth, number = row
-    return Alike(raw=tuple(raw), champion=champion, challenger=challenger, truth=truth, number=number)
+    return Customers(raw=tuple(raw), champion=champion, challenger=challenger, truth=truth, number=number)
 
 
 def _beginning(experiment_id: str, through: int) -> sa.Select[Any]:
@@ -194,7 +194,7 @@ def _beginning(experiment_id: str, through: int) -> sa.Select[Any]:
     return closed.order_by(p.at.desc()).offset(NEWEST - 1).limit(1)
 
 
-def _customers(
+def _seen_at_closing(
     experiments: Sequence[str], policy: OnlinePolicy, attributes: Sequence[Attribute], *, is_postgresql: bool
 ) -> sa.Select[Any]:
     """First predictions that both models scored, as their cohort's row in the ledger saw them; the truth last."""

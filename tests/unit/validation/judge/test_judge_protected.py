@@ -23,7 +23,7 @@ from validation.judge.ledger import MISSING_GROUP
 from validation.judge.metrics import Looks, render_metrics
 from validation.judge.policy import GroupRule
 from validation.judge.process import step
-from validation.judge.protected import FEWEST, MOST_GROUPS, UNSEEN_GROUP, Alike, Attribute, attributes_of, tally
+from validation.judge.protected import FEWEST, MOST_GROUPS, UNSEEN_GROUP, Attribute, Customers, attributes_of, tally
 from validation.judge.tallying import ContractReader, GroupWatch, tally_groups
 
 NOW = START + 31 * DAY
@@ -170,7 +170,7 @@ def test_who_was_forgotten_is_not_counted_again_though_no_cohort_closes(packed):
 
 
 def test_values_are_the_contracts_and_all_others_are_one_group():
-    of = [Alike(raw=(f'"{n}"',), champion=True, challenger=True, truth=True, number=FEWEST) for n in range(40)]
+    of = [Customers(raw=(f'"{n}"',), champion=True, challenger=True, truth=True, number=FEWEST) for n in range(40)]
     found = {group.value: group.customers for group in tally(of, [SENIOR])}
     assert found == {"0": FEWEST, "1": FEWEST, UNSEEN_GROUP: 38 * FEWEST}
     of[39] = msgspec.structs.replace(of[39], number=FEWEST + 1)
