@@ -22,21 +22,23 @@ from numpy.typing import NDArray
 from bentos.artifact import Reference
 from service import metric_names as names
 from service.counters.customers import CustomerCounter
+from service.counters.exemplars import Exemplar, ExemplarKeeper, newest
 from service.counters.file import CountsFile, open_counts
 from service.counters.layout import Layout
+from service.counters.open_metrics import open_metrics
 from service.counters.places import places_of
 from service.counters.processes import FAMILIES, process_lines
 from service.counters.reading import SUFFIX, Counts, CountsReader
 from service.counters.rows import RowCounter, SlotBounds, settled
 from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedModel, scoring_layout
-from service.counters.text import CONTENT_TYPE, renderer
+from service.counters.text import bucket_starts, renderer
 from service.http.application import UNMATCHED
 from service.metric_states import WORST, ScoringState, contract_lines, own_states, role_lines, worst_lines
 from service.prediction_log.records import Mode, Prediction, Variant
 from service.scoring.deciding import Scored
 from service.scoring.models import Model, Models
 
-__all__ = ["CONTENT_TYPE", "Metrics", "ScoringState", "series_bound"]
+__all__ = ["Metrics", "ScoringState", "series_bound"]
 
 logger = logging.getLogger("gauntlet.metrics")
 
@@ -98,7 +100,10 @@ class Metrics:
         self.places = places_of(found, counted)
         self._contracts = tuple(contract_lines(models))
         self._features, self._start = found.features, found.layout.starts[found.features.name]
-        self._bounds = SlotBounds(found.layout.size, self._features, self._start)
+        at = found.layout.starts[found.exemplars.name]
+        self._exemplars_at = slice(at, at + found.exemplars.size)
+        self._bucket_starts = bucket_starts(found.request_seconds)
+        self._bounds = SlotBounds(found.layout.size, self._features, self._start, self._exemplars_at)
         self._count_in(open_counts(folder, worker, digest=found.layout.digest, slots=found.layout.size))
         if self._file.has_died:
             self.count(names.WORKER_DEATHS)
@@ -108,7 +113,9 @@ class Metrics:
         self._tell()
         self._file.close()
 
-    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+    def count_request(
+        self, route: str, method: str, status: int, seconds: float, prediction_id: str | None = None
+    ) -> None:
         """Count one answered request.
 
         Args:
@@ -116,13 +123,17 @@ class Metrics:
             method: As it was sent.
             status: As it was answered.
             seconds: What it took.
+            prediction_id: What was answered, of many the first; None where nothing was predicted.
         """
         slots, places = self.slots, self.places
         place = places.requests.get((route, method, status))
         slots[places.unexpected(route, method, status) if place is None else place] += 1
         timed = places.request_seconds.get(route) or places.request_seconds[UNMATCHED]
-        slots[timed.start + bisect_left(REQUEST_BUCKETS, seconds)] += 1
+        bucket = timed.start + bisect_left(REQUEST_BUCKETS, seconds)
+        slots[bucket] += 1
         slots[timed.total] += seconds
+        if prediction_id is not None and bucket not in self._exemplars.kept:
+            self._exemplars.keep(bucket, Exemplar(prediction_id, seconds, time.time()))
 
     def count_call(self, model: Model, rows: int, seconds: float) -> None:
         """Count one call of a model, of however many rows."""
@@ -175,8 +186,8 @@ class Metrics:
         """
         self._tell()
 
-    def exposition(self) -> bytes:
-        """Everything of all workers in Prometheus's text form."""
+    def exposition(self, *, is_open: bool = False) -> bytes:
+        """Everything of all workers in Prometheus's text form, or in OpenMetrics's, which has exemplars."""
         state = self._tell()
         workers = self._workers()
         sums = np.sum([self._settled(worker) for worker in workers], axis=0).tolist()
@@ -184,6 +195,8 @@ class Metrics:
         alive = [worker for worker in workers if _is_alive(worker, now)]
         lines = [*self._render(sums), *self._contracts, *worst_lines(alive), *role_lines(state)]
         lines += process_lines([(worker.name, worker.pid) for worker in alive])
+        if is_open:
+            lines = [*open_metrics(lines, self._newest(workers))]
         return ("\n".join(lines) + "\n").encode()
 
     def _count_probabilities(self, record: Prediction) -> None:
@@ -218,11 +231,17 @@ class Metrics:
         found = self._reader.counts(self.layout.digest, self.layout.size)
         return [*(worker for worker in found if worker.name != self._file.name), self._file.read()]
 
+    def _newest(self, workers: Sequence[Counts]) -> dict[str, Exemplar]:
+        """The newest exemplar of each bucket, by the bucket's line up to its value; dead workers' too."""
+        kept = [memoryview(worker.slots).cast("d")[self._exemplars_at].tobytes() for worker in workers]
+        return {self._bucket_starts[place]: one for place, one in newest(kept, time.time()).items()}
+
     def _settled(self, worker: Counts) -> NDArray[np.float64]:
         """What a worker counted; a slot that holds what cannot be is worth 0, as nobody may be left to mend it."""
         slots = bytearray(worker.slots)
         bad = self._bounds.mend(np.frombuffer(slots, dtype=np.float64))
         found = settled(self._features, self._start, bytes(slots))
+        found[self._exemplars_at] = 0.0
         bad += self._bounds.mend(found)  # again, as rows that waited may have been nonsense
         if bad:
             self._reader.tell(f"{worker.name}{SUFFIX}", "some of its counts cannot be, and are worth 0")
@@ -232,6 +251,8 @@ class Metrics:
         self._file, self.slots = file, file.slots
         self._mend()
         self._rows = RowCounter(self._features, self.slots[self._start : self._start + self._features.size])
+        first = self.layout.starts[names.REQUEST_SECONDS]
+        self._exemplars = ExemplarKeeper(self.slots[self._exemplars_at], first)
         start = self.layout.starts[names.CUSTOMER_ROWS]
         self._customers = CustomerCounter(self.slots[start : start + 1 + names.HASH_BITS])
 
@@ -246,6 +267,7 @@ class Metrics:
             self._count_in(renewed)
         self._mend()
         self._customers.settle()
+        self._exemplars.beat()
         state = self._state()
         for place, value in enumerate(own_states(state)):
             self._file.say(place, value)
