@@ -234,7 +234,8 @@ class Metrics:
     def _newest(self, workers: Sequence[Counts]) -> dict[str, Exemplar]:
         """The newest exemplar of each bucket, by the bucket's line up to its value; dead workers' too."""
         kept = [memoryview(worker.slots).cast("d")[self._exemplars_at].tobytes() for worker in workers]
-        return {self._bucket_starts[place]: one for place, one in newest(kept, time.time()).items()}
+        found, starts = newest(kept, time.time()), self._bucket_starts
+        return {starts[place]: one for place, one in found.items() if place in starts}
 
     def _settled(self, worker: Counts) -> NDArray[np.float64]:
         """What a worker counted; a slot that holds what cannot be is worth 0, as nobody may be left to mend it."""

@@ -1,7 +1,7 @@
-"""OpenMetrics 1.0.0: the same lines as Prometheus's classic text, but for three things, one of them exemplars.
+"""OpenMetrics 1.0.0: Prometheus's classic text with exemplars behind samples, and three rules that it has not.
 
 A counter's family is named without `_total`, quotes in explanations are escaped, and the last line says that it is the
-last. Samples are the same to the byte, so it is one series whichever form is scraped.
+last. Names, labels and values are the same, so it is one series whichever form is scraped.
 """
 
 from __future__ import annotations

@@ -254,6 +254,13 @@ def test_an_exemplar_of_no_moment_of_the_last_hour_is_not_told(number):
     assert newest([kept(replace(ONE, at=NOW - TOLD_SECONDS))], NOW) != {}
 
 
+def test_one_at_a_place_that_is_no_bucket_s_is_not_told(app):
+    metrics = app.application._metrics
+    metrics._exemplars.keep(metrics.places.request_seconds["/v1/score"].total, replace(ONE, at=time.time()))
+    assert scraped(app).status_code == 200
+    assert told(app) == {}
+
+
 def test_nonsense_in_the_slots_is_not_told_and_changes_no_sum(app, caplog):
     count(app, 0.04, IDS[0])
     metrics = app.application._metrics
