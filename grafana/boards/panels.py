@@ -56,12 +56,14 @@ class Query:
         legend: Of its series, with labels in double braces.
         now: Whether only the last moment is asked for.
         format: How Grafana reads the answer.
+        exemplars: Whether single requests are shown too, where the buckets asked for have some.
     """
 
     expr: str
     legend: str = ""
     now: bool = False
     format: PromQueryFormat = PromQueryFormat.TIME_SERIES
+    exemplars: bool = False
 
 
 @dataclass(frozen=True)
@@ -313,6 +315,7 @@ def _made(panel: _P, title: str, queries: Sequence[Query], says: str, look: Look
 def _target(query: Query, letter: str) -> prometheus.Dataquery:
     target = prometheus.Dataquery().expr(query.expr).ref_id(letter).datasource(SOURCE).format(query.format)
     target = target.legend_format(query.legend) if query.legend else target
+    target = target.exemplar(True) if query.exemplars else target
     return target.instant() if query.now else target.range()
 
 
