@@ -108,6 +108,10 @@ class Judge:
     GROUP_DIFFERENCE = "gauntlet_judge_group_difference"
     GROUP_MATURED = "gauntlet_judge_group_matured_customers"
     GROUP_MARGIN = "gauntlet_judge_group_margin"
+    PROTECTED_CUSTOMERS = "gauntlet_judge_protected_customers"
+    PROTECTED_OUTCOME = "gauntlet_judge_protected_outcome_ratio"
+    PROTECTED_SELECTION = "gauntlet_judge_protected_selection_ratio"
+    PROTECTED_ACCURACY = "gauntlet_judge_protected_accuracy_ratio"
     LIVE_REQUESTS = "gauntlet_judge_live_requests"
     LIVE_FAILED = "gauntlet_judge_live_failed_requests"
     LIVE_P99 = "gauntlet_judge_live_p99_seconds"
@@ -135,6 +139,10 @@ JUDGE_HELP = {
     Judge.GROUP_DIFFERENCE: "The same by attribute and value of each group that the policy names.",
     Judge.GROUP_MATURED: "Matured customers of each group that the policy names.",
     Judge.GROUP_MARGIN: "What each group may lose at most, in the unit of its difference.",
+    Judge.PROTECTED_CUSTOMERS: "Of the newest matured customers those of each protected group; none below 100.",
+    Judge.PROTECTED_OUTCOME: "Share of these whose outcome was positive.",
+    Judge.PROTECTED_SELECTION: "Share of these that a model called positive, by role.",
+    Judge.PROTECTED_ACCURACY: "Share of these that a model got right, by role.",
     Judge.LIVE_REQUESTS: "Last requests on which the challenger was asked, where the policy sets limits.",
     Judge.LIVE_FAILED: "Of these, on how many it gave no probability.",
     Judge.LIVE_P99: "99th percentile of a model's calls in these, by role.",

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -26,22 +23,24 @@ from numpy.typing import NDArray
 from bentos.artifact import Reference
 from service import metric_names as names
 from service.counters.customers import CustomerCounter
+from service.counters.exemplars import Exemplar, ExemplarKeeper, newest
 from service.counters.file import CountsFile, open_counts
 from service.counters.layout import Layout
+from service.counters.open_metrics import open_metrics
 from service.counters.places import places_of
 from service.counters.processes import FAMILIES, process_lines
 from service.counters.reading import SUFFIX, Counts, CountsReader
 from service.counters.rows import RowCounter, SlotBounds, is_whole, settled
 from service.counters.scoring import MODEL_BUCKETS, REQUEST_BUCKETS, CountedModel, expected_requests, scoring_layout
-from service.counters.text import CONTENT_TYPE, Labels, gauge, renderer
+from service.counters.text import bucket_starts, renderer
 from service.http.application import UNMATCHED
 from service.http.messages import Route
+from service.metric_states import WORST, ScoringState, contract_lines, own_states, role_lines, worst_lines
 from service.prediction_log.records import Mode, Prediction, Variant
-from service.scoring.blessings import BlessingState
-from service.scoring.deciding import Roles, Scored
+from service.scoring.deciding import Scored
 from service.scoring.models import Model, Models
 
-__all__ = ["CONTENT_TYPE", "Metrics", "ScoringState", "series_bound"]
+__all__ = ["Metrics", "ScoringState", "series_bound"]
 
 logger = logging.getLogger("gauntlet.metrics")
 
@@ -50,51 +49,6 @@ ALIVE_SECONDS = 5.0
 
 MANY = 16
 """From so many predictions on, numpy finds the cells of their probabilities sooner than a loop does."""
-
-_WORST = (
-    (names.READY, min),
-    (names.EXPERIMENT_FILE_VALID, min),
-    (names.EXPERIMENT_CHAMPION_PRESENT, min),
-    (names.EXPERIMENT_CHALLENGER_PRESENT, min),
-    (names.EXPERIMENT_REVISION, min),
-    (names.CHALLENGERS_LEFT_OUT, max),
-    (names.SPOOL_FAILING, max),
-    (names.CIRCUITS_OPEN, max),
-)
-"""What each worker says of itself, in the order of its states, and what stands for all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoringState:
-    """What is true now and is not counted: asked for four times a second and when Prometheus asks.
-
-    Attributes:
-        roles: Who plays which role; None while there are none.
-        gauntlet: Version of Gauntlet that packed it.
-        is_ready: Whether this process should get requests.
-        is_file_valid: Whether the experiment file can be read.
-        are_keys_valid: Whether the key files can be read, if there are any.
-        is_champion_present: Whether the Bento carries the champion that it names.
-        is_challenger_present: Whether it carries the challenger that it puts on trial.
-        are_challengers_left_out: Whether no challenger is scored because workers died.
-        spool_lost: Records that this process could not write since it started.
-        is_spool_failing: Whether it cannot write records now.
-        circuits_open: How many challengers it leaves alone now.
-        blessings: Of every model that the Bento carries.
-    """
-
-    roles: Roles | None
-    gauntlet: str
-    is_ready: bool
-    is_file_valid: bool
-    is_champion_present: bool
-    is_challenger_present: bool
-    are_challengers_left_out: bool
-    spool_lost: int
-    is_spool_failing: bool
-    circuits_open: int
-    blessings: tuple[BlessingState, ...] = ()
-    are_keys_valid: bool = True
 
 
 class _Counter:
@@ -145,9 +99,12 @@ class Metrics:
         found = scoring_layout(models.contract, counted, [route.path for route in routes], expected_requests(routes))
         self._reader, self._render, self.layout = CountsReader(folder), renderer(found.layout), found.layout
         self.places = places_of(found, counted)
-        self._contracts = tuple(_contracts(models))
+        self._contracts = tuple(contract_lines(models))
         self._features, self._start = found.features, found.layout.starts[found.features.name]
-        self._bounds = SlotBounds(found.layout.size, self._features, self._start)
+        at = found.layout.starts[found.exemplars.name]
+        self._exemplars_at = slice(at, at + found.exemplars.size)
+        self._bucket_starts = bucket_starts(found.request_seconds)
+        self._bounds = SlotBounds(found.layout.size, self._features, self._start, self._exemplars_at)
         self._count_in(open_counts(folder, worker, digest=found.layout.digest, slots=found.layout.size))
         if self._file.has_died:
             self.count(names.WORKER_DEATHS)
@@ -157,7 +114,9 @@ class Metrics:
         self._tell()
         self._file.close()
 
-    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+    def count_request(
+        self, route: str, method: str, status: int, seconds: float, prediction_id: str | None = None
+    ) -> None:
         """Count one answered request.
 
         Args:
@@ -165,13 +124,17 @@ class Metrics:
             method: As it was sent.
             status: As it was answered.
             seconds: What it took.
+            prediction_id: What was answered, of many the first; None where nothing was predicted.
         """
         slots, places = self.slots, self.places
         place = places.requests.get((route, method, status))
         slots[places.unexpected(route, method, status) if place is None else place] += 1
         timed = places.request_seconds.get(route) or places.request_seconds[UNMATCHED]
-        slots[timed.start + bisect_left(REQUEST_BUCKETS, seconds)] += 1
+        bucket = timed.start + bisect_left(REQUEST_BUCKETS, seconds)
+        slots[bucket] += 1
         slots[timed.total] += seconds
+        if prediction_id is not None and bucket not in self._exemplars.kept:
+            self._exemplars.keep(bucket, Exemplar(prediction_id, seconds, time.time()))
 
     def count_call(self, model: Model, rows: int, seconds: float) -> None:
         """Count one call of a model, of however many rows."""
@@ -224,14 +187,17 @@ class Metrics:
         """
         self._tell()
 
-    def exposition(self) -> bytes:
-        """Everything of all workers in Prometheus's text form."""
+    def exposition(self, *, is_open: bool = False) -> bytes:
+        """Everything of all workers in Prometheus's text form, or in OpenMetrics's, which has exemplars."""
         state = self._tell()
         workers = self._workers()
         sums = np.sum([self._settled(worker) for worker in workers], axis=0).tolist()
-        alive = [worker for worker in workers if _is_alive(worker, time.monotonic())]
-        processes = process_lines([(worker.name, worker.pid) for worker in alive])
-        lines = [*self._render(sums), *self._contracts, *_worst(alive), *_roles(state), *processes]
+        now = time.monotonic()
+        alive = [worker for worker in workers if _is_alive(worker, now)]
+        lines = [*self._render(sums), *self._contracts, *worst_lines(alive), *role_lines(state)]
+        lines += process_lines([(worker.name, worker.pid) for worker in alive])
+        if is_open:
+            lines = [*open_metrics(lines, self._newest(workers))]
         return ("\n".join(lines) + "\n").encode()
 
     def _count_probabilities(self, record: Prediction) -> None:
@@ -267,11 +233,18 @@ class Metrics:
         found = self._reader.whole_counts(self.layout.digest, self.layout.size, partial(is_whole, self._start))
         return list({one.name: one for one in (*found, self._file.read())}.values())  # its own in its file's place
 
+    def _newest(self, workers: Sequence[Counts]) -> dict[str, Exemplar]:
+        """The newest exemplar of each bucket, by the bucket's line up to its value; dead workers' too."""
+        kept = [memoryview(worker.slots).cast("d")[self._exemplars_at].tobytes() for worker in workers]
+        found, starts = newest(kept, time.time()), self._bucket_starts
+        return {starts[place]: one for place, one in found.items() if place in starts}
+
     def _settled(self, worker: Counts) -> NDArray[np.float64]:
         """What a worker counted; a slot that holds what cannot be is worth 0, as nobody may be left to mend it."""
         slots = bytearray(worker.slots)
         bad = self._bounds.mend(np.frombuffer(slots, dtype=np.float64))
         found = settled(self._features, self._start, bytes(slots))
+        found[self._exemplars_at] = 0.0
         bad += self._bounds.mend(found)  # again, as rows that waited may have been nonsense
         if bad:
             self._reader.tell(f"{worker.name}{SUFFIX}", "some of its counts cannot be, and are worth 0")
@@ -281,6 +254,8 @@ class Metrics:
         self._file, self.slots = file, file.slots
         self._mend()
         self._rows = RowCounter(self._features, self.slots[self._start : self._start + self._features.size])
+        first = self.layout.starts[names.REQUEST_SECONDS]
+        self._exemplars = ExemplarKeeper(self.slots[self._exemplars_at], first)
         start = self.layout.starts[names.CUSTOMER_ROWS]
         self._customers = CustomerCounter(self.slots[start : start + 1 + names.HASH_BITS])
 
@@ -295,19 +270,10 @@ class Metrics:
             self._count_in(renewed)
         self._mend()
         self._customers.settle()
+        self._exemplars.beat()
         state = self._state()
-        own = (
-            state.is_ready,
-            state.is_file_valid,
-            state.is_champion_present,
-            state.is_challenger_present,
-            state.roles.revision if state.roles else 0,
-            state.are_challengers_left_out,
-            state.is_spool_failing,
-            state.circuits_open,
-        )
-        for place, value in enumerate(own):
-            self._file.say(place, float(value))
+        for place, value in enumerate(own_states(state)):
+            self._file.say(place, value)
         self.count(names.SPOOL_LOST, n=state.spool_lost - self._lost)
         self._lost = state.spool_lost
         self._file.beat(time.monotonic())
@@ -322,7 +288,7 @@ def series_bound(layout: Layout, models: int, workers: int) -> int:
         models: How many the Bento carries.
         workers: How many are alive at most.
     """
-    states = len(_WORST) + 1 + len(get_args(Mode)) + 3  # the worst, workers, modes; split, keys, build
+    states = len(WORST) + 1 + len(get_args(Mode)) + 3  # the worst, workers, modes; split, keys, build
     bands = sum(family.size for family in layout.families if family.name == names.RISKS) // len(get_args(Variant))
     own = 5 * models + bands  # who each is, its cut, three of its blessing, and where its risk bands begin
     return layout.bound + states + own + FAMILIES * workers
@@ -331,15 +297,6 @@ def series_bound(layout: Layout, models: int, workers: int) -> int:
 def _counted(model: Model, reference: Reference) -> CountedModel:
     risks = tuple(band.name for band in model.contract.risk_bands)
     return CountedModel(str(model.identity), model.digest, reference, risks)
-
-
-def _contracts(models: Models) -> Iterator[str]:
-    """What answers mean, which is the same as long as the process lives."""
-    named = {str(model.identity): model.contract for model in models.by_digest.values()}
-    yield from gauge(names.DECISION_CUT, *((_label("model", name), one.cut) for name, one in named.items()))
-    bands = [(name, band) for name, one in named.items() for band in one.risk_bands]
-    starts = (({"model": name, "risk": band.name}, band.from_probability) for name, band in bands)
-    yield from gauge(names.RISK_BAND, *starts)
 
 
 def _is_alive(worker: Counts, now: float) -> bool:
@@ -352,48 +309,3 @@ def _is_alive(worker: Counts, now: float) -> bool:
     except PermissionError:  # it lives, and is another user's
         pass
     return True
-
-
-def _worst(alive: Sequence[Counts]) -> Iterator[str]:
-    for place, (name, worst) in enumerate(_WORST):
-        yield from gauge(name, ({}, worst(worker.states[place] for worker in alive)))
-    yield from gauge(names.WORKERS, ({}, len(alive)))
-
-
-def _roles(state: ScoringState) -> Iterator[str]:
-    """Who plays which role, as the worker that answers serves by."""
-    roles = state.roles
-    modes = ((_label("mode", mode), float(roles is not None and roles.mode == mode)) for mode in get_args(Mode))
-    yield from gauge(names.EXPERIMENT_MODE, *modes)
-    yield from gauge(names.KEYS_VALID, ({}, float(state.are_keys_valid)))
-    yield from gauge(names.EXPERIMENT_SPLIT, ({}, roles.split if roles else 0.0))
-    in_role = [] if roles is None else [("champion", roles.champion), ("challenger", roles.challenger)]
-    yield from gauge(names.MODEL_INFO, *((_model_labels(role, model), 1) for role, model in in_role if model))
-    yield from _blessings(state)
-    build = {"gauntlet": state.gauntlet, "python": platform.python_version(), "onnxruntime": _version_of("onnxruntime")}
-    yield from gauge(names.BUILD_INFO, (build, 1))
-
-
-def _blessings(state: ScoringState) -> Iterator[str]:
-    """Whether the models' blessings hold, as the worker that answers knows; all of them read the same list."""
-    told = [({"role": one.role, "model": one.model}, one) for one in state.blessings]
-    yield from gauge(names.BLESSING_HOLDS, *((labels, float(one.holds)) for labels, one in told))
-    judged = ((labels, one.judged_at) for labels, one in told if one.judged_at is not None)
-    yield from gauge(names.BLESSING_JUDGED, *judged)
-    expiring = ((labels, one.expires_at) for labels, one in told if one.expires_at is not None)
-    yield from gauge(names.BLESSING_EXPIRES, *expiring)
-
-
-@cache
-def _version_of(package: str) -> str:
-    return version(package)
-
-
-def _label(name: str, value: str) -> Labels:
-    return {name: value}
-
-
-def _model_labels(role: str, model: Model) -> Labels:
-    it = model.identity
-    identity = {"model": str(it), "name": it.name, "version": it.version, "digest": it.digest}
-    return {"role": role, **identity, "positive": model.contract.labels.positive}

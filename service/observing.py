@@ -173,7 +173,8 @@ def _write(file: Path, targets: list[dict[str, Any]]) -> None:
 
 def _prometheus(program: str, configuration: Path, place: Path, port: int) -> tuple[str, ...]:
     data = f"--storage.tsdb.path={place / 'prometheus'}"
-    return (program, f"--config.file={configuration}", data, f"--web.listen-address={_HOST}:{port}")
+    address = f"--web.listen-address={_HOST}:{port}"
+    return (program, f"--config.file={configuration}", data, address, "--enable-feature=exemplar-storage")
 
 
 def _alertmanager(program: str, routes: Path, place: Path, port: int) -> tuple[str, ...]:

@@ -174,9 +174,17 @@ def rollback(
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=3002, show_default=True)
+@click.option(
+    "--contract",
+    type=click.Path(path_type=Path),
+    envvar="GAUNTLET_CONTRACT_FILE",
+    show_envvar=True,
+    metavar="FILE",
+    help="The champion's contract.json, which says what is protected. Default: that of DIR's Bento, if it is there.",
+)
 @online_policy
 @in_folder
-def judge(host: str, port: int, policy: Path | None, folder: Folder) -> None:
+def judge(host: str, port: int, contract: Path | None, policy: Path | None, folder: Folder) -> None:
     """Close cohorts and judge, again and again.
 
     Answers /v1/experiment. `gauntlet serve` starts one by itself; this is for a store that others write to.
@@ -187,7 +195,14 @@ def judge(host: str, port: int, policy: Path | None, folder: Folder) -> None:
 
     log_to_stderr("judge")
 
-    run_judge(folder, store=store_of(folder, asks=False), policy_path=rules_of(policy, folder), host=host, port=port)
+    run_judge(
+        folder,
+        store=store_of(folder, asks=False),
+        policy_path=rules_of(policy, folder),
+        host=host,
+        port=port,
+        contract_path=contract,
+    )
 
 
 @click.command("outcomes")

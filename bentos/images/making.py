@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from bentos.folder import Folder
 from bentos.images.bill import make_bill, read_installed
 from bentos.images.contexts import Context, lay_out_insight, lay_out_jobs, lay_out_scoring
 from bentos.images.engines import Engine, Wanted
-from bentos.images.release import write_release
+from bentos.images.release import check_release, write_release
 from bentos.packing import CHECKOUT, read_version
 
 INSTALLED = "/app/installed.json"
@@ -86,7 +87,8 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
         progress: Is told what goes on.
 
     Raises:
-        InvalidSetting: The reference has no tag.
+        InvalidSetting: The reference has no tag, or something could not be written where it is to go.
+        BadInput: What is to become a release is something else.
         NotFound: There is no Bento, or no checkout.
         Refused: The builder fails.
     """
@@ -165,6 +167,24 @@ def _check(order: Order) -> None:
     name, colon, tag = order.reference.rpartition(":")
     if not (colon and name and tag) or "/" in tag or "@" in order.reference:
         raise InvalidSetting(f"--tag is {order.reference!r}; it must be NAME:TAG, such as registry.example/gauntlet:1")
+    # A build takes minutes: what could not be kept afterwards is said before.
+    _check_place("--sbom", order.bill.parent, order.bill)
+    if order.archive is not None:
+        _check_place("--archive", order.archive.parent, order.archive)
+    if order.release is not None:
+        _check_place("--release", order.release)
+        check_release(order.release)
+
+
+def _check_place(option: str, folder: Path, file: Path | None = None) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InvalidSetting(f"{option}: {folder} cannot be made: {e.strerror}") from e
+    if file is not None and file.is_dir():
+        raise InvalidSetting(f"{option} is {file}, a folder; it must be a file")
+    if not os.access(file if file is not None and file.exists() else folder, os.W_OK):
+        raise InvalidSetting(f"{option}: nothing may be written to {file or folder}")
 
 
 def _context(kind: str, place: Path, folder: Folder, epoch: int) -> Context:

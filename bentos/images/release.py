@@ -50,6 +50,18 @@ def write_release(folder: Path, *, name: str, repository: str, digest: str, role
     return path
 
 
+def check_release(folder: Path) -> None:
+    """Make sure that an image can be put into a release.
+
+    Args:
+        folder: The component's folder, there or not.
+
+    Raises:
+        BadInput: What is there is no release.
+    """
+    _read(folder / FILE)
+
+
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}

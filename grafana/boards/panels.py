@@ -56,12 +56,14 @@ class Query:
         legend: Of its series, with labels in double braces.
         now: Whether only the last moment is asked for.
         format: How Grafana reads the answer.
+        exemplars: Whether single requests are shown too, where the buckets asked for have some.
     """
 
     expr: str
     legend: str = ""
     now: bool = False
     format: PromQueryFormat = PromQueryFormat.TIME_SERIES
+    exemplars: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Look:
         low: Lower end of the axis.
         high: Upper end of the axis.
         words: What values are called, with their colour.
+        nothing: What stands there where there is no sample; None for Grafana's own words.
     """
 
     unit: str = "short"
@@ -87,6 +90,7 @@ class Look:
     low: float | None = None
     high: float | None = None
     words: Mapping[str, tuple[str, str]] | None = None
+    nothing: str | None = None
 
 
 class _Common(Protocol):
@@ -102,6 +106,7 @@ class _Common(Protocol):
     def min(self, min_val: float) -> object: ...
     def max(self, max_val: float) -> object: ...
     def mappings(self, mappings: list[models.ValueMapping]) -> object: ...
+    def no_value(self, no_value: str) -> object: ...
     def with_target(self, target: prometheus.Dataquery) -> object: ...
 
 
@@ -172,6 +177,11 @@ def coloured(panel: timeseries.Panel, colours: Mapping[str, str], *, dashed: Seq
     return panel
 
 
+def by_name(panel: timeseries.Panel) -> timeseries.Panel:
+    """Give series of one name the same colour in every panel."""
+    return panel.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+
+
 def heat(title: str, query: Query, says: str, look: Look, *, axis: str) -> heatmap.Panel:
     """A histogram over time: darker for fewer, brighter for more, in a scale that every eye reads alike."""
     colours = heatmap.HeatmapColorOptions().mode(heatmaps.HeatmapColorMode.SCHEME).scheme("Cividis").steps(64)
@@ -224,12 +234,14 @@ class Column:
         expr: What it holds, a sample a row.
         unit: Grafana's name of the unit.
         steps: Its thresholds; with more than one the cell is coloured.
+        decimals: After the point; None as the table has them.
     """
 
     name: str
     expr: str
     unit: str = "short"
     steps: Steps = PLAIN
+    decimals: int | None = None
 
 
 def rows(title: str, columns: Sequence[Column], says: str, look: Look, *, labels: Mapping[str, str]) -> table.Panel:
@@ -293,6 +305,8 @@ def _made(panel: _P, title: str, queries: Sequence[Query], says: str, look: Look
         panel.max(look.high)
     if look.words is not None:
         panel.mappings([_mapping(look.words)])
+    if look.nothing is not None:
+        panel.no_value(look.nothing)
     for place, query in enumerate(queries):
         panel.with_target(_target(query, _letter(place)))
     return panel
@@ -301,6 +315,7 @@ def _made(panel: _P, title: str, queries: Sequence[Query], says: str, look: Look
 def _target(query: Query, letter: str) -> prometheus.Dataquery:
     target = prometheus.Dataquery().expr(query.expr).ref_id(letter).datasource(SOURCE).format(query.format)
     target = target.legend_format(query.legend) if query.legend else target
+    target = target.exemplar(True) if query.exemplars else target
     return target.instant() if query.now else target.range()
 
 
@@ -329,6 +344,8 @@ def _legend() -> common.VizLegendOptions:
 def _cell(column: Column) -> list[models.DynamicConfigValue]:
     steps = [{"value": value, "color": colour} for value, colour in column.steps]
     found = [_property("unit", column.unit), _property("thresholds", {"mode": "absolute", "steps": steps})]
+    if column.decimals is not None:
+        found.append(_property("decimals", column.decimals))
     if len(steps) > 1:
         found.append(_property("custom.cellOptions", {"type": "color-text"}))
     return found

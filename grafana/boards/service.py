@@ -98,8 +98,8 @@ def _routes() -> list[Panel]:
         ),
         lines(
             "Duration (p99)",
-            [Query(quantile(0.99, names.REQUEST_SECONDS, NAMESPACE, _API, by="route"), "{{route}}")],
-            "99 % of requests were answered sooner, by route.",
+            [Query(quantile(0.99, names.REQUEST_SECONDS, NAMESPACE, _API, by="route"), "{{route}}", exemplars=True)],
+            "99 % of requests were answered sooner, by route. A dot is one request, with its answer's prediction_id.",
             Look("s", low=0),
         ),
         lines(
@@ -110,8 +110,8 @@ def _routes() -> list[Panel]:
         ),
         heat(
             "Duration of single rows",
-            Query(f"{single}[$__rate_interval]))", "{{le}}", format=PromQueryFormat.HEATMAP),
-            "How many requests of /v1/score took how long.",
+            Query(f"{single}[$__rate_interval]))", "{{le}}", format=PromQueryFormat.HEATMAP, exemplars=True),
+            "How many requests of /v1/score took how long. A dot is one of them, with its answer's prediction_id.",
             Look("short"),
             axis="s",
         ),

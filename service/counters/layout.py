@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from service.counters.exemplars import ExemplarGrid
 from service.counters.features import FeatureGrid
 from service.counters.scores import ScoreGrid
 
@@ -73,7 +74,7 @@ class HistogramFamily:
         return (len(self.edges) + 3) * len(self.series)
 
 
-Family = CounterFamily | HistogramFamily | ScoreGrid | FeatureGrid
+Family = CounterFamily | HistogramFamily | ScoreGrid | FeatureGrid | ExemplarGrid
 
 
 @dataclass(frozen=True)

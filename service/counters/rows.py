@@ -82,13 +82,14 @@ class RowCounter:
 class SlotBounds:
     """What each slot can hold; anything else was not counted, and would stay in every sum for ever."""
 
-    def __init__(self, size: int, grid: FeatureGrid, start: int) -> None:
+    def __init__(self, size: int, grid: FeatureGrid, start: int, apart: slice) -> None:
         """Counts and sums are at least 0, but for the sums of columns.
 
         Args:
             size: How many slots there are.
             grid: The feature grid among them.
             start: The grid's first slot.
+            apart: Slots that hold no numbers.
         """
         self._least, self._most = np.zeros(size), np.full(size, _MOST_COUNT)
         columns = slice(start + COLUMNS, start + COLUMNS + grid.encoder.width)
@@ -97,6 +98,7 @@ class SlotBounds:
         self._least[start + WAITING], self._most[start + WAITING] = -1 - WAITING_ROWS, WAITING_ROWS
         self._is_sum = np.ones(size, dtype=np.bool_)
         self._is_sum[start + grid.waiting : start + grid.size] = False  # rows that wait: any bytes
+        self._is_sum[apart] = False
 
     def mend(self, slots: NDArray[np.float64]) -> int:
         """Let what no counting leaves in a slot be 0: not a number, infinite, below 0 or too much to add one to.

@@ -9,6 +9,7 @@ from typing import get_args
 from bentos.artifact import Contract, Reference
 from service import metric_names as names
 from service.counters.customers import FAMILIES as CUSTOMERS
+from service.counters.exemplars import ExemplarGrid
 from service.counters.features import FeatureGrid
 from service.counters.layout import CounterFamily, Family, HistogramFamily, Layout, Series, combinations
 from service.counters.scores import ScoreGrid
@@ -64,6 +65,7 @@ class ScoringLayout:
         model_seconds: By model.
         features: Of live rows.
         scores: By each model's digest.
+        exemplars: Of request_seconds.
     """
 
     layout: Layout
@@ -72,6 +74,7 @@ class ScoringLayout:
     model_seconds: HistogramFamily
     features: FeatureGrid
     scores: Mapping[str, ScoreGrid]
+    exemplars: ExemplarGrid
 
 
 def expected_requests(routes: Iterable[Route]) -> tuple[Series, ...]:
@@ -111,6 +114,7 @@ def scoring_layout(
     model_seconds = HistogramFamily(names.MODEL_SECONDS, "model", labels, MODEL_BUCKETS)
     features = FeatureGrid("features", contract, tuple((model.label, model.reference) for model in models))
     scores = {model.digest: ScoreGrid(f"scores {model.digest}", model.label, model.reference.score) for model in models}
+    exemplars = ExemplarGrid("exemplars", request_seconds.name, request_seconds.size)
     families: tuple[Family, ...] = (
         requests,
         request_seconds,
@@ -123,8 +127,9 @@ def scoring_layout(
         *scores.values(),
         *CUSTOMERS,
         features,
+        exemplars,
     )
-    return ScoringLayout(Layout(families), requests, request_seconds, model_seconds, features, scores)
+    return ScoringLayout(Layout(families), requests, request_seconds, model_seconds, features, scores, exemplars)
 
 
 def _expected_of(route: Route) -> tuple[str, ...]:

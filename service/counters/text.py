@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from bentos.artifact import Binned
 from service import metric_names as names
+from service.counters.exemplars import ExemplarGrid
 from service.counters.features import FeatureGrid
 from service.counters.layout import CounterFamily, HistogramFamily, Layout
 from service.counters.scores import BUCKETS, ScoreGrid
@@ -48,7 +49,7 @@ def renderer(layout: Layout) -> Callable[[Values], Iterator[str]]:
         start = layout.starts[family.name]
         if isinstance(family, ScoreGrid):
             scores.append((start, family))
-        else:
+        elif not isinstance(family, ExemplarGrid):  # exemplars stand behind other families' lines
             parts.append((start, start + family.size, _render(family)))
     of_scores = _scores(scores)
 
@@ -58,6 +59,15 @@ def renderer(layout: Layout) -> Callable[[Values], Iterator[str]]:
         yield from of_scores(sums)
 
     return render
+
+
+def bucket_starts(family: HistogramFamily) -> dict[int, str]:
+    """The lines of a histogram's buckets up to their values, by the buckets' places among its slots."""
+    return {
+        place: start
+        for at, one in zip(range(0, family.size, family.stride), family.series, strict=True)
+        for place, start in enumerate(_bucket_starts(family.name, {family.label: one}, family.edges)[:-2], at)
+    }
 
 
 def _render(family: CounterFamily | HistogramFamily | FeatureGrid) -> Render:

@@ -35,7 +35,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Pairs = tuple[tuple[bytes, bytes], ...]
-CountRequest = Callable[[str, str, int, float], None]
+CountRequest = Callable[[str, str, int, float, str | None], None]
 Trace = Callable[[Headers, str, str, int, float], None]
 
 UNMATCHED = "unmatched"
@@ -72,7 +72,7 @@ class HttpApplication:
         Args:
             routes: The table.
             body_limit_bytes: The largest body of a route that has no limit of its own.
-            count_request: Is told of every request: route, method, status, seconds.
+            count_request: Is told of every request: route, method, status, seconds, the answer's exemplar.
             guard: Who may come in.
             trace: Makes a span of every request; None for none.
             restate: Says an error in the words that clients of its path understand.
@@ -106,19 +106,18 @@ class HttpApplication:
                 bound.enter()
                 is_inside = True
             response = await route.handler(request)
-            status, is_answering = response.status, True
+            is_answering = True
             await self._send(response, headers, send)
         except Exception as e:
             if is_answering:  # its head is out: only an end of the connection can tell the client
                 raise
             response = self._restate(path, answer_error(e, path, headers))
-            status = response.status
             await self._send(response, headers, send)
         finally:
             if is_inside:
                 bound.leave()
         label = method if method in METHODS else "other"
-        self._note(headers, label, path if path in self.paths else UNMATCHED, status, started)
+        self._note(headers, label, path if path in self.paths else UNMATCHED, response, started)
 
     def soon_routes(self) -> dict[tuple[bytes, bytes], Route]:
         """The routes that `answer_soon` answers, by method and path as they stand in a request."""
@@ -146,7 +145,7 @@ class HttpApplication:
             if isinstance(found, Exception):
                 found = self._restate(route.path, answer_error(found, route.path, request.headers))
             respond(found, self._beside(found, request.headers))
-            self._note(request.headers, route.method, route.path, found.status, request.started)
+            self._note(request.headers, route.method, route.path, found, request.started)
 
         try:
             self._admit(route, request)
@@ -164,18 +163,18 @@ class HttpApplication:
         """Answer a request of `soon_routes` whose body will not be read to its end."""
         response = self._restate(route.path, answer_error(refusal, route.path, request.headers))
         respond(response, self._beside(response, request.headers))
-        self._note(request.headers, route.method, route.path, response.status, request.started)
+        self._note(request.headers, route.method, route.path, response, request.started)
 
     def _admit(self, route: Route, request: Request) -> None:
         if route.needs_key and self.guard.keys is not None:
             shown = request.headers.get(b"authorization")
             request.client = self.guard.keys.client_of(shown, route.scope).name
 
-    def _note(self, headers: Headers, method: str, route: str, status: int, started: float) -> None:
+    def _note(self, headers: Headers, method: str, route: str, response: Response, started: float) -> None:
         seconds = time.perf_counter() - started
-        self._count_request(route, method, status, seconds)
+        self._count_request(route, method, response.status, seconds, response.exemplar)
         if self._trace is not None:
-            self._trace(headers, method, route, status, seconds)
+            self._trace(headers, method, route, response.status, seconds)
 
     def _beside(self, response: Response, headers: Headers) -> Pairs:
         """The headers of an answer beside its own."""

@@ -56,6 +56,7 @@ class Response:
         content_type: Of the body.
         headers: Beside content-type and content-length.
         parts: Instead of `body`, an answer that is sent as it is made.
+        exemplar: By what this answer is found again by who sees how long it took; None where there is nothing.
     """
 
     status: int
@@ -63,6 +64,7 @@ class Response:
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
     parts: AsyncIterator[bytes] | None = None
+    exemplar: str | None = None
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -171,5 +171,5 @@ class InsightApplication:
         return Response(503, describe_error(Unavailable(reason)), CONTENT_TYPE)
 
 
-def _count_nothing(_route: str, _method: str, _status: int, _seconds: float) -> None:
+def _count_nothing(_route: str, _method: str, _status: int, _seconds: float, _exemplar: str | None) -> None:
     """Scoring counts these requests and how long they take: nobody else sends any."""

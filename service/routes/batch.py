@@ -54,21 +54,26 @@ class BatchHandler:
         parts = self._parts
         rows = await read_batch(body, parts.models.rows.encoder, most=parts.batch_rows)
         parts.rate.take(request.client or EVERYBODY, len(rows), request.started)
-        told, encoded, refused = 0, [], []
+        told, encoded, refused, first = 0, [], [], None
         while told < len(rows):
             some = rows[told : told + self._turns.rows]
             async with self._turns.take(len(some)):
                 found = self._score(some, request, told)
                 refused += [one for one in found if isinstance(one, RefusedRow)]
+                first = first or _first_id(found)
                 encoded.append(_encode(found)[1:-1])
             told += len(some)
         if told == len(refused):
             raise _nothing_scored(refused)
         counts = b'"accepted":%d,"refused":%d' % (told - len(refused), len(refused))
-        return Response(200, b'{"predictions":[%b],%b}' % (b",".join(encoded), counts))
+        body = b'{"predictions":[%b],%b}' % (b",".join(encoded), counts)
+        return Response(200, body, exemplar=first)
 
     async def _stream(self, request: Request) -> Response:
-        """Answer lines as they come. What stops the first of them has a status; the head of the answer is out then."""
+        """Answer lines as they come. What stops the first of them has a status; the head of the answer is out then.
+
+        It has no exemplar: it takes as long as its client sends.
+        """
         answers = self._answers(request)
         try:
             first = await anext(answers)
@@ -150,6 +155,11 @@ async def _preceded(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[b
     yield first
     async for one in rest:
         yield one
+
+
+def _first_id(answered: Sequence[Answered]) -> str | None:
+    """The first prediction of some rows; None where all of them are refused."""
+    return next((one.prediction_id for one in answered if isinstance(one, Answer)), None)
 
 
 def _nothing_scored(refused: Sequence[RefusedRow]) -> GauntletError:

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from bentos.errors import GauntletError, Unavailable
-from service import metrics
+from service.counters import open_metrics, text
+from service.http.accepting import Form, asks_for
 from service.http.following import passed_on
 from service.http.limits import EVERYBODY, Bound, RateLimit
 from service.http.messages import JSON, Handler, Request, Response, Route, Tell, in_a_task
@@ -44,6 +45,8 @@ HTML = b"text/html; charset=utf-8"
 PAGE_POLICY = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 SCORE_LIMIT_BYTES = 64 * 1024
 INSIGHT_LIMIT_BYTES = 64 * 1024
+
+_OPEN_METRICS, _CLASSIC = Form("application/openmetrics-text", "1.0.0"), Form("text/plain", "0.0.4")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -107,7 +110,7 @@ class Handlers:
 
         def answer(found: Scored | GauntletError) -> None:
             waiting.leave()
-            tell(Response(200, _encode(found.answer)) if isinstance(found, Scored) else found)
+            tell(_answered(found) if isinstance(found, Scored) else found)
 
         waiting.enter()
         try:
@@ -139,9 +142,11 @@ class Handlers:
         said = b"ready\n" if failure is None else f"degraded: the prediction log loses records: {failure}\n".encode()
         return Response(200, said, TEXT)
 
-    async def exposition(self, _request: Request) -> Response:
-        """Metrics in Prometheus's text form."""
-        return Response(200, self._parts.counts.exposition(), metrics.CONTENT_TYPE.encode())
+    async def exposition(self, request: Request) -> Response:
+        """Metrics in Prometheus's text form, or in OpenMetrics's for who asks for it."""
+        is_open = asks_for(request.headers.get(b"accept", b""), _OPEN_METRICS, over=_CLASSIC)
+        content_type = open_metrics.CONTENT_TYPE if is_open else text.CONTENT_TYPE
+        return Response(200, self._parts.counts.exposition(is_open=is_open), content_type.encode())
 
     async def _ask_judge(self, request: Request) -> dict[str, Any]:
         if self._parts.judge is None:
@@ -310,6 +315,10 @@ def describe_roles(roles: Roles) -> dict[str, Any]:
         "holdout": roles.holdout,
         "no_treatment": roles.no_treatment,
     }
+
+
+def _answered(found: Scored) -> Response:
+    return Response(200, _encode(found.answer), exemplar=found.answer.prediction_id)
 
 
 def _text(operation_id: str, *statuses: str) -> openapi.Schema:

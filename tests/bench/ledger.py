@@ -2,7 +2,8 @@
 
 Predictions and truths are in the store already (each customer one prediction, a second apart, and its truth); all that
 is due is closed in one call, as after a long absence of the judge, and judged, on SQLite and on PostgreSQL, whose
-autovacuum has been there, as it is wherever rows have lain for a minute.
+autovacuum has been there, as it is wherever rows have lain for a minute. Then the newest are counted by the groups that
+the contract protects, which the judge does after every closing.
 `--customers` changes how many, `--rounds` how often closing is repeated from an empty ledger.
 """
 
@@ -19,12 +20,16 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from service.store import Store, open_store, tables
+from tests.bench.counting import USE_CASE
 from tests.bench.machine import look, progress, say
 from tests.bench.shipping import DAY, START, fill
 from tests.integration.postgresql_toys import driver_url, running_server
+from training.use_case import load_use_case
 from validation.judge.closing import close_cohorts, read_ledger
 from validation.judge.evidence import weigh
 from validation.judge.policy import OnlinePolicy, load_policy
+from validation.judge.protected import attributes_of
+from validation.judge.tallying import tally_groups
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,8 +41,8 @@ def policy() -> OnlinePolicy:
 
 def measure(
     store: Store, customers: int, rounds: int, *, settled: Callable[[], object] = lambda: None
-) -> Iterator[tuple[float, float, float, int]]:
-    """Seconds to close, to read the ledger, to weigh it, and customers that were counted; once a round.
+) -> Iterator[tuple[float, float, float, float, int]]:
+    """Seconds to close, to read the ledger, to weigh it, to count protected groups, and customers closed; once a round.
 
     Args:
         store: An empty one.
@@ -47,6 +52,7 @@ def measure(
     """
     progress(f"{customers:,} customers into {store.name}")
     experiment, rules = fill(store, customers, customers), policy()
+    attributes = attributes_of(load_use_case(USE_CASE).contract, rules)
     now = datetime.fromtimestamp((START + customers * 1_000_000 + 40 * DAY) / 1e6, UTC) + timedelta(days=1)
     _let_cohorts_close(store, now)
     settled()
@@ -60,7 +66,9 @@ def measure(
         read = time.perf_counter()
         evidence = weigh(cohorts, rules)
         weighed = time.perf_counter()
-        yield closed - began, read - closed, weighed - read, evidence.counts.n
+        tally_groups(store, experiment, rules, attributes)
+        tallied = time.perf_counter()
+        yield closed - began, read - closed, weighed - read, tallied - weighed, evidence.counts.n
 
 
 def count_rows(url: str) -> None:
@@ -85,10 +93,10 @@ def _empty_ledger(store: Store) -> None:
         connection.execute(sa.delete(tables.closings))
 
 
-def _tell(kind: str, rows: Sequence[tuple[float, float, float, int]]) -> None:
-    for close, read, weigh_seconds, counted in rows:
-        whole = close + read + weigh_seconds
-        say(f"| {kind} | {counted:,} | {close:.2f} | {read:.3f} | {weigh_seconds:.3f} | **{whole:.2f}** |")
+def _tell(kind: str, rows: Sequence[tuple[float, float, float, float, int]]) -> None:
+    for close, read, weighing, groups, counted in rows:
+        whole = close + read + weighing + groups
+        say(f"| {kind} | {counted:,} | {close:.2f} | {read:.3f} | {weighing:.3f} | {groups:.2f} | **{whole:.2f}** |")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for line in look().to_lines():
         say(line)
-    say("\n| store | customers counted | close, s | read, s | weigh, s | all, s |\n|---|---:|---:|---:|---:|---:|")
+    say("\n| store | customers counted | close, s | read, s | weigh, s | groups, s | all, s |")
+    say("|---|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as place:
         store = open_store(f"sqlite:///{place}/store.db")
         _tell("SQLite", list(measure(store, options.customers, options.rounds)))

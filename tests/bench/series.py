@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from bentos.artifact import Contract
+from bentos.artifact import Categorical, Contract
 from service.application import Application
 from service.counters.customers import BITS
 from service.counters.scoring import CountedModel, scoring_layout
@@ -31,8 +31,9 @@ from training.use_case import load_use_case
 RULES = Path(__file__).resolve().parents[2] / "grafana" / "rules"
 SHIPPER, A_SPOOL = 6, 2
 """What a shipper exports: rows by three kinds, duplicates, bad lines, failed passes; and of each spool two."""
-JUDGE, A_TRIAL, A_GROUP = 3, 41, 5
-"""What the judge exports of its looks, of each challenger, and of each group of each challenger."""
+JUDGE, A_TRIAL, A_GROUP, A_PROTECTED = 3, 41, 5, 6
+"""What the judge exports of its looks, of each challenger, and of each of its groups: those that the policy names, and
+those that the contract protects, where a value may be missing or unseen too."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,12 @@ def main() -> None:
 def at_most(contract: Contract, size: Size) -> dict[str, int]:
     """Series by who makes them."""
     scoring = series_of_a_pod(contract, size)
+    protected = (contract.feature(name) for name in contract.protected)
+    values = sum(len(feature.categories) + 2 for feature in protected if isinstance(feature, Categorical))
     return {
         "scoring": size.pods * scoring,
         "shippers": size.pods * (SHIPPER + A_SPOOL * size.workers),
-        "judge": JUDGE + (size.models - 1) * (A_TRIAL + A_GROUP * size.groups),
+        "judge": JUDGE + (size.models - 1) * (A_TRIAL + A_GROUP * size.groups + A_PROTECTED * values),
         "recorded": sum(combinations_of(name, contract, size) for name in recorded()),
     }
 

@@ -34,6 +34,7 @@ from service.scoring.batching import Asked
 from service.scoring.deciding import Scored, ScoreRequest, decide
 from service.scoring.models import Model, Rows
 from service.settings import read_settings
+from tests.bench.counting import PREDICTION_ID
 from tests.bench.installation import BODY_END
 
 TOGETHER = (1, 8, 32)
@@ -219,7 +220,7 @@ def _count_calls(metrics: Metrics, models: Sequence[Model], rows: int) -> None:
 
 def _count_requests(metrics: Metrics, n: int) -> None:
     for _ in range(n):
-        metrics.count_request("/v1/score", "POST", 200, 1e-4)
+        metrics.count_request("/v1/score", "POST", 200, 1e-4, PREDICTION_ID)
 
 
 def _open_spool() -> Spool:

@@ -139,6 +139,7 @@ def prometheus(place: Path, configuration: Path, port: int) -> Iterator[httpx.Cl
         f"--config.file={configuration}",
         f"--storage.tsdb.path={place / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
     ]
     with (place / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:

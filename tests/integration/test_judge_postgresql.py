@@ -10,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from postgresql_toys import running_server
 
+from bentos.artifact import Categorical
 from bentos.errors import Unavailable
 from bentos.folder import Folder
 from service.micros import to_micros
@@ -19,13 +21,15 @@ from service.prediction_log.records import Outcome, Prediction, Treatment
 from service.prediction_log.shipper import Shipped, ship
 from service.prediction_log.spool import Spool
 from service.scoring.experiment import first_experiment, start_shadow, write_experiment
-from service.store import open_store
+from service.store import open_store, tables
 from validation.judge.closing import close_cohorts, provisional_cohorts, read_ledger
 from validation.judge.late import count_late
 from validation.judge.policy import ArmRule, GroupRule, load_policy
 from validation.judge.process import step
+from validation.judge.protected import Attribute
 from validation.judge.replay import replay
 from validation.judge.status import count_logged
+from validation.judge.tallying import tally_groups
 
 pytestmark = pytest.mark.servers
 
@@ -184,6 +188,35 @@ def test_treatments_groups_and_arms_are_those_that_sqlite_counts(store, tmp_path
     assert (cohort.treated, cohort.spoiled, cohort.counts.n, cohort.outside.n) == (100, 25, 75, 225)
     assert cohort.split == 0.1 + 0.2
     assert set(cohort.groups["nowhere"]) >= {"Zoë", "a\tb\\c\nd", "(missing)", "\\N", "1", "2.5", "true"}
+    beside.close()
+
+
+def test_protected_groups_are_those_that_sqlite_counts(store, tmp_path):
+    rows = [
+        prediction(n, customer_id=f"customer {n}", no_treatment=True, features={"senior": (0, 1, "1", None)[n % 4]})
+        for n in range(480)
+    ]
+    acted = Treatment(prediction_id="p6", action="call", taken_at=to_micros(START) + 10**9, received_at=10**15)
+    spooled(tmp_path / "spool", *rows, *(outcome(number) for number in range(400)), acted)
+    beside = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    shutil.copytree(tmp_path / "spool", tmp_path / "copy")
+    ship(tmp_path / "spool", store, now=DEADLINE)
+    ship(tmp_path / "copy", beside, now=DEADLINE)
+    left_alone = msgspec.structs.replace(POLICY, actions_follow_predictions=True)
+    senior = Attribute(name="senior", feature=Categorical(name="senior", categories=("0", "1")))
+    for one in (store, beside):
+        assert tally_groups(one, "e", POLICY, [senior]) == ()
+        close_cohorts(one, "e", POLICY, now=DEADLINE)
+        found = tally_groups(one, "e", POLICY, [senior])
+        # Of 400 every second is positive; the champion says so of every third, the challenger of every fifth.
+        assert [msgspec.structs.astuple(group)[1:] for group in found] == [
+            ("(missing)", 100, 0, 34, 20, 66, 80),
+            ("0", 100, 100, 34, 20, 34, 20),
+            ("1", 200, 100, 66, 40, 100, 100),
+        ]
+        with one.writing() as connection:
+            connection.execute(sa.update(tables.cohorts).values(policy=left_alone.digest))
+        assert [group.customers for group in tally_groups(one, "e", left_alone, [senior])] == [100, 100, 199]
     beside.close()
 
 

@@ -6,17 +6,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from observed_toys import PROMETHEUS, RULES, asked
 from packing_toys import free_port
 from serving_processes import installation, score, wait_for
 
 from bentos.folder import Folder
+from service import metric_names as names
+from service.store import tables
+from service.store.connection import open_store
 from service.supervisor import supervised
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +72,46 @@ def test_everything_that_serve_starts_is_scraped_by_all_rules_even_when_it_start
                 wait_for(lambda: asked(prometheus, f'up{{instance="{place}"}} == 1') != [], seconds=60)
             process.send_signal(signal.SIGTERM)
             assert process.wait(90) == 0
+
+
+def exemplars(client: httpx.Client, began: float) -> list[dict[str, object]]:
+    """What a panel of scoring's latency would show beside its lines."""
+    asked_for = {
+        "query": f'rate({names.REQUEST_SECONDS}_bucket{{route="/v1/score"}}[1m])',
+        "start": str(began),
+        "end": str(time.time() + 1),
+    }
+    answer = client.get("/api/v1/query_exemplars", params=asked_for).json()
+    assert answer["status"] == "success", answer
+    return [one for series in answer["data"] for one in series["exemplars"]]
+
+
+def stored(folder: Folder) -> set[str]:
+    store = open_store(folder.store_url)
+    try:
+        with store.reading() as connection:
+            return set(connection.scalars(sa.select(tables.predictions.c.prediction_id)))
+    finally:
+        store.close()
+
+
+def test_a_bucket_leads_to_a_prediction_that_was_answered_and_is_in_the_store(tmp_path: Path) -> None:
+    folder, _ = installation(tmp_path)
+    with supervised(folder, workers=2) as served, observing(folder) as (_, prometheus):
+        began, answered = time.time(), set()
+
+        def is_shown() -> bool:
+            with httpx.Client(base_url=served.url, timeout=30) as client:  # another connection, another worker
+                answered.add(score(client, f"c{len(answered)}")["prediction_id"])
+            time.sleep(0.1)
+            return len(exemplars(prometheus, began)) > 1
+
+        wait_for(is_shown, seconds=90)
+        found = exemplars(prometheus, began)
+        assert {tuple(one["labels"]) for one in found} == {("prediction_id",)}  # type: ignore[arg-type]
+        assert {one["labels"]["prediction_id"] for one in found} <= answered  # type: ignore[index]
+        assert all(began < float(str(one["timestamp"])) < time.time() for one in found)
+        wait_for(lambda: answered <= stored(folder), seconds=60)
 
 
 def test_a_port_in_use_is_named_with_what_prometheus_says(tmp_path: Path) -> None:

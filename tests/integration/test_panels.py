@@ -78,6 +78,25 @@ def test_no_panel_shows_nothing(name: str, observed: httpx.Client) -> None:
         time.sleep(1)
 
 
+def test_panels_of_durations_show_single_requests(observed: httpx.Client) -> None:
+    wanted = {
+        panel["title"]: target["expr"]
+        for board in BOARDS.values()
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
+        if target.get("exemplar")
+    }
+    assert wanted.keys() == {"Duration (p99)", "Duration of single rows"}
+    now = time.time()
+    for title, expr in wanted.items():
+        asked_for = {"query": filled(expr, observed), "start": str(now - 3600), "end": str(now)}
+        answer = observed.get("/api/v1/query_exemplars", params=asked_for).json()
+        assert answer["status"] == "success", f"{title}: {answer}"
+        found = [one["labels"] for series in answer["data"] for one in series["exemplars"]]
+        assert found, f"{title} shows no request"
+        assert {tuple(labels) for labels in found} == {("prediction_id",)}
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_marks_of_changes_can_be_asked_for(name: str, observed: httpx.Client) -> None:
     for mark in BOARDS[name]["annotations"]["list"]:

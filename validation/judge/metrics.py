@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from service.metric_names import JUDGE_HELP, Judge
 from validation.judge.evidence import Evidence
+from validation.judge.protected import GroupTally
 from validation.judge.status import Status
 from validation.judge.verdict import Decision
 
@@ -33,24 +34,27 @@ class Looks:
     failed: int = 0
 
 
-def render_metrics(status: Status | None, looks: Looks) -> bytes:
+def render_metrics(
+    status: Status | None, looks: Looks, groups: Mapping[str, Sequence[GroupTally]] | None = None
+) -> bytes:
     """The metrics in Prometheus's text form.
 
     Args:
         status: What the judge says; None if it cannot say anything: then of itself alone.
         looks: How its looks go.
+        groups: The protected groups of each experiment.
     """
     registry = CollectorRegistry()
-    registry.register(_Said(status, looks))
+    registry.register(_Said(status, looks, groups or {}))
     return generate_latest(registry)
 
 
 class _Said(Collector):
     """One family a name; a trial's challenger is the label, the first twelve digits of its digest."""
 
-    def __init__(self, status: Status | None, looks: Looks) -> None:
+    def __init__(self, status: Status | None, looks: Looks, groups: Mapping[str, Sequence[GroupTally]]) -> None:
         self._trials = [] if status is None else [one for one in (status, *status.further) if one.challenger]
-        self._status, self._looks = status, looks
+        self._status, self._looks, self._groups = status, looks, groups
 
     def collect(self) -> Iterator[Metric]:
         """Gauges of what was found in the last look."""
@@ -65,6 +69,7 @@ class _Said(Collector):
         yield self._gauge(Judge.GROUP_DIFFERENCE, ("attribute", "value", "end"), _group_ends)
         yield self._gauge(Judge.GROUP_MATURED, ("attribute", "value"), lambda one: _of_groups(one, "matured"))
         yield self._gauge(Judge.GROUP_MARGIN, ("attribute", "value"), lambda one: _of_groups(one, "margin"))
+        yield from self._of_protected()
         yield from self._of_requests()
         yield from self._of_log()
         yield from self._of_trials()
@@ -77,6 +82,27 @@ class _Said(Collector):
             for own, value in (values(evidence) if evidence is not None else {}).items():
                 family.add_metric([*_named(trial), *own], value)
         return family
+
+    def _of_protected(self) -> Iterator[Metric]:
+        """Groups that are only shown: beside each other, as no verdict weighs them."""
+        by, roles = ("attribute", "value"), ("champion", "challenger")
+        customers = GaugeMetricFamily(
+            Judge.PROTECTED_CUSTOMERS, JUDGE_HELP[Judge.PROTECTED_CUSTOMERS], labels=[*_WHO, *by]
+        )
+        outcome = GaugeMetricFamily(Judge.PROTECTED_OUTCOME, JUDGE_HELP[Judge.PROTECTED_OUTCOME], labels=[*_WHO, *by])
+        selection, accuracy = (
+            GaugeMetricFamily(name, JUDGE_HELP[name], labels=[*_WHO, *by, "role"])
+            for name in (Judge.PROTECTED_SELECTION, Judge.PROTECTED_ACCURACY)
+        )
+        for trial in self._trials:
+            for group in self._groups.get(trial.experiment, ()):
+                own = [*_named(trial), group.attribute, group.value]
+                customers.add_metric(own, group.customers)
+                outcome.add_metric(own, group.positive / group.customers)
+                for role in roles:
+                    selection.add_metric([*own, role], getattr(group, f"{role}_positive") / group.customers)
+                    accuracy.add_metric([*own, role], getattr(group, f"{role}_right") / group.customers)
+        yield from (customers, outcome, selection, accuracy)
 
     def _of_requests(self) -> Iterator[Metric]:
         """Engineering limits; only a policy with limits makes the judge look at requests."""

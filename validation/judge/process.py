@@ -25,6 +25,7 @@ from validation.judge.looking import judge_experiment, look
 from validation.judge.metrics import CONTENT_TYPE, Looks, render_metrics
 from validation.judge.policy import OnlinePolicy, load_policy
 from validation.judge.status import Status, describe_status, keep_verdict
+from validation.judge.tallying import ContractReader, GroupWatch, Tallies
 from validation.judge.trials import name_of_lineage, register_trials
 
 __all__ = ["answer_http", "look", "run_judge", "step"]
@@ -44,10 +45,18 @@ class _Board:
     status: Status | None = None
     problem: str = "the judge has not looked yet"
     looks: Looks = field(default_factory=Looks)
+    groups: Tallies = field(default_factory=dict)
 
 
 def run_judge(
-    folder: Folder, *, store: Store, policy_path: Path, host: str, port: int, interval_seconds: float = 3.0
+    folder: Folder,
+    *,
+    store: Store,
+    policy_path: Path,
+    host: str,
+    port: int,
+    contract_path: Path | None = None,
+    interval_seconds: float = 3.0,
 ) -> None:
     """Judge until SIGTERM or SIGINT. Run it in the main thread of its process.
 
@@ -57,6 +66,7 @@ def run_judge(
         policy_path: The online policy, read once.
         host: Address to answer on.
         port: Port to answer on.
+        contract_path: The champion's `contract.json`, which says what is protected; None for the folder's Bento's.
         interval_seconds: Pause between two looks, longer where a look takes long.
 
     Raises:
@@ -70,7 +80,9 @@ def run_judge(
     listener = _listen(host, port)
     # uvicorn ends at these signals too, and then passes them on to whoever was there before: to this, not to the end.
     board = _Board(stop=stop_at_signals())
-    watching = threading.Thread(target=_watch, args=(board, folder, store, policy, interval_seconds), daemon=True)
+    groups = GroupWatch(store, policy, ContractReader(folder, contract_path))
+    given = (board, folder, store, policy, groups, interval_seconds)
+    watching = threading.Thread(target=_watch, args=given, daemon=True)
     watching.start()
     application = _application(board)
     config = uvicorn.Config(application, lifespan="off", log_config=None, access_log=False, loop="asyncio", ws="none")
@@ -126,14 +138,17 @@ def answer_http(method: str, path: str, status: Status | None, problem: str) -> 
     return HTTPStatus.OK, "application/json", msgspec.json.encode(status)
 
 
-def _watch(board: _Board, folder: Folder, store: Store, policy: OnlinePolicy, interval_seconds: float) -> None:
+def _watch(
+    board: _Board, folder: Folder, store: Store, policy: OnlinePolicy, groups: GroupWatch, interval_seconds: float
+) -> None:
     """Look again and again. A failure leaves the problem on the board in place of a verdict that no longer holds."""
     pause = 0.0
     while not board.stop.wait(pause):
         began = time.monotonic()
         failed = board.looks.failed
         try:
-            board.status = step(folder, store, policy, now=datetime.now(UTC))
+            board.status = status = step(folder, store, policy, now=datetime.now(UTC))
+            board.groups = groups.look(status)
         except (GauntletError, OSError) as e:
             failed += 1
             _blank(board, str(e))
@@ -149,7 +164,7 @@ def _watch(board: _Board, folder: Folder, store: Store, policy: OnlinePolicy, in
 def _blank(board: _Board, problem: str) -> None:
     if board.status is not None or board.problem != problem:
         _LOG.warning("no_verdict", extra={"reason": problem})
-    board.problem, board.status = problem, None
+    board.problem, board.status, board.groups = problem, None, {}
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -171,7 +186,7 @@ def _application(
         scope: _Message, _receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
     ) -> None:
         if scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
-            code, content_type, body = 200, CONTENT_TYPE, render_metrics(board.status, board.looks)
+            code, content_type, body = 200, CONTENT_TYPE, render_metrics(board.status, board.looks, board.groups)
         else:
             code, content_type, body = answer_http(scope["method"], scope["path"], board.status, board.problem)
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]

@@ -70,15 +70,20 @@ def is_first(experiments: Sequence[str]) -> list[sa.ColumnElement[bool]]:
     return [*enrolled(tables.predictions, experiments[:1]), ~has_earlier(experiments)]
 
 
-def known_truth(moment: int) -> sa.ScalarSelect[Any]:
-    """The truth of a prediction as seen from a moment: the last observed by then, then the last told, then positive."""
+def known_truth(moment: int | sa.ColumnElement[int], *others: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """The truth of a prediction as seen from a moment: the last observed by then, then the last told, then positive.
+
+    Args:
+        moment: Microseconds since 1970 UTC, or a column that says them.
+        others: What else must hold of a truth.
+    """
     p, o = tables.predictions, tables.outcomes
     return (
         sa.select(o.c.positive)
-        .where(o.c.prediction_id == p.c.prediction_id, o.c.observed_at <= moment)
+        .where(o.c.prediction_id == p.c.prediction_id, o.c.observed_at <= moment, *others)
         .order_by(*_counts_first())
         .limit(1)
-        .correlate(p)
+        .correlate_except(o)
         .scalar_subquery()
     )
 
@@ -128,7 +133,7 @@ def first_predictions(
     p = tables.predictions
     start = (p.c.at // policy.cohort * policy.cohort).label("start")
     named = [p.c[name] for name in ("revision", "mode", "split", "variant", "champion_positive", "challenger_positive")]
-    groups = [_raw_value(rule.attribute, is_postgresql=is_postgresql) for rule in policy.groups]
+    groups = [raw_value(rule.attribute, is_postgresql=is_postgresql) for rule in policy.groups]
     return sa.select(
         start, *named, known_truth(moment).label("truth"), p.c.no_treatment, *groups, p.c.prediction_id
     ).where(*_within(since, until), *is_first(experiments))
@@ -160,8 +165,13 @@ def _within(since: int | None, until: int) -> list[sa.ColumnElement[bool]]:
     return [at < until] if since is None else [at >= since, at < until]
 
 
-def _raw_value(attribute: str, *, is_postgresql: bool) -> sa.ColumnElement[Any]:
-    """A feature of the request as JSON text; NULL where it is not there."""
+def raw_value(attribute: str, *, is_postgresql: bool) -> sa.ColumnElement[Any]:
+    """A feature of the request as JSON text; NULL where it is not there.
+
+    Args:
+        attribute: The feature's name, without quote or backslash.
+        is_postgresql: Whose SQL it is.
+    """
     features = tables.predictions.c.features
     if is_postgresql:
         value = sa.cast(features, sa.JSON).op("->", return_type=sa.JSON())(sa.literal(attribute, sa.String))

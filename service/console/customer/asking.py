@@ -97,11 +97,13 @@ class Start(msgspec.Struct, frozen=True):
         features: Of the customer.
         probability: The answer.
         both: What each variant says, where somebody is on trial.
+        why_not_both: Why that is not known, though somebody may be on trial; empty where it is.
     """
 
     features: dict[str, Value]
     probability: float
     both: dict[str, float] = {}
+    why_not_both: str = ""
 
 
 def read_start(kept: object) -> Start | None:
@@ -169,6 +171,19 @@ def trial_of(service: ServiceClient) -> Trial:
         GauntletError: As `ServiceClient.get`.
     """
     return _read(service.get("/v1/experiment"), Trial, "/v1/experiment")
+
+
+def both_say(service: ServiceClient, features: Features) -> dict[str, float]:
+    """What each variant says of a row; nothing where nobody is on trial.
+
+    Raises:
+        GauntletError: As `explain`: scoring answers by one variant, and insight alone says the other's word.
+    """
+    trial = trial_of(service)
+    if trial.challenger is None or trial.mode == "off":
+        return {}
+    found = {v: explain(service, features, variant=v).explanation for v in ("champion", "challenger")}
+    return {variant: explanation.probability for variant, explanation in found.items()}
 
 
 def _read(said: Mapping[str, Any], kind: type[_Said], path: str) -> _Said:

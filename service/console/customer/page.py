@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from bentos.artifact import Value
 from bentos.errors import BadInput, GauntletError, NotFound, Refused
 from service.console.customer import figures
-from service.console.customer.asking import Answer, Start, explain, read_start, score, score_all, trial_of
+from service.console.customer.asking import Answer, Start, both_say, explain, read_start, score, score_all
 from service.console.customer.changes import (
     Outlook,
     best_of_each,
@@ -117,7 +117,7 @@ def _wire(app: Dash, sources: Sources) -> None:
         except GauntletError as e:
             wrong = notice(sentence(e), is_wrong=True)
             return no_update, wrong, {"wrong": sentence(e)}, wrong, {"wrong": sentence(e)}
-        start = Start(features=dict(row), probability=answer.probability, both=_both(sources, row))
+        start = _start(sources, row, answer)
         return msgspec.to_builtins(start), *_explained(sources, row), *_outlook(sources, row, answer)
 
 
@@ -153,16 +153,13 @@ def _rescored(sources: Sources, row: Row, start: Start | None) -> tuple[Any, ...
     return show_answer(answer, contract, start, moved), draw(lambda: figures.scale(marks, contract))
 
 
-def _both(sources: Sources, row: Row) -> dict[str, float]:
-    """Both variants' words about a row, where somebody is on trial; what cannot be had is left out."""
+def _start(sources: Sources, row: Row, answer: Answer) -> Start:
+    """What changes are counted from; where both variants' words cannot be had, why."""
+    start = Start(features=dict(row), probability=answer.probability)
     try:
-        trial = trial_of(sources.service)
-        if trial.challenger is None or trial.mode == "off":
-            return {}
-        found = {v: explain(sources.service, row, variant=v).explanation for v in ("champion", "challenger")}
-    except GauntletError:
-        return {}
-    return {variant: explanation.probability for variant, explanation in found.items()}
+        return msgspec.structs.replace(start, both=both_say(sources.service, row))
+    except GauntletError as e:
+        return msgspec.structs.replace(start, why_not_both=sentence(e))
 
 
 def _explained(sources: Sources, row: Row) -> tuple[Component, dict[str, Any]]:

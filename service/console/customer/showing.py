@@ -11,7 +11,7 @@ from bentos.artifact import Contract
 from service.console.customer.asking import Answer, Explained, Reason, Start
 from service.console.customer.changes import Outlook, say_change
 from service.console.customer.reading import LastPrediction
-from service.console.parts import tile, tiles
+from service.console.parts import notice, tile, tiles
 from service.micros import from_micros
 
 
@@ -51,7 +51,7 @@ def show_answer(answer: Answer, contract: Contract, start: Start | None, moved: 
     if start is not None and moved:
         points = 100 * (answer.probability - start.probability)
         change = f"{points:+.1f} points after changing {', '.join(moved)}"
-    return tiles(
+    found = tiles(
         [
             tile(
                 f"{contract.target} = {contract.labels.positive}", f"{answer.probability:.1%}", change or "as it stands"
@@ -60,6 +60,9 @@ def show_answer(answer: Answer, contract: Contract, start: Start | None, moved: 
             tile("Answered by", answer.variant, str(answer.model)),
         ]
     )
+    if start is None or not start.why_not_both:
+        return found
+    return html.Div([found, notice(f"The other model's answer is not known. {start.why_not_both}")])
 
 
 def show_reasons(explained: Explained) -> Component:

@@ -47,11 +47,11 @@ def make_response(asked: InferRequest, answers: Sequence[Answer], model_name: st
     versions = {answer.model.version for answer in answers}
     if len(versions) == 1:  # else only the output of that name can say it
         document["model_version"] = versions.pop()
-    body = _encode({**document, "outputs": outputs})
+    body, first = _encode({**document, "outputs": outputs}), answers[0].prediction_id
     if not any(wanted.is_binary for wanted in asked.outputs):
-        return Response(200, body)
+        return Response(200, body, exemplar=first)
     header = (LENGTH_HEADER.lower().encode(), str(len(body)).encode())
-    return Response(200, b"".join((body, *behind)), BINARY, (header,))
+    return Response(200, b"".join((body, *behind)), BINARY, (header,), exemplar=first)
 
 
 def restate(response: Response) -> Response:

@@ -24,6 +24,7 @@ from validation import pages
 
 GRAFANA = Path(__file__).parents[3] / "grafana"
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
+FAIRNESS = BOARDS["gauntlet-fairness"]
 WITHOUT_SERIES = {"row", "text"}
 GIVEN = {"ALERTS", "ALERTS_FOR_STATE", "process_cpu_seconds_total", "process_resident_memory_bytes"}
 """Series that Prometheus and the kernel's numbers give."""
@@ -65,6 +66,22 @@ def test_every_panel_says_what_it_shows_in_a_unit_with_thresholds(board: dict[st
         assert defaults["thresholds"]["steps"][0]["color"], panel["title"]
         assert panel["datasource"]["uid"] == "${datasource}"
         assert panel["targets"], panel["title"]
+
+
+def test_a_panel_of_fairness_says_why_it_is_empty() -> None:
+    """A group that nobody has matured in is no group without a gap."""
+    said = {panel["title"]: panel["fieldConfig"]["defaults"].get("noValue") for panel in panels_of(FAIRNESS)}
+    assert all(said.values()), said
+
+
+def test_a_gap_has_two_sides() -> None:
+    gaps = [expr for expr in expressions(FAIRNESS) if expr.startswith("(max by (attribute)")]
+    assert len(gaps) == 10
+    for expr in gaps:
+        of = re.search(r"\(gauntlet_judge_protected_\w+_ratio\{[^}]*\}\)", expr)
+        assert of, expr
+        sides = f"(max by (attribute) {of[0]} - min by (attribute) {of[0]})"
+        assert expr == f"{sides} and on (attribute) count by (attribute) {of[0]} > 1"
 
 
 @every_board

@@ -102,6 +102,7 @@ def test_prometheus_reads_what_its_volumes_hold() -> None:
     places = {mount["name"]: Path(mount["mountPath"]) for mount in container["volumeMounts"]}
     assert f"--config.file={places['config'] / CONFIG.name}" in container["args"]
     assert f"--storage.tsdb.path={places['data']}" in container["args"]
+    assert "--enable-feature=exemplar-storage" in container["args"]
     assert yaml.safe_load(CONFIG.read_text())["rule_files"] == [f"{places['rules']}/*.yaml"]
     rules = next(volume for volume in template["spec"]["volumes"] if volume["name"] == "rules")
     assert rules["configMap"] == {"name": "gauntlet-rules", "optional": True}

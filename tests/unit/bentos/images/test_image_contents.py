@@ -12,7 +12,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 import gauntlet
-from bentos.errors import InvalidSetting, NotFound
+from bentos.errors import BadInput, InvalidSetting, NotFound
 from bentos.folder import Folder
 from bentos.images import KINDS
 from bentos.images.bill import Installed, make_bill
@@ -182,6 +182,33 @@ def test_the_same_content_gives_the_same_bill():
 def test_a_name_without_tag_is_refused_before_anything_is_built(reference, tmp_path):
     order = Order("jobs", reference, "python:3", tmp_path / "bill.json")
     with pytest.raises(InvalidSetting, match="must be NAME:TAG"):
+        make_image(order, None, Folder(tmp_path), progress=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "said"),
+    [
+        ("bill", "folder", "--sbom is .*folder, a folder; it must be a file"),
+        ("archive", "folder", "--archive is .*folder, a folder; it must be a file"),
+        ("archive", "file/image.tar", "--archive: .*file cannot be made"),
+        ("release", "file", "--release: .*file cannot be made"),
+    ],
+)
+def test_what_could_not_be_kept_is_refused_before_anything_is_built(option, given, said, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    places = {"bill": tmp_path / "bill.json", option: tmp_path / given}
+    order = Order("jobs", "registry.example/shop:1", "python:3", is_pushed=True, **places)
+    with pytest.raises(InvalidSetting, match=said):
+        make_image(order, None, Folder(tmp_path), progress=lambda _: None)
+
+
+def test_a_release_that_is_none_is_refused_before_anything_is_built(tmp_path):
+    (tmp_path / "kustomization.yaml").write_text("kind: Kustomization\n")
+    order = Order(
+        "jobs", "registry.example/shop:1", "python:3", tmp_path / "bill.json", is_pushed=True, release=tmp_path
+    )
+    with pytest.raises(BadInput, match="is no release"):
         make_image(order, None, Folder(tmp_path), progress=lambda _: None)
 
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from scoring_fakes import FakeScoring, client_of
+from scoring_fakes import MODEL, FakeScoring, client_of
 
 from bentos.errors import BadInput, InvalidSetting, NotFound, Refused, Unavailable
-from service.console.customer.asking import explain, read_start, score, score_all, trial_of
+from service.console.customer.asking import both_say, explain, read_start, score, score_all
 from service.console.customer.emails import Known, ask_email, read_known, record_sent
 
 ROW = {"fee": 30.0, "plan": "month", "age": 50}
@@ -87,7 +87,16 @@ def test_a_batch_that_was_scored_in_part_is_not_used(tmp_path: Path) -> None:
 def test_nobody_on_trial_is_nobody(tmp_path: Path) -> None:
     fake = FakeScoring()
     fake.answers["/v1/experiment"] = (200, {"mode": "off", "challenger": None, "more": 1})
-    assert trial_of(client_of(fake, tmp_path)).challenger is None
+    assert both_say(client_of(fake, tmp_path), ROW) == {}
+    assert [path for path, _, _ in fake.asked] == ["/v1/experiment"]
+
+
+def test_where_the_other_models_word_cannot_be_had_it_is_not_left_out_silently(tmp_path: Path) -> None:
+    fake = FakeScoring()
+    fake.answers["/v1/experiment"] = (200, {"mode": "shadow", "challenger": MODEL})
+    fake.answers["/v1/explain"] = (503, {"detail": "no insight is named"})
+    with pytest.raises(Unavailable, match="no insight is named"):
+        both_say(client_of(fake, tmp_path), ROW)
 
 
 def test_a_withheld_letter_is_a_notice_until_somebody_overrides(tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+# Sourced by the programs beside it: named steps with a time budget each; all are run, and all that failed are named.
+
+failed=()
+
+# Run a named step within its budget in seconds; go on after a failure, so that one run tells everything.
+step() {
+    local name=$1 budget=$2 began=$SECONDS
+    shift 2
+    echo "::: $name (at most $budget s)"
+    if timeout --kill-after=30 "$budget" "$@"; then
+        echo "::: $name: passed in $((SECONDS - began)) s"
+    else
+        echo "::: $name: FAILED after $((SECONDS - began)) s"
+        failed+=("$name")
+    fi
+}
+
+# The last line of a program: exit code 1 where a step failed.
+finish() {
+    if [ ${#failed[@]} -gt 0 ]; then
+        printf '::: failed: %s\n' "${failed[@]}"
+        exit 1
+    fi
+    echo "::: all passed in $SECONDS s"
+}
+
+# uv in a virtual environment of its own, as the README installs it; what it runs is what uv.lock says.
+install_uv() {
+    [ -x .uv/bin/uv ] || { python3 -m venv .uv && .uv/bin/pip install -q uv; }
+}
+run=(.uv/bin/uv run --frozen --all-groups)
