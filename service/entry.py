@@ -107,10 +107,8 @@ def run(settings: Settings, listening: socket.socket | None = None, admin: socke
     Raises:
         GauntletError: The Bento cannot be served, or the port cannot be had.
     """
-    from service.promptness import take_short_turns
     from service.starts import counting_deaths
 
-    take_short_turns()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # being told to stop before there is anything to stop is no death
     with counting_deaths(settings) as allowed:

@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from service.promptness import take_short_turns
 from tests.bench.installation import BODY_END
 from tests.bench.machine import LOAD_CORE, ROOT, CannotMeasure
 
@@ -283,7 +282,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--connections", type=int, default=512)
     parser.add_argument("--header", action="append", default=[], help="NAME: VALUE; repeatable.")
     options = parser.parse_args(arguments)
-    take_short_turns()  # it stands for clients elsewhere, who would not wait for this machine's processors
     parts = urlsplit(options.url)
     bodies = options.bodies.read_bytes().split(BODY_END)[:-1]
     requests = [_as_request(parts.path, parts.netloc, options.header, body) for body in bodies]
