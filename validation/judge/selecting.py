@@ -89,7 +89,7 @@ def known_truth(moment: int | sa.ColumnElement[int], *others: sa.ColumnElement[b
 
 
 def beside_truths(moment: int) -> tuple[sa.Join, sa.ColumnElement[int]]:
-    """`known_truth` for very many predictions at once: four times as fast, and as good a plan without statistics.
+    """`known_truth` for very many predictions at once: on PostgreSQL in a third of the time, on SQLite in as much.
 
     Args:
         moment: From when they are looked at, microseconds since 1970 UTC.

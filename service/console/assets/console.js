@@ -7,7 +7,6 @@
   };
   const PAPER = { light: ["#1f2937", "#e5e7eb", "#9ca3af"], dark: ["#e5e7eb", "#374151", "#6b7280"] };
   const told = {};
-  let turns = 0;
 
   const repaint = value => {
     if (typeof value === "string") return PALE[value] || value;
@@ -144,8 +143,7 @@
     arrive: arrived,
     theme(clicks) {
       const { chosen, choose, effective } = window.gauntletTheme;
-      // Two quick clicks may arrive as one call.
-      for (; turns < clicks; turns += 1) choose({ null: "light", light: "dark", dark: null }[chosen()]);
+      if (clicks) choose({ null: "light", light: "dark", dark: null }[chosen()]);
       label();
       return effective();
     },
