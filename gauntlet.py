@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -29,9 +30,12 @@ from bentos.command_line import (
 from bentos.errors import GauntletError, InUse, InvalidSetting, Unavailable
 from bentos.folder import Folder
 from bentos.images import commands as images
+from bentos.job_summary import add_to_summary
 from bentos.last_words import leave
 from k8s import commands as control
+from k8s import deploy_commands as deploying
 from k8s import experiment_commands as experimenting
+from k8s import rollout_commands as rolling
 from service import commands as data_plane
 from service.console import commands as looking
 from service.files import commands as files
@@ -264,6 +268,8 @@ for command in (
     data_plane.forget,
     judgement.judge,
     images.image,
+    deploying.deploy,
+    rolling.rollout,
     control.secrets,
 ):
     cli.add_command(command)
@@ -297,6 +303,12 @@ def _exit_code(error: GauntletError | OSError) -> int:
     return GATE_ERROR if command == ["gate"] else BAD_INPUT
 
 
+def _summarize(error: GauntletError | OSError) -> None:
+    """Say an error on the page of a CI job too."""
+    with suppress(Unavailable):  # the error itself is said on stderr
+        add_to_summary(f"**gauntlet {' '.join(sys.argv[1:2])}**: {explain(error)}")
+
+
 def main() -> NoReturn:
     """Run the command line; every foreseen error is one line on stderr and exit code 2 (gate: 3; score-file: or 75)."""
     is_gate = "gate" in sys.argv[1:2]
@@ -310,6 +322,7 @@ def main() -> NoReturn:
         sys.exit(GATE_ERROR if is_gate else BAD_INPUT)
     except (GauntletError, OSError) as e:
         leave(f"ERROR: {explain(e)}")
+        _summarize(e)
         click.echo(f"gauntlet: {explain(e)}", err=True)
         sys.exit(_exit_code(e))
     except (click.Abort, KeyboardInterrupt):

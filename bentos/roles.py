@@ -68,6 +68,7 @@ def told_of(roles: BentoRoles) -> dict[str, str]:
         "champion": roles.champion.digest,
         "challengers": " ".join(model.digest for model in roles.challengers),
         "blessings": " ".join(model.blessing for model in roles.models if model.blessing is not None),
+        "shadow-only": " ".join(model.digest for model in roles.models if model.scope == "shadow"),
     }
 
 

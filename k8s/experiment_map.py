@@ -101,7 +101,7 @@ def change_on(
         Unavailable: Somebody else changed it again and again, the API server does not answer, or a pod did not follow;
             the message says which. The file is written then: nothing is taken back.
     """
-    after = _write(cluster, change)
+    after = write_on(cluster, change)
     _annotate(cluster, after.revision)
     told(f"revision {after.revision} is written; waiting until every pod answers by it")
     pods = _wait(cluster, after.revision, seconds, sleep)
@@ -109,7 +109,18 @@ def change_on(
     return Changed(after, pods, _commands(cluster.namespace, after, pods))
 
 
-def _write(cluster: Cluster, change: Callable[[Experiment, datetime], Experiment]) -> Experiment:
+def write_on(cluster: Cluster, change: Callable[[Experiment, datetime], Experiment]) -> Experiment:
+    """Write the next revision, and wait for nobody.
+
+    Args:
+        cluster: The installation.
+        change: From the file as it is, and now, to the next one.
+
+    Raises:
+        NotFound: There is no ConfigMap.
+        InvalidExperiment: The file is bad, or the next one could not be served by.
+        Unavailable: Somebody else changed it again and again, or the API server does not answer.
+    """
     for _ in range(_TRIES):
         content, version = cluster.read_map()
         after = change(_not_below_pods(cluster, parse_experiment(content.encode())), datetime.now(UTC))

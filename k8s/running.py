@@ -74,6 +74,23 @@ class Ran:
     last_words: str
     commands: tuple[str, ...]
 
+    @property
+    def why(self) -> str:
+        """How it ended, for an error's message."""
+        return f"{self.job} ended with exit code {self.exit_code}: {self.last_words or self.output[-2000:]}"
+
+    def result(self) -> Mapping[str, Any]:
+        """The JSON among the lines that it said: its log holds warnings of libraries too.
+
+        Raises:
+            Unavailable: There is none.
+        """
+        start = f"\n{self.output}".find("\n{")
+        if start < 0:
+            raise Unavailable(self.why)
+        found: Mapping[str, Any] = json.JSONDecoder().raw_decode(self.output[start:])[0]
+        return found
+
 
 def run_on(
     cluster: JobCluster,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -119,13 +119,13 @@ class ClusterStage:
         words = ["train", "--json", f"--data={DATA}", f"--estimator={estimator}", f"--seed={self.seed}"]
         words += [f"--without={name}" for name in without]
         words += [f"--parameter={name}={value}" for name, value in (parameters or {}).items()]
-        return msgspec.convert(_json_in(self._succeeded(self._run("train", words))), type=Trained)
+        return msgspec.convert(self._succeeded(self._run("train", words)).result(), type=Trained)
 
     def gate(self, candidate: Version) -> GateReport:
         """A Job from the CronJob `gate`; its exit code is the verdict."""
         rules = f"validation/policies/{self._gate_policy.name}"
         ran = self._run("gate", ["gate", candidate.uri, "--policy", rules, "--json"])
-        content = json.dumps(_json_in(ran)).encode()
+        content = json.dumps(ran.result()).encode()
         report = parse_report(content, ran.job)
         path = self.folder.reports / f"{ran.job}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,7 @@ class ClusterStage:
         """
         for _ in range(_LOOKS):
             ran = self._succeeded(self._run("promote", ["verdict", "--json", "--as-of", self._matured_by()]))
-            verdict = msgspec.convert(_json_in(ran), type=Verdict)
+            verdict = msgspec.convert(ran.result(), type=Verdict)
             if told == 0 or (verdict.evidence and verdict.evidence.matured >= told):
                 return verdict
         raise Unavailable(f"of {told} truths that were told not all came to the store in {_LOOKS} looks")
@@ -211,7 +211,7 @@ class ClusterStage:
 
     def _carry_out(self, command: str, door: Door) -> Change:
         ran = self._succeeded(self._run(command, [command, "--json", "--as-of", self._matured_by()]))
-        change = msgspec.convert(_json_in(ran), type=Change)
+        change = msgspec.convert(ran.result(), type=Change)
         self._await_revision(door, change.revision_after or 0)
         return change
 
@@ -234,7 +234,7 @@ class ClusterStage:
 
     def _succeeded(self, ran: Ran) -> Ran:
         if ran.exit_code:
-            raise Unavailable(f"{ran.job} ended with exit code {ran.exit_code}: {ran.last_words or ran.output[-2000:]}")
+            raise Unavailable(ran.why)
         return ran
 
     @contextmanager
@@ -245,15 +245,6 @@ class ClusterStage:
 
     def _matured_by(self) -> str:
         return (_now() + timedelta(microseconds=self.policy.maturity_window) + timedelta(days=1)).isoformat()
-
-
-def _json_in(ran: Ran) -> Mapping[str, Any]:
-    """The result among the lines that a Job said: its log holds warnings of libraries too."""
-    start = f"\n{ran.output}".find("\n{")
-    if start < 0:
-        raise Unavailable(f"{ran.job} ended with exit code {ran.exit_code}: {ran.last_words or ran.output[-2000:]}")
-    found: Mapping[str, Any] = json.JSONDecoder().raw_decode(ran.output[start:])[0]
-    return found
 
 
 def _answers(door: Door) -> bool:

@@ -21,6 +21,7 @@ from packing_toys import free_port
 from serving_toys import CHECKOUT, FEATURES
 
 from bentos.folder import Folder
+from k8s.smoke import Door, smoke
 from service.insight.explainers import explain
 from service.scoring.experiment import (
     LEAD,
@@ -224,6 +225,33 @@ def test_scoring_passes_on_what_insight_says_of_the_model_that_answered(insight,
     assert answer["model"] == scored["model"]
     assert abs(answer["explanation"]["probability"] - scored["probability"]) <= 1e-6
     assert (answer["explanation"]["label"], answer["explanation"]["risk"]) == (scored["label"], scored["risk"])
+
+
+def test_the_smoke_test_walks_a_customers_whole_way_and_says_which_part_fails(insight, folder, digests):
+    port, admin = free_port(), free_port()
+    given = {"GAUNTLET_INSIGHT_URL": insight[0], "GAUNTLET_WORKERS": "1"}
+    metrics_url = f"http://127.0.0.1:{admin}"
+    arguments = ("--only", "scoring", "--admin-port", str(admin))
+
+    def tried(*, carried=digests, rules=("gauntlet-drift",), host="gauntlet.localhost"):
+        door = Door(host, f"http://127.0.0.1:{port}", "none-is-asked-for")
+        metrics = {"pod": httpx.get(f"{metrics_url}/metrics").text}
+        checks = smoke(door, carried=carried, metrics=lambda: metrics, rules=lambda: rules)
+        return {check.name: check.is_good for check in checks}, {check.name: check.said for check in checks}
+
+    with running(folder, "serve", *arguments, port=port, ready=f"{metrics_url}/readyz", **given):
+        first, said = tried()
+        assert first == {"score": True, "explain": True, "outcome": True, "metrics": False, "drift rules": True}, said
+        assert said["metrics"] == "none of 1 pods counted the prediction of this test"  # it was read before
+        again, said = tried()
+        assert all(again.values()), said
+        assert "answered by toy version 1 as champion" in said["score"]
+        foreign, said = tried(carried=["sha256:" + "9" * 64], rules=("gauntlet-service",))
+        assert (foreign["score"], foreign["drift rules"]) == (False, False)
+        assert "which this image does not carry" in said["score"]
+    gone = smoke(Door("h", f"http://127.0.0.1:{port}", "k"), carried=digests, metrics=dict, rules=None)
+    assert [(check.name, check.is_good) for check in gone] == [("score", False), ("metrics", False)]
+    assert "GET http://127.0.0.1" in gone[0].said
 
 
 def test_serve_starts_insight_beside_scoring_where_it_is_asked_to(tmp_path):

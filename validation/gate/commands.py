@@ -67,9 +67,11 @@ def run_and_print_gate(
     """
     from rich.console import Console
 
+    from bentos.job_summary import add_to_summary
     from bentos.last_words import leave
     from bentos.registry import registry_of
     from validation.announcing import announce_pass, check_setting
+    from validation.gate.markdown import to_markdown
     from validation.gate.report import dump_report
     from validation.gate.run import run_gate, write_copies
     from validation.gate.terminal import next_commands, render
@@ -104,6 +106,7 @@ def run_and_print_gate(
         if told is not None:
             progress(f"{told} was told of the PASS")
     write_copies(report, html=html, junit=junit)
+    add_to_summary(to_markdown(report))
     return report.exit_code
 
 

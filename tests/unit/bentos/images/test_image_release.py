@@ -27,6 +27,7 @@ def test_a_release_names_each_image_once_and_says_which_models_are_inside(tmp_pa
     patch = load_yaml((tmp_path / "r" / "models.yaml").read_bytes())
     assert patch["spec"]["template"]["metadata"]["annotations"] == {
         "gauntlet.dev/champion": A, "gauntlet.dev/challengers": C, "gauntlet.dev/blessings": B,
+        "gauntlet.dev/shadow-only": "",
     }  # fmt: skip
 
 
