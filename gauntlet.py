@@ -44,6 +44,7 @@ from training import commands as training
 from validation import commands as judgement
 from validation.drift import commands as drifting
 from validation.gate import commands as gating
+from validation.monitoring import commands as monitoring
 from validation.planning import commands as planning
 
 if TYPE_CHECKING:
@@ -263,6 +264,7 @@ for command in (
     drifting.drift,
     control.on_cluster(judgement.promote, "promote"),
     control.on_cluster(judgement.rollback, "rollback"),
+    control.on_cluster(monitoring.monitor, "promote"),
     data_plane.ship,
     data_plane.log,
     data_plane.forget,

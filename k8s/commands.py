@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -32,6 +33,9 @@ def secrets(namespace: str, client: str) -> None:
 
 
 ON_CLUSTER_HELP = "Run it as a Job of the cluster that the kubeconfig's context names; paths are those of its image."
+_HANDED_OVER = ("GAUNTLET_RUNBOOKS",)
+"""Settings of this machine that say something to the Job too."""
+
 _HERE_ALONE = ("--namespace", "--folder")
 """Options that say something about this machine, and nothing to the Job."""
 
@@ -83,7 +87,7 @@ def run_there(cron: str, command: str, typed: list[str], namespace: str) -> NoRe
         # Without arguments of one's own those of the template hold, which an installation may have changed; but only
         # where the template is this command's: `verdict` must never run what stands in the one for `promote`.
         [command, *typed] if typed or command != cron else None,
-        environment={"GAUNTLET_WHO": who()},
+        environment={"GAUNTLET_WHO": who()} | {name: os.environ[name] for name in _HANDED_OVER if name in os.environ},
         told=lambda text: click.echo(f"… {text}", err=True),
     )
     click.echo(ran.output, nl=False)

@@ -41,6 +41,8 @@ USE_CASES = Path(__file__).parent / "use_cases"
 )
 @click.option(
     "--estimator",
+    envvar="GAUNTLET_ESTIMATOR",
+    show_envvar=True,
     default="random_forest",
     show_default=True,
     help="random_forest, hist_gradient_boosting, logistic_regression, or a scikit-learn classifier's import path.",

@@ -74,7 +74,7 @@ def verdict(
                 "--replay goes with neither --as-of nor --challenger; it names a stored verdict or all"
             )
         _replay(replay, rules_of(policy, folder), folder, as_json)
-    place = _place_of(folder)
+    place = place_of(folder)
     named = _on_trial(challenger, folder, place)
     found = look(
         folder,
@@ -345,7 +345,7 @@ def _replay(which: str, policy_path: Path, folder: Folder, as_json: bool) -> NoR
     sys.exit(0 if all(one.agrees for one in found) else 1)
 
 
-def _place_of(folder: Folder) -> ExperimentPlace:
+def place_of(folder: Folder) -> ExperimentPlace:
     """Where the experiment stands: the command line knows of clusters, and this plane does not."""
     from service.scoring.places import ExperimentFile
 
@@ -395,7 +395,7 @@ def _change(
     """Change roles, say what was done, and wait until whoever serves by them follows."""
     from validation.judge.audit import describe
 
-    place = _place_of(folder)
+    place = place_of(folder)
     named = _on_trial(challenger, folder, place)
     change = act(
         folder,
