@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
@@ -11,9 +12,18 @@ import click
 from bentos.command_line import who
 from bentos.errors import Refused
 
+_NAMESPACE: dict[str, Any] = {
+    "default": "gauntlet", "envvar": "GAUNTLET_NAMESPACE", "show_default": True, "show_envvar": True,
+}  # fmt: skip
+
+
+def in_namespace(command: Callable[..., Any], told: str = "Where the installation is.") -> Callable[..., Any]:
+    """Give a subcommand `--namespace`."""
+    return click.option("--namespace", help=told, **_NAMESPACE)(command)
+
 
 @click.command()
-@click.option("--namespace", default="gauntlet", show_default=True, help="Where the installation is.")
+@in_namespace
 @click.option("--client", default="first", show_default=True, help="The name of the first client, who gets API keys.")
 def secrets(namespace: str, client: str) -> None:
     """Make a new installation's Secrets, at random.
@@ -66,9 +76,7 @@ def on_cluster(command: click.Command, cron: str) -> click.Command:
         cron: The suspended CronJob whose template runs it on the cluster.
     """
     there = click.Option(["--on-cluster"], is_flag=True, help=ON_CLUSTER_HELP)
-    namespace = click.Option(
-        ["--namespace"], default="gauntlet", show_default=True, help="With --on-cluster: where the installation is."
-    )
+    namespace = click.Option(["--namespace"], help="With --on-cluster: where the installation is.", **_NAMESPACE)
     made = _AsJob(
         name=command.name, callback=command.callback, params=[*command.params, there, namespace], help=command.help
     )

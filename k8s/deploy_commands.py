@@ -12,6 +12,7 @@ import click
 
 from bentos.command_line import as_json_option, print_result, who
 from bentos.errors import InvalidSetting
+from k8s.commands import in_namespace
 
 if TYPE_CHECKING:
     from k8s.deploying import Deployed
@@ -25,7 +26,7 @@ FAILED = 1
 
 @click.command()
 @click.argument("overlay", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.option("--namespace", default="gauntlet", show_default=True, help="Where the installation is.")
+@in_namespace
 @click.option("--ingress", metavar="URL", help="Where the Ingress controller answers. Default: at the overlay's host.")
 @click.option("--host", help="The name that the way in goes by. Default: the Ingress's.")
 @click.option("--ca", "authority", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE",

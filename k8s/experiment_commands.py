@@ -13,6 +13,7 @@ import click
 from bentos.command_line import Percent, in_folder, progress
 from bentos.errors import InvalidSetting, NotBlessed, Refused
 from bentos.folder import Folder
+from k8s.commands import in_namespace
 
 if TYPE_CHECKING:
     from bentos.registry import Version
@@ -35,10 +36,9 @@ def _anywhere(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(**options, namespace=namespace if on_cluster else None)
 
     on_cluster = click.option("--on-cluster", is_flag=True, help="Of the cluster that the kubeconfig's context names.")
-    namespace = click.option(
-        "--namespace", default="gauntlet", show_default=True, help="With --on-cluster: where the installation is."
+    found: Callable[..., Any] = in_folder(
+        on_cluster(in_namespace(run, "With --on-cluster: where the installation is."))
     )
-    found: Callable[..., Any] = in_folder(on_cluster(namespace(run)))
     return found
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bentos.command_line import as_json_option, moment_of, print_result, who
 from bentos.errors import InvalidSetting
+from k8s.commands import in_namespace
 
 if TYPE_CHECKING:
     from k8s.advancing import Plan
@@ -28,15 +28,9 @@ def rollout() -> None:
     """
 
 
-def _on_cluster(command: Callable[..., Any]) -> Callable[..., Any]:
-    namespace = click.option("--namespace", default="gauntlet", show_default=True, help="Where the installation is.")
-    found: Callable[..., Any] = namespace(command)
-    return found
-
-
 @rollout.command("approve")
 @click.argument("overlay", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@_on_cluster
+@in_namespace
 def rollout_approve(overlay: Path, namespace: str) -> None:
     """Record that the scoring image of an OVERLAY may be rolled out.
 
@@ -53,7 +47,7 @@ def rollout_approve(overlay: Path, namespace: str) -> None:
 
 
 @rollout.command("show")
-@_on_cluster
+@in_namespace
 @as_json_option
 def rollout_show(namespace: str, as_json: bool) -> None:
     """Say who approved the deployed image, and how far its challenger is."""
@@ -61,13 +55,14 @@ def rollout_show(namespace: str, as_json: bool) -> None:
 
 
 @rollout.command("advance")
-@click.option("--shares", default="5,25,50", show_default=True, metavar="PERCENT,...",
+@click.option("--shares", default="5,25,50", envvar="GAUNTLET_SHARES", show_default=True, show_envvar=True,
+              metavar="PERCENT,...",
               help="Of customers, rising; the last one is kept until the verdict decides.")  # fmt: skip
-@click.option("--soak", default="24h", show_default=True, metavar="LENGTH",
+@click.option("--soak", default="24h", envvar="GAUNTLET_SOAK", show_default=True, show_envvar=True, metavar="LENGTH",
               help="How long each phase lasts at least, such as 90m, 24h or 7d.")  # fmt: skip
-@click.option("--as-of", metavar="TIME",
+@click.option("--as-of", envvar="GAUNTLET_AS_OF", show_envvar=True, metavar="TIME",
               help="Judge from a later moment, such as 2026-03-01T00:00:00Z: provisional.")  # fmt: skip
-@_on_cluster
+@in_namespace
 @as_json_option
 def rollout_advance(shares: str, soak: str, as_of: str | None, namespace: str, as_json: bool) -> None:
     """Take at most one step: shadow, the next share, promotion or rollback.

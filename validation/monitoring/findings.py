@@ -156,6 +156,6 @@ def promised_by(blessing: Blessing | None) -> tuple[float, float, float] | None:
     """The accuracy that a blessing found, between the ends of its interval; None where it says nothing of it."""
     checks: Sequence[BlessedCheck] = blessing.checks if blessing is not None else ()
     for check in checks:
-        if check.name == "accuracy" and None not in (check.low, check.value, check.high):
+        if check.name == "accuracy" and check.value is not None and check.low is not None and check.high is not None:
             return check.low, check.value, check.high
     return None

@@ -1,0 +1,155 @@
+"""The programs of CI, in a copy of the checkout whose `gauntlet`, `gh` and `cosign` note what they are asked."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REPORT = (
+    "a library warns\n## churn version 3 {how}\n\n| looked at | came out |\n|---|---|\n| {what} | **look at it** |\n"
+)
+
+SAID = """#!/usr/bin/env bash
+echo "$(basename "$0") $*" >> "$SAID"
+"""
+GH = f"""{SAID}
+if [ "$1 $2" = "issue list" ]; then echo "${{ISSUE:-}}"; fi
+"""
+MONITOR = f"""{SAID}
+cat "$REPORT"
+exit "$CODE"
+"""
+IMAGE = f"""{SAID}
+echo '{{"digest": "sha256:0123"}}'
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """`.ci` and what its programs look for."""
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    (tmp_path / "k8s" / "overlays" / "staging" / "release").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    path.chmod(0o755)
+
+
+def run(checkout, *command, **environment):
+    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
+    given = {"PATH": path, "SAID": str(checkout / "said"), "HOME": str(checkout), **environment}
+    return subprocess.run(command, cwd=checkout, env=given, capture_output=True, text=True, check=False)
+
+
+def said(checkout):
+    path = checkout / "said"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def monitor(checkout, *, code, how="needs somebody", what="drift", **environment):
+    put(checkout / ".ci" / "gauntlet", MONITOR)
+    put(checkout / "bin" / "gh", GH)
+    (checkout / "report").write_text(REPORT.format(how=how, what=what))
+    given = {"REPORT": str(checkout / "report"), "CODE": str(code), **environment}
+    done = run(checkout, "bash", ".ci/monitor", **given)
+    return done, [line for line in said(checkout) if line.startswith("gh ") and "issue list" not in line]
+
+
+def test_what_needs_somebody_opens_an_issue(checkout):
+    done, asked = monitor(checkout, code=1)
+    assert done.returncode == 0, done.stderr
+    assert asked[1] == (
+        "gh issue create --label monitor --title churn version 3 needs somebody --body-file reports/monitor.md"
+    )
+    assert (checkout / "reports" / "monitor.md").read_text().startswith("## churn version 3 needs somebody\n")
+
+
+def test_an_open_issue_is_brought_up_to_date_and_no_second_one_opened(checkout):
+    _, asked = monitor(checkout, code=1, ISSUE="7")
+    assert asked == ["gh issue edit 7 --title churn version 3 needs somebody --body-file reports/monitor.md"]
+
+
+def test_when_all_is_well_an_open_issue_is_told_and_left_to_a_person(checkout):
+    _, asked = monitor(checkout, code=0, how="is well", ISSUE="7")
+    assert [line.split()[2] for line in asked] == ["edit", "comment"]
+
+
+def test_when_all_is_well_no_issue_is_opened(checkout):
+    assert monitor(checkout, code=0, how="is well")[1] == []
+
+
+@pytest.mark.parametrize(("what", "starts"), [("drift", True), ("blessing", False)])
+def test_drift_alone_starts_a_training(checkout, what, starts):
+    _, asked = monitor(checkout, code=1, what=what, ISSUE="7", GAUNTLET_RETRAIN="yes")
+    assert ("gh workflow run pipeline.yml" in asked) == starts
+
+
+def test_a_look_that_failed_fails_the_stage_and_touches_no_issue(checkout):
+    done, asked = monitor(checkout, code=2)
+    assert (done.returncode, asked) == (2, [])
+
+
+def test_a_look_that_said_nothing_fails_the_stage(checkout):
+    put(checkout / ".ci" / "gauntlet", "#!/usr/bin/env bash\necho nothing\n")
+    done = run(checkout, "bash", ".ci/monitor")
+    assert (done.returncode, "nothing" in done.stderr) == (2, True)
+
+
+def test_without_issues_the_report_is_the_jobs_summary(checkout):
+    done, asked = monitor(checkout, code=1, GAUNTLET_ISSUE="no", GITHUB_STEP_SUMMARY=str(checkout / "summary"))
+    assert (done.returncode, asked) == (0, [])
+    assert (checkout / "summary").read_text().startswith("## churn version 3")
+
+
+def test_a_secret_s_text_is_a_file_of_one_s_own_while_the_command_runs_and_gone_afterwards(checkout):
+    put(
+        checkout / ".uv" / "bin" / "uv",
+        '#!/usr/bin/env bash\necho "$*"\nstat -c %a "$KUBECONFIG"\ncat "$KUBECONFIG"\necho "$KUBECONFIG" >&2\n'
+        'echo "text ${KUBECONFIG_TEXT:-none}"\nexit 3\n',
+    )
+    done = run(checkout, "bash", ".ci/gauntlet", "gate", "--html", "a b", KUBECONFIG_TEXT="clusters: []")
+    assert done.returncode == 3
+    assert done.stdout.splitlines() == [
+        "run --frozen --all-groups gauntlet gate --html a b", "600", "clusters: []", "text none",
+    ]  # fmt: skip
+    assert not Path(done.stderr.strip()).exists()
+
+
+def test_images_are_pushed_into_the_release_signed_when_asked_and_told_by_digest(checkout):
+    put(checkout / ".ci" / "gauntlet", IMAGE)
+    put(checkout / "bin" / "cosign", SAID)
+    given = {"GAUNTLET_REGISTRY": "here/shop", "GAUNTLET_IMAGE_TAG": "1", "GITHUB_OUTPUT": str(checkout / "output")}
+    done = run(checkout, "bash", ".ci/images", "staging", GAUNTLET_SIGN="yes", **given)
+    assert done.returncode == 0, done.stderr
+    asked = said(checkout)
+    assert [line for line in asked if line.startswith("cosign")] == [
+        f"cosign sign --yes here/shop/gauntlet-{kind}@sha256:0123" for kind in ("jobs", "scoring", "insight")
+    ]
+    assert "--tag here/shop/gauntlet-scoring:1 --push --release k8s/overlays/staging/release" in asked[2]
+    assert (checkout / "output").read_text() == "jobs=sha256:0123\nscoring=sha256:0123\ninsight=sha256:0123\n"
+    assert json.loads((checkout / "reports" / "images" / "jobs.json").read_text()) == {"digest": "sha256:0123"}
+    plain = run(checkout, "bash", ".ci/images", "staging", **given)
+    assert "not signed, as nobody asked for it" in plain.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "missing", "told"),
+    [
+        (["nowhere"], {}, "usage"),
+        (["staging"], {}, "GAUNTLET_REGISTRY"),
+        (["staging"], {"GAUNTLET_REGISTRY": "h"}, "TAG"),
+    ],
+)
+def test_images_say_what_they_lack(checkout, words, missing, told):
+    done = run(checkout, "bash", ".ci/images", *words, **missing)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert said(checkout) == []
