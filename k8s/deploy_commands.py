@@ -27,7 +27,13 @@ FAILED = 1
 @click.command()
 @click.argument("overlay", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @in_namespace
-@click.option("--ingress", metavar="URL", help="Where the Ingress controller answers. Default: at the overlay's host.")
+@click.option(
+    "--ingress",
+    envvar="GAUNTLET_INGRESS",
+    show_envvar=True,
+    metavar="URL",
+    help="Where the Ingress controller answers. Default: at the overlay's host.",
+)
 @click.option("--host", help="The name that the way in goes by. Default: the Ingress's.")
 @click.option("--ca", "authority", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE",
               help="Certificates that sign the Ingress's. Default: those that the system trusts.")  # fmt: skip

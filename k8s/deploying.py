@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +18,13 @@ from k8s.experiment_map import LEAD, Cluster, read_on, write_on
 from k8s.kubectl import Kubectl
 from k8s.live import CONFIGMAP
 from k8s.overlay import Carried, Overlay, name_of, parse_overlay
+from k8s.running import STUCK
 from k8s.smoke import Checked
 from service.scoring.experiment import Experiment, stop
 
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _UNDO_SECONDS = 300
+_LOOK_SECONDS = 20
 
 
 class Tries(Protocol):
@@ -174,31 +177,43 @@ def _standing(kubectl: Kubectl, overlay: Overlay) -> dict[str, Mapping[str, Any]
     return {name_of(item): item for item in items.get("items", [items])}
 
 
-def _await(kubectl: Kubectl, workload: str, seconds: int) -> None:
-    try:
-        kubectl("rollout", "status", workload, f"--timeout={seconds}s")
-    except Refused as e:
-        raise Refused(f"{workload} did not come up: {_last_line(e)}{_waiting_in(kubectl, workload)}") from e
+def _await(kubectl: Kubectl, workload: str, seconds: float) -> None:
+    """Wait for its pods; not to the end where one has no image to run, which seldom goes away by itself."""
+    ends, was_stuck = time.monotonic() + seconds, False
+    while True:
+        look = max(1, min(_LOOK_SECONDS, round(ends - time.monotonic())))
+        try:
+            kubectl("rollout", "status", workload, f"--timeout={look}s")
+        except Refused as e:
+            waiting = _waiting_in(kubectl, workload)
+            is_stuck = any(reason in STUCK for reason, _ in waiting)
+            if "timed out" in str(e) and time.monotonic() < ends and not (is_stuck and was_stuck):
+                was_stuck = is_stuck
+                continue
+            told = "; ".join(dict.fromkeys(said for _, said in waiting))
+            raise Refused(f"{workload} did not come up: {_last_line(e)}" + (f" ({told})" if told else "")) from e
+        return
 
 
 def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]
 
 
-def _waiting_in(kubectl: Kubectl, workload: str) -> str:
-    """What its pods wait for, as far as they say it."""
+def _waiting_in(kubectl: Kubectl, workload: str) -> list[tuple[str, str]]:
+    """What its containers wait for, as far as their pods say it: the reason, and a sentence."""
     labels = json.loads(kubectl("get", workload, "-o", "json"))["spec"]["selector"]["matchLabels"]
     chosen = ",".join(f"{key}={value}" for key, value in labels.items())
-    said = []
+    found = []
     for pod in json.loads(kubectl("get", "pods", "-l", chosen, "-o", "json"))["items"]:
         status = pod.get("status") or {}
         for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
             waiting = (container.get("state") or {}).get("waiting") or {}
             ended = (container.get("lastState") or {}).get("terminated") or {}
-            if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
-                told = ended.get("message") or waiting.get("message") or ""
-                said.append(f"{container['name']} {waiting['reason']}: {' '.join(told.split())[:200]}".rstrip(": "))
-    return f" ({'; '.join(dict.fromkeys(said))})" if said else ""
+            reason = waiting.get("reason")
+            if reason not in (None, "PodInitializing", "ContainerCreating"):
+                told = " ".join((ended.get("message") or waiting.get("message") or "").split())[:200]
+                found.append((reason, f"{container['name']} {reason}" + (f": {told}" if told else "")))
+    return found
 
 
 def _check_all(checks: Sequence[Checked]) -> None:

@@ -22,7 +22,7 @@ _LONGEST_EVENT = 1024
 """What the API server takes as an event's message."""
 _STUCK_SECONDS = 60.0
 """How long a pod may be unable to start for a reason that seldom goes away by itself."""
-_STUCK = {
+STUCK = {
     "CreateContainerConfigError",
     "CreateContainerError",
     "ErrImageNeverPull",
@@ -30,6 +30,7 @@ _STUCK = {
     "ImagePullBackOff",
     "InvalidImageName",
 }
+"""Reasons for which a container waits that seldom go away by themselves."""
 
 
 class JobCluster(Protocol):
@@ -204,7 +205,7 @@ def _wait(
         if why != said:
             told(f"Job {name}: {why}")
             said = why
-        stuck_since = (stuck_since or clock()) if why.partition(":")[0] in _STUCK else None
+        stuck_since = (stuck_since or clock()) if why.partition(":")[0] in STUCK else None
         if stuck_since is not None and clock() - stuck_since > _STUCK_SECONDS:
             raise Unavailable(f"Job {name} cannot start: {why}; it is left as it is: kubectl delete job {name}")
         sleep(_LOOK_SECONDS)
