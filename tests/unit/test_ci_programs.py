@@ -153,3 +153,49 @@ def test_images_say_what_they_lack(checkout, words, missing, told):
     assert done.returncode != 0
     assert told in done.stderr
     assert said(checkout) == []
+
+
+CHANGELOG = """# Changelog
+
+## Unreleased
+
+- later
+
+## [0.2.0] - 2026-12-01
+
+### Added
+
+- a thing
+
+## 0.1.0
+
+- the first
+"""
+
+
+@pytest.mark.parametrize(("tag", "notes"), [("v0.2.0", "\n### Added\n\n- a thing\n\n"), ("v0.1.0", "\n- the first\n")])
+def test_the_notes_of_a_release_are_its_section_of_the_changelog(checkout, tag, notes):
+    put(checkout / "bin" / "gh", SAID)
+    put(checkout / ".github" / "CHANGELOG.md", CHANGELOG)
+    done = run(checkout, "bash", ".ci/release", "notes", GITHUB_REF_NAME=tag)
+    assert done.returncode == 0, done.stderr
+    assert (checkout / "reports" / "notes.md").read_text() == notes
+    assert said(checkout) == [f"gh release create {tag} --verify-tag --title {tag} --notes-file reports/notes.md"]
+
+
+@pytest.mark.parametrize(
+    ("words", "tag", "told"),
+    [
+        (["notes"], "v0.3.0", "no section 0.3.0"),
+        (["notes"], "main", "must be like v0.2.0"),
+        (["image"], "v0.2.0", "GAUNTLET_REGISTRY"),
+        ([], "v0.2.0", "usage"),
+    ],
+)
+def test_a_release_says_what_it_lacks(checkout, words, tag, told):
+    put(checkout / "bin" / "gh", SAID)
+    put(checkout / ".github" / "CHANGELOG.md", CHANGELOG)
+    done = run(checkout, "bash", ".ci/release", *words, GITHUB_REF_NAME=tag)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert said(checkout) == []
