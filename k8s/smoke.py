@@ -180,14 +180,15 @@ def _metrics(metrics: Callable[[], Mapping[str, str]]) -> Checked:
     silent = [pod for pod, text in said.items() if metric_names.EXPERIMENT_REVISION not in text]
     if silent or not said:
         return Checked("metrics", False, f"{', '.join(silent)} say nothing" if said else "no scoring pod is ready")
-    counted = [
-        line for text in said.values() for line in text.splitlines()
-        if line.startswith(f"{metric_names.PREDICTIONS}{{") and 'purpose="test"' in line and not line.endswith(" 0")
-        and not line.endswith(" 0.0")
-    ]  # fmt: skip
-    if not counted:
+    if not any(_counted(line) for text in said.values() for line in text.splitlines()):
         return Checked("metrics", False, f"none of {len(said)} pods counted the prediction of this test")
     return Checked("metrics", True, f"{len(said)} pods count")
+
+
+def _counted(line: str) -> bool:
+    """Whether a line of metrics says that predictions of this kind were made."""
+    is_ours = line.startswith(f"{metric_names.PREDICTIONS}{{") and 'purpose="test"' in line
+    return is_ours and float(line.rpartition(" ")[2]) > 0
 
 
 def _rules(rules: Callable[[], Sequence[str]]) -> Checked:
