@@ -66,7 +66,7 @@ class Undone(Refused):
     def __init__(self, why: str, *, checks: Sequence[Checked], undone: Sequence[str], left: Sequence[str]) -> None:
         self.why, self.checks = why, tuple(checks)
         self.undone, self.left = tuple(undone), tuple(left)
-        said = f"undone: {', '.join(undone)}" if undone else "nothing was there before, so nothing was undone"
+        said = f"undone: {', '.join(undone)}" if undone else "there was nothing to undo"
         super().__init__(f"{why}; {said}" + (f"; left: {', '.join(left)}" if left else ""))
 
 

@@ -152,7 +152,7 @@ def test_what_does_not_do_its_work_is_taken_back():
 
 def test_a_first_rollout_that_fails_leaves_what_it_made_and_says_so():
     kubectl = FakeKubectl(manifests())
-    with pytest.raises(Undone, match="nothing was there before") as caught:
+    with pytest.raises(Undone, match="there was nothing to undo") as caught:
         run(kubectl, checks=BAD)
     assert caught.value.left == ("configmap/gauntlet-settings", "deployment/gauntlet", "ingress/gauntlet")
 
