@@ -56,13 +56,19 @@ class Size:
 def main() -> None:
     """Print a table."""
     contract = load_use_case(Path(sys.argv[1]) if len(sys.argv) > 1 else USE_CASE).contract
-    found = [(size, at_most(contract, size)) for size in (Size(1, 1), Size(3, 2), Size(20, 4), Size(20, 4, models=4))]
     say(f"{contract.name}: {len(contract.features)} features\n")
-    say("| pods, workers, models | scoring | shippers | judge | recorded | in all |")
-    say("| --- | ---: | ---: | ---: | ---: | ---: |")
+    say(table(contract))
+
+
+def table(contract: Contract) -> str:
+    """The table of the README, by some sizes."""
+    found = [(size, at_most(contract, size)) for size in (Size(1, 1), Size(3, 2), Size(20, 4), Size(20, 4, models=4))]
+    lines = ["| pods, workers, models | scoring | shippers | judge | recorded | in all |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
     for size, parts in found:
         cells = " | ".join(f"{n:,}" for n in (*parts.values(), sum(parts.values())))
-        say(f"| {size.pods}, {size.workers}, {size.models} | {cells} |")
+        lines.append(f"| {size.pods}, {size.workers}, {size.models} | {cells} |")
+    return "\n".join(lines)
 
 
 def at_most(contract: Contract, size: Size) -> dict[str, int]:
