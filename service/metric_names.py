@@ -123,6 +123,7 @@ class Judge:
     LOOK_SECONDS = "gauntlet_judge_look_duration_seconds"
     LOOKED_AT = "gauntlet_judge_look_timestamp_seconds"
     LOOKS_FAILED = "gauntlet_judge_looks_failed_total"
+    CONTRACT_KNOWN = "gauntlet_judge_contract_known"
 
 
 JUDGE_HELP = {
@@ -154,6 +155,7 @@ JUDGE_HELP = {
     Judge.LOOK_SECONDS: "Seconds that the last look took, closing included.",
     Judge.LOOKED_AT: "When the last look succeeded, in seconds since 1970 UTC.",
     Judge.LOOKS_FAILED: "Looks that experiment file or store did not allow to end; each is tried again.",
+    Judge.CONTRACT_KNOWN: "1 if the judge has the champion's contract, which says who is protected; 0 if it cannot.",
 }
 
 

@@ -28,10 +28,12 @@ class Looks:
     Attributes:
         seconds: What the last look took; None before the first.
         failed: How many could not be ended.
+        knows_contract: Whether the champion's contract could be read; None before the first.
     """
 
     seconds: float | None = None
     failed: int = 0
+    knows_contract: bool | None = None
 
 
 def render_metrics(
@@ -154,6 +156,10 @@ class _Said(Collector):
         if self._status is not None:
             at.add_metric([], self._status.looked_at.timestamp())
         yield at
+        known = GaugeMetricFamily(Judge.CONTRACT_KNOWN, JUDGE_HELP[Judge.CONTRACT_KNOWN])
+        if self._looks.knows_contract is not None:
+            known.add_metric([], self._looks.knows_contract)
+        yield known
         failed = Judge.LOOKS_FAILED
         yield CounterMetricFamily(failed.removesuffix("_total"), JUDGE_HELP[failed], value=self._looks.failed)
 

@@ -21,11 +21,12 @@ from service.scoring.experiment import Experiment, read_experiment
 from service.stopping import Stop, stop_at_signals
 from service.store import Store
 from validation.judge.closing import close_cohorts
+from validation.judge.contracts import contracts_of
 from validation.judge.looking import judge_experiment, look
 from validation.judge.metrics import CONTENT_TYPE, Looks, render_metrics
 from validation.judge.policy import OnlinePolicy, load_policy
 from validation.judge.status import Status, describe_status, keep_verdict
-from validation.judge.tallying import ContractReader, GroupWatch, Tallies
+from validation.judge.tallying import GroupWatch, Tallies
 from validation.judge.trials import name_of_lineage, register_trials
 
 __all__ = ["answer_http", "look", "run_judge", "step"]
@@ -56,6 +57,7 @@ def run_judge(
     host: str,
     port: int,
     contract_path: Path | None = None,
+    scoring: str | None = None,
     interval_seconds: float = 3.0,
 ) -> None:
     """Judge until SIGTERM or SIGINT. Run it in the main thread of its process.
@@ -66,7 +68,8 @@ def run_judge(
         policy_path: The online policy, read once.
         host: Address to answer on.
         port: Port to answer on.
-        contract_path: The champion's `contract.json`, which says what is protected; None for the folder's Bento's.
+        contract_path: The champion's `contract.json`, which says what is protected; None: as scoring tells it.
+        scoring: Base URL of scoring's admin port; None and no file: as the folder's Bento says.
         interval_seconds: Pause between two looks, longer where a look takes long.
 
     Raises:
@@ -80,7 +83,7 @@ def run_judge(
     listener = _listen(host, port)
     # uvicorn ends at these signals too, and then passes them on to whoever was there before: to this, not to the end.
     board = _Board(stop=stop_at_signals())
-    groups = GroupWatch(store, policy, ContractReader(folder, contract_path))
+    groups = GroupWatch(store, policy, contracts_of(folder, path=contract_path, scoring=scoring))
     given = (board, folder, store, policy, groups, interval_seconds)
     watching = threading.Thread(target=_watch, args=given, daemon=True)
     watching.start()
@@ -157,7 +160,7 @@ def _watch(
             _LOG.exception("look_failed")
             _blank(board, f"internal error: {type(e).__name__}")
         took = time.monotonic() - began
-        board.looks = Looks(seconds=took, failed=failed)
+        board.looks = Looks(seconds=took, failed=failed, knows_contract=groups.knows_contract)
         pause = max(interval_seconds, took / _SHARE_OF_TIME)
 
 

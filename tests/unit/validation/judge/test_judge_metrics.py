@@ -22,7 +22,7 @@ RULES = policy(groups=(GroupRule(attribute="SeniorCitizen", margin=0.1, when_und
 NOW = START + 31 * DAY
 
 
-LOOKS = Looks(seconds=0.25, failed=3)
+LOOKS = Looks(seconds=0.25, failed=3, knows_contract=True)
 
 
 def samples(status, looks=LOOKS):
@@ -71,6 +71,7 @@ def test_every_number_of_the_evidence_is_exported(world):
     assert found["gauntlet_judge_cohort_lag_seconds",] == 0
     assert found["gauntlet_judge_look_duration_seconds",] == 0.25
     assert found["gauntlet_judge_looks_failed_total",] == 3
+    assert found["gauntlet_judge_contract_known",] == 1
     assert found["gauntlet_judge_look_timestamp_seconds",] == NOW.timestamp()
 
 
