@@ -100,6 +100,7 @@ class Judge:
     CUSTOMERS = "gauntlet_judge_customers"
     WAITING = "gauntlet_judge_waiting_predictions"
     LOGGED = "gauntlet_judge_logged_rows"
+    OUTCOMES = "gauntlet_judge_outcomes_total"
     ANSWERED = "gauntlet_judge_phase_customers"
     ACCURACY = "gauntlet_judge_accuracy_ratio"
     LOG_E = "gauntlet_judge_log_e"
@@ -132,6 +133,7 @@ JUDGE_HELP = {
     Judge.CUSTOMERS: "Customers in closed cohorts by what came of them: win, tie, loss, a missing truth, or unscored.",
     Judge.WAITING: "Live predictions whose cohort is not closed yet: they wait for their outcomes.",
     Judge.LOGGED: "Rows of the experiment in the store, by kind, matured or not.",
+    Judge.OUTCOMES: "Outcomes of live predictions since the judge began, by who answered and whether that was right.",
     Judge.ANSWERED: "Scored customers of the newest phase that has closed cohorts, by the role that answered.",
     Judge.ACCURACY: "Share of matured customers that a model got right, by its role.",
     Judge.LOG_E: "Log e-values by challenger and claim; with _worst and _best every missing truth is against it.",

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from service.metric_names import JUDGE_HELP, Judge
 from validation.judge.evidence import Evidence
+from validation.judge.outcomes import Told
 from validation.judge.protected import GroupTally
 from validation.judge.status import Status
 from validation.judge.verdict import Decision
@@ -37,7 +38,10 @@ class Looks:
 
 
 def render_metrics(
-    status: Status | None, looks: Looks, groups: Mapping[str, Sequence[GroupTally]] | None = None
+    status: Status | None,
+    looks: Looks,
+    groups: Mapping[str, Sequence[GroupTally]] | None = None,
+    outcomes: Mapping[Told, int] | None = None,
 ) -> bytes:
     """The metrics in Prometheus's text form.
 
@@ -45,18 +49,25 @@ def render_metrics(
         status: What the judge says; None if it cannot say anything: then of itself alone.
         looks: How its looks go.
         groups: The protected groups of each experiment.
+        outcomes: Those that landed since it began.
     """
     registry = CollectorRegistry()
-    registry.register(_Said(status, looks, groups or {}))
+    registry.register(_Said(status, looks, groups or {}, outcomes or {}))
     return generate_latest(registry)
 
 
 class _Said(Collector):
     """One family a name; a trial's challenger is the label, the first twelve digits of its digest."""
 
-    def __init__(self, status: Status | None, looks: Looks, groups: Mapping[str, Sequence[GroupTally]]) -> None:
+    def __init__(
+        self,
+        status: Status | None,
+        looks: Looks,
+        groups: Mapping[str, Sequence[GroupTally]],
+        outcomes: Mapping[Told, int],
+    ) -> None:
         self._trials = [] if status is None else [one for one in (status, *status.further) if one.challenger]
-        self._status, self._looks, self._groups = status, looks, groups
+        self._status, self._looks, self._groups, self._outcomes = status, looks, groups, outcomes
 
     def collect(self) -> Iterator[Metric]:
         """Gauges of what was found in the last look."""
@@ -73,6 +84,7 @@ class _Said(Collector):
         yield self._gauge(Judge.GROUP_MARGIN, ("attribute", "value"), lambda one: _of_groups(one, "margin"))
         yield from self._of_protected()
         yield from self._of_requests()
+        yield self._of_outcomes()
         yield from self._of_log()
         yield from self._of_trials()
         yield from self._of_looks()
@@ -124,6 +136,14 @@ class _Said(Collector):
                     positive.add_metric([*who, role], n / live.scored)
         yield from (requests, failed, slowest, positive)
 
+    def _of_outcomes(self) -> Metric:
+        """Of whoever answered; the others are of a trial, and its challenger's."""
+        name = Judge.OUTCOMES
+        family = CounterMetricFamily(name.removesuffix("_total"), JUDGE_HELP[name], labels=[*_WHO, "result"])
+        for told, number in sorted(self._outcomes.items()):
+            family.add_metric([told.variant, _short(told.model), told.result], number)
+        return family
+
     def _of_log(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily(Judge.WAITING, JUDGE_HELP[Judge.WAITING], labels=_WHO)
         logged = GaugeMetricFamily(Judge.LOGGED, JUDGE_HELP[Judge.LOGGED], labels=[*_WHO, "kind"])
@@ -165,7 +185,11 @@ class _Said(Collector):
 
 
 def _named(trial: Status) -> list[str]:
-    return ["challenger", (trial.challenger or "").removeprefix("sha256:")[:12]]
+    return ["challenger", _short(trial.challenger or "")]
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
 
 
 def _results(one: Evidence) -> Mapping[tuple[str, ...], float]:

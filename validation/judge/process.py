@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -24,6 +24,7 @@ from validation.judge.closing import close_cohorts
 from validation.judge.contracts import contracts_of
 from validation.judge.looking import judge_experiment, look
 from validation.judge.metrics import CONTENT_TYPE, Looks, render_metrics
+from validation.judge.outcomes import OutcomeCounter, Told
 from validation.judge.policy import OnlinePolicy, load_policy
 from validation.judge.status import Status, describe_status, keep_verdict
 from validation.judge.tallying import GroupWatch, Tallies
@@ -47,6 +48,7 @@ class _Board:
     problem: str = "the judge has not looked yet"
     looks: Looks = field(default_factory=Looks)
     groups: Tallies = field(default_factory=dict)
+    outcomes: Mapping[Told, int] = field(default_factory=dict)
 
 
 def run_judge(
@@ -145,13 +147,14 @@ def _watch(
     board: _Board, folder: Folder, store: Store, policy: OnlinePolicy, groups: GroupWatch, interval_seconds: float
 ) -> None:
     """Look again and again. A failure leaves the problem on the board in place of a verdict that no longer holds."""
-    pause = 0.0
+    pause, outcomes = 0.0, OutcomeCounter(store)
     while not board.stop.wait(pause):
         began = time.monotonic()
         failed = board.looks.failed
         try:
-            board.status = status = step(folder, store, policy, now=datetime.now(UTC))
-            board.groups = groups.look(status)
+            now = datetime.now(UTC)
+            board.status = status = step(folder, store, policy, now=now)
+            board.groups, board.outcomes = groups.look(status), outcomes.look(status, now)
         except (GauntletError, OSError) as e:
             failed += 1
             _blank(board, str(e))
@@ -189,7 +192,8 @@ def _application(
         scope: _Message, _receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
     ) -> None:
         if scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
-            code, content_type, body = 200, CONTENT_TYPE, render_metrics(board.status, board.looks, board.groups)
+            code, content_type = 200, CONTENT_TYPE
+            body = render_metrics(board.status, board.looks, board.groups, board.outcomes)
         else:
             code, content_type, body = answer_http(scope["method"], scope["path"], board.status, board.problem)
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
