@@ -38,6 +38,7 @@ CHALLENGERS_LEFT_OUT = "gauntlet_challengers_left_out"
 BLESSING_HOLDS = "gauntlet_blessing_holds"
 BLESSING_EXPIRES = "gauntlet_blessing_expires_timestamp_seconds"
 BLESSING_JUDGED = "gauntlet_blessing_judged_timestamp_seconds"
+GATE_CHECK = "gauntlet_gate_check"
 SPOOL_FAILING = "gauntlet_spool_failing"
 CIRCUITS_OPEN = "gauntlet_challenger_circuits_open"
 WORKERS = "gauntlet_workers"
@@ -84,6 +85,7 @@ HELP = {
     BLESSING_HOLDS: "1 while a packed model's blessing holds, by role and model; a champion serves on at 0 too.",
     BLESSING_EXPIRES: "When a packed model's blessing expires, by role and model, in seconds since 1970 UTC.",
     BLESSING_JUDGED: "When the gate blessed a packed model, by role and model, in seconds since 1970 UTC.",
+    GATE_CHECK: "What the gate measured of a packed model, by model and check: observed, the interval's ends, bound.",
     SPOOL_FAILING: "1 while a worker cannot write its prediction log, or not make it durable.",
     CIRCUITS_OPEN: "Challengers that a worker leaves alone because they failed or took too long; the most of any.",
     WORKERS: "Scoring workers that gave a sign of life within 5 s.",
