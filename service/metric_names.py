@@ -137,7 +137,7 @@ JUDGE_HELP = {
     Judge.LOGGED: "Rows of the experiment in the store, by kind, matured or not.",
     Judge.OUTCOMES: "Outcomes of live predictions since the judge began, by who answered and whether that was right.",
     Judge.ANSWERED: "Scored customers of the newest phase that has closed cohorts, by the role that answered.",
-    Judge.ACCURACY: "Share of matured customers that a model got right, by its role.",
+    Judge.ACCURACY: "Share of matured customers a model got right, by role: observed, 95 % confidence sequence's ends.",
     Judge.LOG_E: "Log e-values by challenger and claim; with _worst and _best every missing truth is against it.",
     Judge.THRESHOLD: "What a claim's log e-values must reach, by challenger and claim.",
     Judge.DIFFERENCE: "Challenger minus champion in the policy's metric: observed, and the interval's ends.",

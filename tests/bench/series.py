@@ -31,7 +31,7 @@ from training.use_case import load_use_case
 RULES = Path(__file__).resolve().parents[2] / "grafana" / "rules"
 SHIPPER, A_SPOOL = 6, 2
 """What a shipper exports: rows by three kinds, duplicates, bad lines, failed passes; and of each spool two."""
-JUDGE, A_MODEL, A_TRIAL, A_GROUP, A_PROTECTED = 4, 4, 41, 5, 6
+JUDGE, A_MODEL, A_TRIAL, A_GROUP, A_PROTECTED = 4, 4, 45, 5, 6
 """What the judge exports of its looks, of each model in either role, of each challenger, and of each of its groups:
 those that the policy names, and those that the contract protects, where a value may be missing or unseen too."""
 

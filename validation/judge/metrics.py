@@ -16,9 +16,13 @@ from validation.judge.outcomes import Told
 from validation.judge.protected import GroupTally
 from validation.judge.status import Status
 from validation.judge.verdict import Decision
+from validation.statistics.paired import payoff_mean_sequence
 
 CONTENT_TYPE: str = CONTENT_TYPE_LATEST
 _WHO = ("variant", "model")
+_SHOWN_ALPHA = 0.05
+"""Of each model's accuracy by itself, on which no verdict rests: how sure those are a policy says."""
+
 _Values = Callable[[Evidence], Mapping[tuple[str, ...], float]]
 
 
@@ -74,7 +78,7 @@ class _Said(Collector):
         yield self._gauge(Judge.MATURED, (), lambda one: {(): one.matured})
         yield self._gauge(Judge.CUSTOMERS, ("result",), _results)
         yield self._gauge(Judge.ANSWERED, ("role",), _answered)
-        yield self._gauge(Judge.ACCURACY, ("role",), _accuracies)
+        yield self._gauge(Judge.ACCURACY, ("role", "end"), _accuracies)
         yield self._gauge(Judge.LATE, (), lambda one: {(): one.late})
         yield self._gauge(Judge.LOG_E, ("claim",), _log_es)
         yield self._gauge(Judge.THRESHOLD, ("claim",), _thresholds)
@@ -203,8 +207,13 @@ def _answered(one: Evidence) -> Mapping[tuple[str, ...], float]:
 
 
 def _accuracies(one: Evidence) -> Mapping[tuple[str, ...], float]:
-    found = {"champion": one.champion_accuracy, "challenger": one.challenger_accuracy}
-    return {(role,): value for role, value in found.items() if value is not None}
+    found: dict[tuple[str, ...], float] = {}
+    for role, share in (("champion", one.champion_accuracy), ("challenger", one.challenger_accuracy)):
+        if share is not None:
+            right = round(share * one.matured)
+            lower, upper = payoff_mean_sequence({1.0: right, 0.0: one.matured - right}, _SHOWN_ALPHA)
+            found |= {(role, "lower"): lower, (role, "observed"): share, (role, "upper"): upper}
+    return found
 
 
 def _of_groups(one: Evidence, name: str) -> Mapping[tuple[str, ...], float]:
