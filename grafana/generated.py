@@ -21,10 +21,13 @@ _RULES: tuple[tuple[str, Callable[[], str]], ...] = (
     ("grafana/rules/models.yaml", models_rules),
 )
 
+_ROUTES = "grafana/alertmanager.yaml"
+"""Written by hand."""
+
 GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
     *_RULES,
     *dashboard_files(),
-    *manifest_files(_RULES, dashboard_files()),
+    *manifest_files(_RULES, dashboard_files(), (_ROUTES, lambda: (ROOT / _ROUTES).read_text(encoding="utf-8"))),
 )
 """Paths from the repository's root, and functions that give the texts."""
 

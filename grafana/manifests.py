@@ -16,13 +16,15 @@ File = tuple[str, Callable[[], str]]
 
 _OPERATED = "k8s/components/monitoring/rules.yaml"
 _PLAIN = "k8s/components/prometheus/rules"
+_ROUTES = "k8s/components/prometheus/alertmanager"
 _DASHBOARDS = "k8s/components/monitoring/dashboards"
 
 
-def manifest_files(rules: Sequence[File], dashboards: Sequence[File]) -> tuple[File, ...]:
-    """The files of k8s that follow from rules and dashboards."""
+def manifest_files(rules: Sequence[File], dashboards: Sequence[File], routes: File) -> tuple[File, ...]:
+    """The files of k8s that follow from rules, dashboards, and Alertmanager's routes."""
     return (
         (_OPERATED, lambda: rule_manifests(rules)),
+        (f"{_ROUTES}/{_name(routes[0])}", routes[1]),
         *((f"{_PLAIN}/{_name(path)}", text) for path, text in rules),
         *((f"{_DASHBOARDS}/{_name(path)}", text) for path, text in dashboards),
     )

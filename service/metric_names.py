@@ -38,6 +38,7 @@ CHALLENGERS_LEFT_OUT = "gauntlet_challengers_left_out"
 BLESSING_HOLDS = "gauntlet_blessing_holds"
 BLESSING_EXPIRES = "gauntlet_blessing_expires_timestamp_seconds"
 BLESSING_JUDGED = "gauntlet_blessing_judged_timestamp_seconds"
+GATE_CHECK = "gauntlet_gate_check"
 SPOOL_FAILING = "gauntlet_spool_failing"
 CIRCUITS_OPEN = "gauntlet_challenger_circuits_open"
 WORKERS = "gauntlet_workers"
@@ -84,6 +85,7 @@ HELP = {
     BLESSING_HOLDS: "1 while a packed model's blessing holds, by role and model; a champion serves on at 0 too.",
     BLESSING_EXPIRES: "When a packed model's blessing expires, by role and model, in seconds since 1970 UTC.",
     BLESSING_JUDGED: "When the gate blessed a packed model, by role and model, in seconds since 1970 UTC.",
+    GATE_CHECK: "What the gate measured of a packed model, by model and check: observed, the interval's ends, bound.",
     SPOOL_FAILING: "1 while a worker cannot write its prediction log, or not make it durable.",
     CIRCUITS_OPEN: "Challengers that a worker leaves alone because they failed or took too long; the most of any.",
     WORKERS: "Scoring workers that gave a sign of life within 5 s.",
@@ -100,6 +102,7 @@ class Judge:
     CUSTOMERS = "gauntlet_judge_customers"
     WAITING = "gauntlet_judge_waiting_predictions"
     LOGGED = "gauntlet_judge_logged_rows"
+    OUTCOMES = "gauntlet_judge_outcomes_total"
     ANSWERED = "gauntlet_judge_phase_customers"
     ACCURACY = "gauntlet_judge_accuracy_ratio"
     LOG_E = "gauntlet_judge_log_e"
@@ -123,6 +126,7 @@ class Judge:
     LOOK_SECONDS = "gauntlet_judge_look_duration_seconds"
     LOOKED_AT = "gauntlet_judge_look_timestamp_seconds"
     LOOKS_FAILED = "gauntlet_judge_looks_failed_total"
+    CONTRACT_KNOWN = "gauntlet_judge_contract_known"
 
 
 JUDGE_HELP = {
@@ -131,8 +135,9 @@ JUDGE_HELP = {
     Judge.CUSTOMERS: "Customers in closed cohorts by what came of them: win, tie, loss, a missing truth, or unscored.",
     Judge.WAITING: "Live predictions whose cohort is not closed yet: they wait for their outcomes.",
     Judge.LOGGED: "Rows of the experiment in the store, by kind, matured or not.",
+    Judge.OUTCOMES: "Outcomes of live predictions since the judge began, by who answered and whether that was right.",
     Judge.ANSWERED: "Scored customers of the newest phase that has closed cohorts, by the role that answered.",
-    Judge.ACCURACY: "Share of matured customers that a model got right, by its role.",
+    Judge.ACCURACY: "Share of matured customers a model got right, by role: observed, 95 % confidence sequence's ends.",
     Judge.LOG_E: "Log e-values by challenger and claim; with _worst and _best every missing truth is against it.",
     Judge.THRESHOLD: "What a claim's log e-values must reach, by challenger and claim.",
     Judge.DIFFERENCE: "Challenger minus champion in the policy's metric: observed, and the interval's ends.",
@@ -154,6 +159,7 @@ JUDGE_HELP = {
     Judge.LOOK_SECONDS: "Seconds that the last look took, closing included.",
     Judge.LOOKED_AT: "When the last look succeeded, in seconds since 1970 UTC.",
     Judge.LOOKS_FAILED: "Looks that experiment file or store did not allow to end; each is tried again.",
+    Judge.CONTRACT_KNOWN: "1 if the judge has the champion's contract, which says who is protected; 0 if it cannot.",
 }
 
 

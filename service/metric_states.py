@@ -116,6 +116,15 @@ def _blessings(state: ScoringState) -> Iterator[str]:
     yield from gauge(names.BLESSING_JUDGED, *judged)
     expiring = ((labels, one.expires_at) for labels, one in told if one.expires_at is not None)
     yield from gauge(names.BLESSING_EXPIRES, *expiring)
+    yield from gauge(names.GATE_CHECK, *(sample for one in state.blessings for sample in _checks(one)))
+
+
+def _checks(blessing: BlessingState) -> Iterator[tuple[Labels, float]]:
+    for check in blessing.checks:
+        ends = {"observed": check.value, "lower": check.low, "upper": check.high, "bound": check.bound}
+        for end, value in ends.items():
+            if value is not None:
+                yield {"model": blessing.model, "check": check.name, "end": end}, value
 
 
 @cache

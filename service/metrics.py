@@ -37,6 +37,7 @@ from service.http.application import UNMATCHED
 from service.http.messages import Route
 from service.metric_states import WORST, ScoringState, contract_lines, own_states, role_lines, worst_lines
 from service.prediction_log.records import Mode, Prediction, Variant
+from service.scoring.blessings import MOST_CHECKS
 from service.scoring.deciding import Scored
 from service.scoring.models import Model, Models
 
@@ -290,7 +291,8 @@ def series_bound(layout: Layout, models: int, workers: int) -> int:
     """
     states = len(WORST) + 1 + len(get_args(Mode)) + 3  # the worst, workers, modes; split, keys, build
     bands = sum(family.size for family in layout.families if family.name == names.RISKS) // len(get_args(Variant))
-    own = 5 * models + bands  # who each is, its cut, three of its blessing, and where its risk bands begin
+    # Who each is, its cut, three of its blessing and four of each check in it, and where its risk bands begin.
+    own = (5 + 4 * MOST_CHECKS) * models + bands
     return layout.bound + states + own + FAMILIES * workers
 
 

@@ -34,6 +34,7 @@ COMPONENTS = {
     "monitoring/dashboards": ("monitoring/dashboards",),
     "on-pass": ("on-pass",),
     "prometheus": ("prometheus",),
+    "prometheus/alertmanager": ("prometheus", "prometheus/alertmanager"),
     "spool-durable": ("spool-durable",),
     "spool-durable/one-node": ("spool-durable", "spool-durable/one-node"),
     "tls": ("tls",),

@@ -180,11 +180,20 @@ def rollback(
     envvar="GAUNTLET_CONTRACT_FILE",
     show_envvar=True,
     metavar="FILE",
-    help="The champion's contract.json, which says what is protected. Default: that of DIR's Bento, if it is there.",
+    help="The champion's contract.json, which says what is protected. Default: as --scoring tells it.",
+)
+@click.option(
+    "--scoring",
+    envvar="GAUNTLET_SCORING_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Scoring's admin port, which tells the champion's contract. Default: DIR's Bento, which has it too.",
 )
 @online_policy
 @in_folder
-def judge(host: str, port: int, contract: Path | None, policy: Path | None, folder: Folder) -> None:
+def judge(
+    host: str, port: int, contract: Path | None, scoring: str | None, policy: Path | None, folder: Folder
+) -> None:
     """Close cohorts and judge, again and again.
 
     Answers /v1/experiment. `gauntlet serve` starts one by itself; this is for a store that others write to.
@@ -202,6 +211,7 @@ def judge(host: str, port: int, contract: Path | None, policy: Path | None, fold
         host=host,
         port=port,
         contract_path=contract,
+        scoring=scoring,
     )
 
 

@@ -162,4 +162,13 @@ def _judge() -> list[Alert]:
             description="/v1/experiment says only what scoring itself knows. Look whether the judge runs.",
             hold="10m",
         ),
+        Alert(
+            alert="GauntletContractUnknown",
+            expr=f"max by (namespace) ({Judge.CONTRACT_KNOWN}) == 0",
+            severity="warning",
+            summary="The judge does not know who is protected.",
+            description="It cannot read the champion's contract, so the dashboard Fairness shows no groups but those "
+            "that the policy names. Verdicts are not affected. Its log says `contract_not_read` and why.",
+            hold="15m",
+        ),
     ]

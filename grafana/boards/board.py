@@ -177,6 +177,7 @@ def _marks() -> list[dashboard.AnnotationQuery]:
     revision = f"max by (namespace) ({pick(names.EXPERIMENT_REVISION, NAMESPACE)})"
     return [
         _mark("Promotion", _became(champion, "model"), "{{model}} became champion", GOOD),
+        _mark("Rollback", _left_trial(), "the trial of {{model}} ended without a promotion", BAD),
         _mark("Mode", _became(mode, "mode"), "the experiment's mode is {{mode}}", WARN),
         _mark("Revision", f"{revision} != {_before(revision)}", "the experiment file has a new revision", GREY),
         _mark("Alerts", FIRING, "{{alertname}}", BAD),
@@ -187,6 +188,13 @@ def _became(series: str, label: str) -> str:
     """Who was not there a moment ago, where somebody else was: a start from nothing is no change."""
     earlier = _before(series)
     return f"({series} unless on (namespace, {label}) {earlier}) and on (namespace) {earlier}"
+
+
+def _left_trial() -> str:
+    """Who was challenger a moment ago and has no role now, where somebody still serves."""
+    was = f"max by (namespace, model) ({pick(names.MODEL_INFO, NAMESPACE, role='challenger')} offset 2m)"
+    has_a_role = f"max by (namespace, model) ({pick(names.MODEL_INFO, NAMESPACE)})"
+    return f"({was} unless {has_a_role}) and on (namespace) {has_a_role}"
 
 
 def _before(series: str) -> str:

@@ -193,11 +193,20 @@ def _evidence() -> list[Panel]:
         coloured(
             lines(
                 "Accuracy of both",
-                [Query(f"max by (role) ({pick(Judge.ACCURACY, *_OF_TRIAL)})", "{{role}}")],
-                "Share of matured customers that each model got right.",
+                [
+                    Query(f"max by (role) ({pick(Judge.ACCURACY, *_OF_TRIAL, end=end)})", legend)
+                    for end, legend in (
+                        ("observed", "{{role}}"),
+                        ("lower", "lower end {{role}}"),
+                        ("upper", "upper end {{role}}"),
+                    )
+                ],
+                "Share of matured customers that each model got right, with a 95 % confidence sequence of each by "
+                "itself. The models are compared on the same customers, so the next panel is surer than these two.",
                 Look("percentunit", width=8, height=9),
             ),
-            _ROLES,
+            {**_ROLES, "lower": GREY, "upper": GREY},
+            dashed=("lower", "upper"),
         ),
         _difference(),
         _wealth(),

@@ -27,7 +27,7 @@ from service.metric_names import Judge
 _GROUPS = (NAMESPACE, 'model="$challenger"', 'attribute=~"$attribute"')
 _BY = "max by (attribute, value) "
 _ROLES = ("champion", "challenger")
-_NOTHING = "no group with 100 matured customers yet"
+_NOTHING = "no group with 100 matured customers yet, or the judge does not know who is protected (alert)"
 _UNNAMED = "the policy names no groups, or nobody has matured"
 _ATTRIBUTE = {"attribute": "Attribute"}
 _GROUP = {**_ATTRIBUTE, "value": "Group"}

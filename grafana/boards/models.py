@@ -21,6 +21,7 @@ def models_board() -> Board:
         says="Which models serve in which role, whether their blessings hold, how old they are, how far they drifted.",
         rows=(
             Row("Roles and blessings", tuple(_roles())),
+            Row("What the gate found", (_gate(),)),
             Row("Work", tuple(_work())),
             Row("Drift", tuple(_drift())),
         ),
@@ -64,6 +65,21 @@ def _roles() -> list[Panel]:
             Look("none", width=24, height=6, words={"1": ("champion", GOOD)}),
         ),
     ]
+
+
+def _gate() -> Panel:
+    ends = {"Observed": "observed", "Lower end": "lower", "Upper end": "upper", "Bound": "bound"}
+    return rows(
+        "Checks of the gate",
+        [
+            Column(title, f"max by (model, check) ({pick(names.GATE_CHECK, *_OURS, end=end)})")
+            for title, end in ends.items()
+        ],
+        "What the gate measured of each packed model when it blessed it, with the 95 % interval and the bound that it "
+        "was held against, in the check's own unit. Why a model did not pass is in its report (`reports/`, MLflow).",
+        Look("short", width=24, height=10, decimals=3),
+        labels={"model": "Model", "check": "Check"},
+    )
 
 
 def _work() -> list[Panel]:

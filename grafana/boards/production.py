@@ -32,6 +32,7 @@ from grafana.boards.picking import MODEL as OF_MODEL
 from grafana.boards.picking import NAMESPACE, increased, pick, positives, worst
 from grafana.boards.picking import VARIANT as OF_VARIANT
 from service import metric_names as names
+from service.metric_names import Judge
 
 _TALL = Look(width=4, height=8)
 _LIVE = (NAMESPACE, OF_MODEL, OF_VARIANT, 'purpose="live"')
@@ -157,6 +158,31 @@ def _predictions() -> list[Panel]:
             Look(width=12, height=8, low=0),
             every="1d",
         ).time_from("30d"),
+        *_outcomes(),
+    ]
+
+
+def _outcomes() -> list[Panel]:
+    """What came true of answers, whose truths are told in no order: the Experiment's evidence is of cohorts."""
+    ours = (NAMESPACE, OF_VARIANT)
+    told = increased(Judge.OUTCOMES, "1h", *ours, by="variant, result")
+    of_window = increased(Judge.OUTCOMES, "${window}", *ours, by="variant")
+    right = increased(Judge.OUTCOMES, "${window}", *ours, by="variant", result="right")
+    return [
+        bars(
+            "Outcomes by hour",
+            [Query(told, "{{variant}} {{result}}")],
+            "Truths told in each hour, by the role of the model that had answered, and whether its label was right.",
+            Look(width=12, height=8, low=0),
+            every="1h",
+        ),
+        lines(
+            "Right answers",
+            [Query(f"{right} / ({of_window} > 0)", "{{variant}}")],
+            "Of the truths told over the window chosen above, the share of which the answer was right. Some truths are "
+            "told sooner than others, so this is no evidence; the dashboard Experiment shows what is.",
+            Look("percentunit", width=12, height=8, low=0, high=1),
+        ),
     ]
 
 

@@ -80,7 +80,8 @@ def _promises() -> list[Panel]:
 def _routes() -> list[Panel]:
     errors = rate(names.REQUESTS, NAMESPACE, _API, 'status=~"5.."', by="route")
     every = rate(names.REQUESTS, NAMESPACE, _API, by="route")
-    refused = rate(names.REQUESTS, NAMESPACE, _API, 'status=~"4.."', by="route, status")
+    # What was refused at all: every route counts its 429 from 0 on, and lines at 0 would hide the others.
+    refused = rate(names.REQUESTS, NAMESPACE, _API, 'status=~"4.."', by="route, status") + " > 0"
     single = f"sum by (le) (increase({pick(f'{names.REQUEST_SECONDS}_bucket', NAMESPACE, route='/v1/score')}"
     return [
         lines("Requests", [Query(every, "{{route}}")], "Requests answered a second, by route.", Look("reqps", low=0)),

@@ -51,12 +51,14 @@ class HistogramFamily:
         label: The name of its one label.
         series: That label's values.
         edges: Upper edges of its buckets in seconds, rising; values above the last one have a bucket of their own.
+        at_zero: Values that are exported before anything was counted; None for all of them.
     """
 
     name: str
     label: str
     series: tuple[str, ...]
     edges: tuple[float, ...]
+    at_zero: tuple[str, ...] | None = None
 
     @property
     def stride(self) -> int:

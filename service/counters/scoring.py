@@ -30,8 +30,9 @@ REQUEST_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0
 MODEL_BUCKETS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 """Upper edges in seconds: one row takes a small model ten microseconds."""
 
-FAILURES = ("500", "503")
-"""What every route answers where something of ours fails."""
+NOT_ANSWERED = ("429", "500", "503")
+"""What every route says where it has no answer although nothing is wrong with the request: too many came at once, or
+something of ours failed or is away. No route answers any other 5xx by itself."""
 
 PLAIN = (names.OUTCOMES, names.TREATMENTS, names.JUDGE_UNANSWERED, names.SPOOL_LOST, names.WORKER_DEATHS)
 """Counters without labels."""
@@ -78,13 +79,17 @@ class ScoringLayout:
 
 
 def expected_requests(routes: Iterable[Route]) -> tuple[Series, ...]:
-    """What clients are promised, and failures, by route, method and status; the rest appears when it happens.
+    """What is exported at 0 from the start, by route, method and status; the rest appears when it happens.
 
     Prometheus sees no increase in the first sample of a series: failures that come together, and are the first of a
-    pod, would raise no alert if their series began with them.
+    pod, would raise no alert if their series began with them. So whatever alerts and panels divide is there before it
+    happens: successes, by which they divide with the others, what burns the budget of errors (5xx), and who was turned
+    away (429). Any other 4xx is a client's mistake, by which nobody is called and nothing is divided; it may well
+    begin with its first.
 
     Args:
-        routes: Of which those count that score or take truths; what people look at now and then would fill panels.
+        routes: Of which those count that score or take truths, which are many requests and what is promised; what
+            people look at now and then would fill panels with lines at 0.
     """
     work = [route for route in routes if route.scope is not None and route.operation]
     return tuple(sorted((route.path, route.method, status) for route in work for status in _expected_of(route)))
@@ -99,7 +104,8 @@ def scoring_layout(
         contract: Whose rows are scored.
         models: Everyone that the Bento carries.
         paths: Of the routes.
-        expected: Requests that are exported before they were counted, as `expected_requests` gives them.
+        expected: Requests that are exported before they were counted, as `expected_requests` gives them; so are the
+            durations of their routes, and those of every model.
     """
     models = sorted(models, key=lambda model: (model.label, model.digest))
     routes = (*sorted(set(paths)), UNMATCHED)
@@ -110,7 +116,8 @@ def scoring_layout(
         combinations(routes, (*sorted(METHODS), OTHER), STATUSES),
         at_zero=expected,
     )
-    request_seconds = HistogramFamily(names.REQUEST_SECONDS, "route", routes, REQUEST_BUCKETS)
+    timed = tuple(dict.fromkeys(route for route, _, _ in expected))
+    request_seconds = HistogramFamily(names.REQUEST_SECONDS, "route", routes, REQUEST_BUCKETS, at_zero=timed)
     model_seconds = HistogramFamily(names.MODEL_SECONDS, "model", labels, MODEL_BUCKETS)
     features = FeatureGrid("features", contract, tuple((model.label, model.reference) for model in models))
     scores = {model.digest: ScoreGrid(f"scores {model.digest}", model.label, model.reference.score) for model in models}
@@ -133,7 +140,7 @@ def scoring_layout(
 
 
 def _expected_of(route: Route) -> tuple[str, ...]:
-    return (*(status for status in route.operation["responses"] if status.startswith("2")), *FAILURES)
+    return (*(status for status in route.operation["responses"] if status.startswith("2")), *NOT_ANSWERED)
 
 
 def _risks(models: Sequence[CountedModel]) -> CounterFamily:

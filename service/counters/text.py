@@ -94,13 +94,14 @@ def _counter(family: CounterFamily) -> Render:
 def _histogram(family: HistogramFamily) -> Render:
     heading = head(family.name, "histogram")
     starts = [_bucket_starts(family.name, {family.label: one}, family.edges) for one in family.series]
+    always = [family.at_zero is None or one in family.at_zero for one in family.series]
 
     def lines(values: Values) -> Iterator[str]:
         yield heading
-        for at, beginnings in zip(range(0, len(values), family.stride), starts, strict=True):
+        for at, beginnings, is_always in zip(range(0, len(values), family.stride), starts, always, strict=True):
             *cells, total = values[at : at + family.stride]
             counted = list(accumulate(cells))
-            if counted[-1]:
+            if counted[-1] or is_always:
                 yield from _put(beginnings, [*counted, counted[-1], total])
 
     return lines

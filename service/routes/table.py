@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bentos.artifact import dump_contract
 from bentos.errors import GauntletError, Unavailable
 from service.counters import open_metrics, text
 from service.http.accepting import Form, asks_for
@@ -202,8 +203,10 @@ def make_admin_routes(parts: Parts) -> tuple[Route, ...]:
     """The routes of the admin port, which no Ingress leads to."""
     handlers = Handlers(parts)
     summary = "Counts and state for Prometheus."
+    carried = {digest: msgspec.Raw(dump_contract(model.contract)) for digest, model in parts.models.by_digest.items()}
     return (
         Route("GET", "/metrics", handlers.exposition, summary, needs_key=False, is_bounded=False),
+        _constant("/contracts", "The contract of each model, for the judge.", Response(200, _encode(carried))),
         *_health_routes(handlers),
     )
 

@@ -12,9 +12,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from bentos.artifact import (
+    BlessedCheck,
     Blessing,
     Finding,
     PublicKeys,
@@ -31,6 +33,9 @@ from service.stamps import Stamp, stamp_of
 
 logger = logging.getLogger("gauntlet.blessings")
 
+MOST_CHECKS = 64
+"""So many checks of a blessing are told in metrics, the first ones: a policy may have any number."""
+
 
 @dataclass(frozen=True)
 class BlessingState:
@@ -42,6 +47,7 @@ class BlessingState:
         holds: Whether it holds now for that role.
         expires_at: Seconds since 1970 UTC; None where there is no blessing.
         judged_at: When the gate gave it, in the same seconds.
+        checks: What it measured, each check once.
     """
 
     role: str
@@ -49,6 +55,7 @@ class BlessingState:
     holds: bool
     expires_at: float | None
     judged_at: float | None
+    checks: tuple[BlessedCheck, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,14 @@ class _Packed:
     reason: str
     expected: str | None = None
     """The blessing's id when it was packed."""
+
+    @cached_property
+    def checks(self) -> tuple[BlessedCheck, ...]:
+        """Those of its blessing that are told."""
+        found: dict[str, BlessedCheck] = {}
+        for one in () if self.blessing is None else self.blessing.checks:
+            found.setdefault(one.name, one)
+        return tuple(found.values())[:MOST_CHECKS]
 
 
 class Blessings:
@@ -182,6 +197,7 @@ class Blessings:
             holds=is_good and expires_at is not None and now < expires_at,
             expires_at=None if expires_at is None else expires_at.timestamp(),
             judged_at=None if one.blessing is None else one.blessing.judged_at.timestamp(),
+            checks=one.checks,
         )
 
     def _is_good(self, one: _Packed, scope: Scope) -> bool:

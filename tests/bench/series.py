@@ -31,9 +31,9 @@ from training.use_case import load_use_case
 RULES = Path(__file__).resolve().parents[2] / "grafana" / "rules"
 SHIPPER, A_SPOOL = 6, 2
 """What a shipper exports: rows by three kinds, duplicates, bad lines, failed passes; and of each spool two."""
-JUDGE, A_TRIAL, A_GROUP, A_PROTECTED = 3, 41, 5, 6
-"""What the judge exports of its looks, of each challenger, and of each of its groups: those that the policy names, and
-those that the contract protects, where a value may be missing or unseen too."""
+JUDGE, A_MODEL, A_TRIAL, A_GROUP, A_PROTECTED = 4, 4, 45, 5, 6
+"""What the judge exports of its looks, of each model in either role, of each challenger, and of each of its groups:
+those that the policy names, and those that the contract protects, where a value may be missing or unseen too."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,19 @@ class Size:
 def main() -> None:
     """Print a table."""
     contract = load_use_case(Path(sys.argv[1]) if len(sys.argv) > 1 else USE_CASE).contract
-    found = [(size, at_most(contract, size)) for size in (Size(1, 1), Size(3, 2), Size(20, 4), Size(20, 4, models=4))]
     say(f"{contract.name}: {len(contract.features)} features\n")
-    say("| pods, workers, models | scoring | shippers | judge | recorded | in all |")
-    say("| --- | ---: | ---: | ---: | ---: | ---: |")
+    say(table(contract))
+
+
+def table(contract: Contract) -> str:
+    """The table of the README, by some sizes."""
+    found = [(size, at_most(contract, size)) for size in (Size(1, 1), Size(3, 2), Size(20, 4), Size(20, 4, models=4))]
+    lines = ["| pods, workers, models | scoring | shippers | judge | recorded | in all |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
     for size, parts in found:
         cells = " | ".join(f"{n:,}" for n in (*parts.values(), sum(parts.values())))
-        say(f"| {size.pods}, {size.workers}, {size.models} | {cells} |")
+        lines.append(f"| {size.pods}, {size.workers}, {size.models} | {cells} |")
+    return "\n".join(lines)
 
 
 def at_most(contract: Contract, size: Size) -> dict[str, int]:
@@ -73,7 +79,9 @@ def at_most(contract: Contract, size: Size) -> dict[str, int]:
     return {
         "scoring": size.pods * scoring,
         "shippers": size.pods * (SHIPPER + A_SPOOL * size.workers),
-        "judge": JUDGE + (size.models - 1) * (A_TRIAL + A_GROUP * size.groups + A_PROTECTED * values),
+        "judge": JUDGE
+        + A_MODEL * size.models
+        + (size.models - 1) * (A_TRIAL + A_GROUP * size.groups + A_PROTECTED * values),
         "recorded": sum(combinations_of(name, contract, size) for name in recorded()),
     }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.bench.counting import USE_CASE, reference_of
-from tests.bench.series import Size, at_most, combinations_of, recorded
+from tests.bench.series import Size, at_most, combinations_of, recorded, table
 from training.use_case import load_use_case
 
 CONTRACT = load_use_case(USE_CASE).contract
@@ -27,3 +29,7 @@ def test_pods_add_up_and_what_is_recorded_does_not() -> None:
     assert three["scoring"] == 3 * one["scoring"]
     assert three["judge"] == one["judge"]
     assert three["recorded"] - one["recorded"] == 2 * 2  # two records are of each pod
+
+
+def test_the_readme_prints_what_is_counted_here() -> None:
+    assert table(CONTRACT) in (Path(__file__).parents[2] / "README.md").read_text()

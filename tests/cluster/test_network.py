@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 DOORS = {
     "console": ("gauntlet-console", 3005),
     "scoring": ("gauntlet", 80),
+    "scoring's admin port": ("gauntlet-admin", 3001),
     "insight": ("gauntlet-insight", 3004),
     "judge": ("gauntlet-judge", 3002),
     "mlflow": ("gauntlet-mlflow", 5000),
@@ -20,10 +21,10 @@ ALLOWED = {
     "scoring": {"insight", "judge", "postgres"},
     "insight": set[str](),
     "console": {"scoring", "mlflow", "postgres"},
-    "judge": {"postgres"},
+    "judge": {"scoring's admin port", "postgres"},
     "train": {"mlflow"},
     "gate": {"mlflow"},
-    "roles": {"mlflow", "postgres"},
+    "roles": {"scoring's admin port", "mlflow", "postgres"},
     "score-file": {"mlflow"},
     "somebody": set[str](),
 }

@@ -186,6 +186,13 @@ def test_an_outcome_reaches_the_store_and_the_judge_answers_through_scoring(inst
     wait_for(judged, "the judge never answered through scoring", seconds=60)
 
 
+def test_the_judge_knows_who_is_protected_without_anybodys_doing(installation: Installation) -> None:
+    """It asks scoring's admin port for the champion's contract."""
+    with installation.kube.forward("service/gauntlet-judge", 3002) as judge:
+        known = f"{metric_names.Judge.CONTRACT_KNOWN} 1.0"
+        wait_for(lambda: known in ask(f"{judge}/metrics").text.splitlines(), "it never knew the contract", seconds=60)
+
+
 def test_a_dump_of_the_database_is_made_and_can_be_read(installation: Installation, step: Step) -> None:
     with step("nightly dump"):
         assert installation.kube.run_job("dump-now", "gauntlet-postgres-dump", seconds=180)

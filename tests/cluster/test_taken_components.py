@@ -118,9 +118,11 @@ def prometheus(installation: Installation, step: Step, tmp_path_factory: pytest.
     """The URL of the installation's own Prometheus."""
     kube, (address, _) = installation.kube, api_server(installation)
     where = ("NetworkPolicy", "prometheus-to-api-server", "/spec/egress/0/to/0/ipBlock/cidr", f"{address}/32")
-    with installation.taking(tmp_path_factory.mktemp("prometheus"), "prometheus", patches=[where]):
-        with step("Prometheus ready"):
-            kube("rollout", "status", "deployment/gauntlet-prometheus", "--timeout=120s")
+    taken = ("prometheus", "prometheus/alertmanager")
+    with installation.taking(tmp_path_factory.mktemp("prometheus"), *taken, patches=[where]):
+        with step("Prometheus and Alertmanager ready"):
+            for name in ("gauntlet-prometheus", "gauntlet-alertmanager"):
+                kube("rollout", "status", f"deployment/{name}", "--timeout=120s")
         with kube.forward("service/gauntlet-prometheus", 9090) as url:
             yield url
 
@@ -160,7 +162,22 @@ def test_prometheus_finds_every_pod_and_its_metrics_say_whose_they_are(
         assert {one["app_kubernetes_io_component"] for one in query(prometheus, metric)} == {component}
 
 
-def test_prometheus_reaches_metrics_and_the_api_server_and_nothing_else(
+def test_an_alert_comes_from_prometheus_to_alertmanager(
+    installation: Installation, prometheus: str, step: Step
+) -> None:
+    firing = {"alert": "SomethingIs", "expr": "vector(1)", "labels": {"severity": "info"}}
+    rules = json.dumps({"groups": [{"name": "tried", "rules": [firing]}]})
+    patch = json.dumps({"data": {"tried.yaml": rules}})
+    installation.kube("patch", "configmap", "gauntlet-rules", "--type=merge", "--patch", patch)
+    try:
+        with step("alert told"), installation.kube.forward("service/gauntlet-alertmanager", 9093) as alerts:
+            wait_for(lambda: "SomethingIs" in ask(f"{alerts}/api/v2/alerts").text, "it was never told", seconds=240)
+    finally:
+        patch = json.dumps({"data": {"tried.yaml": None}})
+        installation.kube("patch", "configmap", "gauntlet-rules", "--type=merge", "--patch", patch)
+
+
+def test_prometheus_reaches_metrics_alertmanager_and_the_api_server_and_nothing_else(
     installation: Installation, prometheus: str
 ) -> None:
     kube = installation.kube
@@ -173,13 +190,16 @@ def test_prometheus_reaches_metrics_and_the_api_server_and_nothing_else(
         "shipper": (scoring_pod, 3003),
         "judge": (judge_pod, 3002),
         "insight": (insight_pod, 3004),
+        "alertmanager": ("gauntlet-alertmanager", 9093),
         "console": ("gauntlet-console", 3005),
         "mlflow": ("gauntlet-mlflow", 5000),
         "postgres": ("gauntlet-postgres", 5432),
         "itself": ("gauntlet-prometheus", 9090),
         "the API server": api_server(installation),
     }
-    assert doors_open_to(kube, "prometheus", doors) == {"admin", "shipper", "judge", "insight", "the API server"}
+    reached = {"admin", "shipper", "judge", "insight", "alertmanager", "the API server"}
+    assert doors_open_to(kube, "prometheus", doors) == reached
+    assert doors_open_to(kube, "alertmanager", doors) == set()
 
 
 def test_prometheus_has_its_rules_and_takes_up_those_that_come_later(

@@ -17,6 +17,7 @@ import httpx
 import yaml
 from serving_toys import artifact_of, bless, make_bento
 
+from bentos.artifact import BlessedCheck
 from bentos.folder import Folder
 from service.observing import targets_of
 from service.scoring.experiment import new_salt, read_experiment, set_split, start_shadow, write_experiment
@@ -46,6 +47,9 @@ limits: {challenger_error_share: 0.5, latency_p99_ratio: 1000, positive_share_ch
 """
 """A second for a cohort and a second for its truths, so that evidence is there while a test waits."""
 
+CHECK = BlessedCheck(name="accuracy", value=0.8, low=0.78, high=0.82, bound=0.75)
+"""What the gate is said to have measured."""
+
 
 @contextmanager
 def serving_under_traffic(path: Path) -> Iterator[tuple[Folder, Supervisor]]:
@@ -53,7 +57,7 @@ def serving_under_traffic(path: Path) -> Iterator[tuple[Folder, Supervisor]]:
     folder, digests = Folder(path), make_bento(path / "packed", (0.25, 0.7), slope=0.008)
     folder.bento.symlink_to(path / "packed")
     for digest in digests:
-        bless(artifact_of(folder.bento.resolve(), digest), now=datetime.now(UTC))
+        bless(artifact_of(folder.bento.resolve(), digest), now=datetime.now(UTC), checks=[CHECK])
     folder.policy.write_text(POLICY)
     with supervised(folder, workers=2, policy=folder.policy, scoring={"GAUNTLET_AUTHENTICATION": "off"}) as supervisor:
         now = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """Drift that comes in over HTTP is told by a real Prometheus and Alertmanager: the right alerts, and no other.
 
-The rules are the committed ones but for their windows, which are seconds here.
+The rules are all that are committed; drift's have windows of seconds here, and all are looked at as often. Routes and
+inhibition are the committed ones too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,19 @@ import numpy as np
 import pytest
 import yaml
 from drift_toys import customers
+from observed_toys import RULES, hurried_rules
 from serving_processes import wait_for
-from serving_toys import REFERENCE, make_bento
+from serving_toys import REFERENCE, artifact_of, bless, make_bento
 
 from bentos.folder import Folder
 from grafana.drift import DriftSettings, rules_text
 from grafana.drift.settings import Window
+from service.observing import targets_of
 from service.supervisor import supervised
+from service.whereabouts import read_whereabouts
 
 PROGRAMS = {name: shutil.which(name) for name in ("prometheus", "alertmanager")}
+ROUTES = RULES.parent / "alertmanager.yaml"
 WINDOW = 20
 ROWS = 40
 """Every half second: 1,600 in a window."""
@@ -78,13 +84,14 @@ class Traffic:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Traffic, httpx.Client]]:
     """A serving installation under traffic, and Alertmanager's API."""
     path = tmp_path_factory.mktemp("watched")
-    make_bento(path / "packed", [0.1], slope=0.01, reference=TRAINED)
+    (champion,) = make_bento(path / "packed", [0.1], slope=0.01, reference=TRAINED)
     folder = Folder(path)
     folder.bento.symlink_to(path / "packed")
+    bless(artifact_of(folder.bento.resolve(), champion), now=datetime.now(UTC))
     with (
-        supervised(folder, scoring_only=True) as served,
+        supervised(folder) as served,
         alertmanager(path) as alerts,
-        prometheus(path, served.admin_url, alerts),
+        prometheus(path, folder, alerts),
         Traffic(served.url) as traffic,
         httpx.Client(base_url=alerts, timeout=30) as client,
     ):
@@ -94,27 +101,30 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Traffic,
 @contextmanager
 def alertmanager(path: Path) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
-    config = path / "alertmanager.yaml"
-    config.write_text(yaml.safe_dump({"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}))
-    arguments = [f"--config.file={config}", f"--storage.path={path / 'alerts'}", f"--web.listen-address={address}"]
+    arguments = [f"--config.file={ROUTES}", f"--storage.path={path / 'alerts'}", f"--web.listen-address={address}"]
     with running("alertmanager", [*arguments, "--cluster.listen-address="], f"http://{address}/-/ready"):
         yield f"http://{address}"
 
 
 @contextmanager
-def prometheus(path: Path, scraped: str, alerts: str) -> Iterator[None]:
+def prometheus(path: Path, folder: Folder, alerts: str) -> Iterator[None]:
+    rules = hurried_rules(path / "rules", [file for file in RULES.glob("*.yaml") if file.stem != "drift"])
     settings = DriftSettings(base=Window(f"{WINDOW}s", "4s"), longer=(), interval="2s")
-    (path / "drift.yaml").write_text(rules_text(settings))
+    (rules / "drift.yaml").write_text(rules_text(settings))
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "2s"},
-        "rule_files": [str(path / "drift.yaml")],
-        "scrape_configs": [{"job_name": "gauntlet", "static_configs": [{"targets": [scraped.split("//")[1]]}]}],
+        "rule_files": [f"{rules}/*.yaml"],
+        "scrape_configs": [
+            {"job_name": "gauntlet", "static_configs": targets_of(read_whereabouts(folder.serving))},
+        ],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts.split("//")[1]]}]}]},
     }
     (path / "prometheus.yaml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_port()}"
     arguments = [f"--config.file={path / 'prometheus.yaml'}", f"--storage.tsdb.path={path / 'tsdb'}"]
     with running("prometheus", [*arguments, f"--web.listen-address={address}"], f"http://{address}/-/ready"):
+        groups = httpx.get(f"http://{address}/api/v1/rules", timeout=30).json()["data"]["groups"]
+        assert {Path(group["file"]).name for group in groups} == {file.name for file in RULES.glob("*.yaml")}
         yield
 
 
@@ -147,8 +157,8 @@ def free_port() -> int:
 
 def told(client: httpx.Client) -> set[tuple[str, str]]:
     """Alerts that Alertmanager holds: name and feature."""
-    labels = [alert["labels"] for alert in client.get("/api/v2/alerts", params={"active": "true"}).json()]
-    assert all(one["model"] == "toy:1" for one in labels)
+    labels = [alert["labels"] for alert in client.get("/api/v2/alerts", params={"inhibited": "true"}).json()]
+    assert {one["model"] for one in labels if "model" in one} <= {"toy:1"}
     return {(one["alertname"], one.get("feature", "")) for one in labels}
 
 

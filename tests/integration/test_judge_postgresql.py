@@ -24,6 +24,7 @@ from service.scoring.experiment import first_experiment, start_shadow, write_exp
 from service.store import open_store, tables
 from validation.judge.closing import close_cohorts, provisional_cohorts, read_ledger
 from validation.judge.late import count_late
+from validation.judge.outcomes import landed
 from validation.judge.policy import ArmRule, GroupRule, load_policy
 from validation.judge.process import step
 from validation.judge.protected import Attribute
@@ -217,6 +218,23 @@ def test_protected_groups_are_those_that_sqlite_counts(store, tmp_path):
         with one.writing() as connection:
             connection.execute(sa.update(tables.cohorts).values(policy=left_alone.digest))
         assert [group.customers for group in tally_groups(one, "e", left_alone, [senior])] == [100, 100, 199]
+    beside.close()
+
+
+def test_outcomes_by_who_answered_are_those_that_sqlite_counts(store, tmp_path):
+    spooled(tmp_path / "spool", *(record(number) for record in (prediction, outcome) for number in range(60)))
+    beside = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    shutil.copytree(tmp_path / "spool", tmp_path / "copy")
+    ship(tmp_path / "spool", store, now=DEADLINE)
+    ship(tmp_path / "copy", beside, now=DEADLINE)
+    moment = to_micros(DEADLINE)
+    for one in (store, beside):
+        # Of those that the champion answered all are positive; it says so of every sixth. Of the challenger's none is.
+        assert {(told.variant, told.result): n for told, n in landed(one, moment - 1, moment).items()} == {
+            ("champion", "right"): 10, ("champion", "wrong"): 20,
+            ("challenger", "right"): 24, ("challenger", "wrong"): 6,
+        }  # fmt: skip
+        assert landed(one, moment, moment + 1) == {}
     beside.close()
 
 

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from serving_processes import installation, wait_for
 
 from bentos.errors import InvalidPolicy, InvalidSetting
 from bentos.folder import Folder
 from service.prediction_log.records import Outcome
 from service.prediction_log.spool import Spool
-from service.scoring.experiment import first_experiment, start_shadow, write_experiment
+from service.scoring.experiment import first_experiment, read_experiment, start_shadow, write_experiment
 from service.store import open_store, tables
+from service.supervisor import supervised
 from validation.judge.process import run_judge
 
 POLICIES = Path(__file__).parents[2] / "validation" / "policies"
@@ -120,7 +122,40 @@ def test_the_judge_says_when_there_is_no_experiment_answers_for_the_one_it_finds
     assert said["verdict"]["verdict"] == "KEEP_COLLECTING"
     assert (missing, nowhere["status"]) == (404, 404)
     assert returned == 0
-    assert errors.splitlines() == ["no_verdict"]
+    assert errors.splitlines() == ["no_verdict", "contract_not_read"]  # there is no Bento, and nobody who scores
+
+
+def test_a_judge_without_models_has_the_contract_from_scoring_which_may_come_later(tmp_path):
+    """As on a cluster: it has a folder of its own, and is there before anybody scores."""
+    site, _ = installation(tmp_path / "site")
+    apart, port, admin = Folder(tmp_path / "apart"), free_port(), free_port()
+    put_on_trial(apart)
+    given = ("--port", port, "--scoring", f"http://127.0.0.1:{admin}", "--folder", apart.path)
+    command = [sys.executable, "gauntlet.py", "judge", *map(str, given)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as judge:
+        try:
+            await_sample(port, "gauntlet_judge_contract_known 0.0")
+            with supervised(site, scoring_only=True, admin_port=admin):
+                champion = read_experiment(site.experiment).champion
+                write_experiment(apart.experiment, first_experiment(champion, now=datetime(2026, 1, 1, tzinfo=UTC)))
+                await_sample(port, "gauntlet_judge_contract_known 1.0")
+        finally:
+            returned, errors = stop(judge)
+    reasons = [one["reason"] for one in map(json.loads, errors.splitlines()) if one["event"] == "contract_not_read"]
+    assert returned == 0
+    assert f"scoring does not tell its models' contracts at http://127.0.0.1:{admin}/contracts" in reasons[0]
+
+
+def await_sample(port, line):
+    wait_for(lambda: line in metrics_of(port).splitlines(), seconds=60)
+
+
+def metrics_of(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return answer.read().decode()
+    except OSError:
+        return ""
 
 
 def test_a_port_in_use_is_said_in_one_sentence(folder):

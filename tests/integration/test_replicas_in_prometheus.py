@@ -41,6 +41,7 @@ from serving_processes import wait_for
 from serving_toys import REFERENCE
 
 from service import metric_names as names
+from service.counters.scoring import REQUEST_BUCKETS
 
 pytestmark = [
     pytest.mark.servers,
@@ -311,9 +312,14 @@ def test_of_a_replica_that_is_killed_at_most_what_came_after_the_last_scrape_is_
 @pytest.mark.parametrize("pod", ["a", "b", "c"])
 def test_what_clients_are_promised_and_every_failure_was_there_at_0_from_the_start(scene: Scene, pod: str) -> None:
     promised = [key for key in IN_A_ROUND if key[1] == "POST" and key[2].startswith("2")]
-    failures = [(route, method, status) for route, method, _ in promised for status in ("500", "503")]
+    failures = [(route, method, status) for route, method, _ in promised for status in ("429", "500", "503")]
     began = {key_of(one.labels): one.values[0] for one in scene.of(names.REQUESTS, pod=pod)}
     assert {key: began.get(key) for key in (*promised, *failures)} == dict.fromkeys([*promised, *failures], 0)
+    for route in {route for route, _, _ in promised}:
+        of = {"pod": pod, "route": route}
+        parts = [scene.of(f"{names.REQUEST_SECONDS}_{part}", **of) for part in ("bucket", "count", "sum")]
+        assert [len(part) for part in parts] == [len(REQUEST_BUCKETS) + 1, 1, 1]
+        assert {one.values[0] for part in parts for one in part} == {0}
 
 
 def test_every_bin_was_there_at_0_from_the_start(scene: Scene) -> None:

@@ -12,12 +12,17 @@ from prometheus_client.registry import Collector
 
 from service.metric_names import JUDGE_HELP, Judge
 from validation.judge.evidence import Evidence
+from validation.judge.outcomes import Told
 from validation.judge.protected import GroupTally
 from validation.judge.status import Status
 from validation.judge.verdict import Decision
+from validation.statistics.paired import payoff_mean_sequence
 
 CONTENT_TYPE: str = CONTENT_TYPE_LATEST
 _WHO = ("variant", "model")
+_SHOWN_ALPHA = 0.05
+"""Of each model's accuracy by itself, on which no verdict rests: how sure those are a policy says."""
+
 _Values = Callable[[Evidence], Mapping[tuple[str, ...], float]]
 
 
@@ -28,14 +33,19 @@ class Looks:
     Attributes:
         seconds: What the last look took; None before the first.
         failed: How many could not be ended.
+        knows_contract: Whether the champion's contract could be read; None before the first.
     """
 
     seconds: float | None = None
     failed: int = 0
+    knows_contract: bool | None = None
 
 
 def render_metrics(
-    status: Status | None, looks: Looks, groups: Mapping[str, Sequence[GroupTally]] | None = None
+    status: Status | None,
+    looks: Looks,
+    groups: Mapping[str, Sequence[GroupTally]] | None = None,
+    outcomes: Mapping[Told, int] | None = None,
 ) -> bytes:
     """The metrics in Prometheus's text form.
 
@@ -43,25 +53,32 @@ def render_metrics(
         status: What the judge says; None if it cannot say anything: then of itself alone.
         looks: How its looks go.
         groups: The protected groups of each experiment.
+        outcomes: Those that landed since it began.
     """
     registry = CollectorRegistry()
-    registry.register(_Said(status, looks, groups or {}))
+    registry.register(_Said(status, looks, groups or {}, outcomes or {}))
     return generate_latest(registry)
 
 
 class _Said(Collector):
     """One family a name; a trial's challenger is the label, the first twelve digits of its digest."""
 
-    def __init__(self, status: Status | None, looks: Looks, groups: Mapping[str, Sequence[GroupTally]]) -> None:
+    def __init__(
+        self,
+        status: Status | None,
+        looks: Looks,
+        groups: Mapping[str, Sequence[GroupTally]],
+        outcomes: Mapping[Told, int],
+    ) -> None:
         self._trials = [] if status is None else [one for one in (status, *status.further) if one.challenger]
-        self._status, self._looks, self._groups = status, looks, groups
+        self._status, self._looks, self._groups, self._outcomes = status, looks, groups, outcomes
 
     def collect(self) -> Iterator[Metric]:
         """Gauges of what was found in the last look."""
         yield self._gauge(Judge.MATURED, (), lambda one: {(): one.matured})
         yield self._gauge(Judge.CUSTOMERS, ("result",), _results)
         yield self._gauge(Judge.ANSWERED, ("role",), _answered)
-        yield self._gauge(Judge.ACCURACY, ("role",), _accuracies)
+        yield self._gauge(Judge.ACCURACY, ("role", "end"), _accuracies)
         yield self._gauge(Judge.LATE, (), lambda one: {(): one.late})
         yield self._gauge(Judge.LOG_E, ("claim",), _log_es)
         yield self._gauge(Judge.THRESHOLD, ("claim",), _thresholds)
@@ -71,6 +88,7 @@ class _Said(Collector):
         yield self._gauge(Judge.GROUP_MARGIN, ("attribute", "value"), lambda one: _of_groups(one, "margin"))
         yield from self._of_protected()
         yield from self._of_requests()
+        yield self._of_outcomes()
         yield from self._of_log()
         yield from self._of_trials()
         yield from self._of_looks()
@@ -122,6 +140,14 @@ class _Said(Collector):
                     positive.add_metric([*who, role], n / live.scored)
         yield from (requests, failed, slowest, positive)
 
+    def _of_outcomes(self) -> Metric:
+        """Of whoever answered; the others are of a trial, and its challenger's."""
+        name = Judge.OUTCOMES
+        family = CounterMetricFamily(name.removesuffix("_total"), JUDGE_HELP[name], labels=[*_WHO, "result"])
+        for told, number in sorted(self._outcomes.items()):
+            family.add_metric([told.variant, _short(told.model), told.result], number)
+        return family
+
     def _of_log(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily(Judge.WAITING, JUDGE_HELP[Judge.WAITING], labels=_WHO)
         logged = GaugeMetricFamily(Judge.LOGGED, JUDGE_HELP[Judge.LOGGED], labels=[*_WHO, "kind"])
@@ -154,12 +180,20 @@ class _Said(Collector):
         if self._status is not None:
             at.add_metric([], self._status.looked_at.timestamp())
         yield at
+        known = GaugeMetricFamily(Judge.CONTRACT_KNOWN, JUDGE_HELP[Judge.CONTRACT_KNOWN])
+        if self._looks.knows_contract is not None:
+            known.add_metric([], self._looks.knows_contract)
+        yield known
         failed = Judge.LOOKS_FAILED
         yield CounterMetricFamily(failed.removesuffix("_total"), JUDGE_HELP[failed], value=self._looks.failed)
 
 
 def _named(trial: Status) -> list[str]:
-    return ["challenger", (trial.challenger or "").removeprefix("sha256:")[:12]]
+    return ["challenger", _short(trial.challenger or "")]
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
 
 
 def _results(one: Evidence) -> Mapping[tuple[str, ...], float]:
@@ -173,8 +207,13 @@ def _answered(one: Evidence) -> Mapping[tuple[str, ...], float]:
 
 
 def _accuracies(one: Evidence) -> Mapping[tuple[str, ...], float]:
-    found = {"champion": one.champion_accuracy, "challenger": one.challenger_accuracy}
-    return {(role,): value for role, value in found.items() if value is not None}
+    found: dict[tuple[str, ...], float] = {}
+    for role, share in (("champion", one.champion_accuracy), ("challenger", one.challenger_accuracy)):
+        if share is not None:
+            right = round(share * one.matured)
+            lower, upper = payoff_mean_sequence({1.0: right, 0.0: one.matured - right}, _SHOWN_ALPHA)
+            found |= {(role, "lower"): lower, (role, "observed"): share, (role, "upper"): upper}
+    return found
 
 
 def _of_groups(one: Evidence, name: str) -> Mapping[tuple[str, ...], float]:

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -21,11 +21,13 @@ from service.scoring.experiment import Experiment, read_experiment
 from service.stopping import Stop, stop_at_signals
 from service.store import Store
 from validation.judge.closing import close_cohorts
+from validation.judge.contracts import contracts_of
 from validation.judge.looking import judge_experiment, look
 from validation.judge.metrics import CONTENT_TYPE, Looks, render_metrics
+from validation.judge.outcomes import OutcomeCounter, Told
 from validation.judge.policy import OnlinePolicy, load_policy
 from validation.judge.status import Status, describe_status, keep_verdict
-from validation.judge.tallying import ContractReader, GroupWatch, Tallies
+from validation.judge.tallying import GroupWatch, Tallies
 from validation.judge.trials import name_of_lineage, register_trials
 
 __all__ = ["answer_http", "look", "run_judge", "step"]
@@ -46,6 +48,7 @@ class _Board:
     problem: str = "the judge has not looked yet"
     looks: Looks = field(default_factory=Looks)
     groups: Tallies = field(default_factory=dict)
+    outcomes: Mapping[Told, int] = field(default_factory=dict)
 
 
 def run_judge(
@@ -56,6 +59,7 @@ def run_judge(
     host: str,
     port: int,
     contract_path: Path | None = None,
+    scoring: str | None = None,
     interval_seconds: float = 3.0,
 ) -> None:
     """Judge until SIGTERM or SIGINT. Run it in the main thread of its process.
@@ -66,7 +70,8 @@ def run_judge(
         policy_path: The online policy, read once.
         host: Address to answer on.
         port: Port to answer on.
-        contract_path: The champion's `contract.json`, which says what is protected; None for the folder's Bento's.
+        contract_path: The champion's `contract.json`, which says what is protected; None: as scoring tells it.
+        scoring: Base URL of scoring's admin port; None and no file: as the folder's Bento says.
         interval_seconds: Pause between two looks, longer where a look takes long.
 
     Raises:
@@ -80,7 +85,7 @@ def run_judge(
     listener = _listen(host, port)
     # uvicorn ends at these signals too, and then passes them on to whoever was there before: to this, not to the end.
     board = _Board(stop=stop_at_signals())
-    groups = GroupWatch(store, policy, ContractReader(folder, contract_path))
+    groups = GroupWatch(store, policy, contracts_of(folder, path=contract_path, scoring=scoring))
     given = (board, folder, store, policy, groups, interval_seconds)
     watching = threading.Thread(target=_watch, args=given, daemon=True)
     watching.start()
@@ -142,13 +147,14 @@ def _watch(
     board: _Board, folder: Folder, store: Store, policy: OnlinePolicy, groups: GroupWatch, interval_seconds: float
 ) -> None:
     """Look again and again. A failure leaves the problem on the board in place of a verdict that no longer holds."""
-    pause = 0.0
+    pause, outcomes = 0.0, OutcomeCounter(store)
     while not board.stop.wait(pause):
         began = time.monotonic()
         failed = board.looks.failed
         try:
-            board.status = status = step(folder, store, policy, now=datetime.now(UTC))
-            board.groups = groups.look(status)
+            now = datetime.now(UTC)
+            board.status = status = step(folder, store, policy, now=now)
+            board.groups, board.outcomes = groups.look(status), outcomes.look(status, now)
         except (GauntletError, OSError) as e:
             failed += 1
             _blank(board, str(e))
@@ -157,7 +163,7 @@ def _watch(
             _LOG.exception("look_failed")
             _blank(board, f"internal error: {type(e).__name__}")
         took = time.monotonic() - began
-        board.looks = Looks(seconds=took, failed=failed)
+        board.looks = Looks(seconds=took, failed=failed, knows_contract=groups.knows_contract)
         pause = max(interval_seconds, took / _SHARE_OF_TIME)
 
 
@@ -186,7 +192,8 @@ def _application(
         scope: _Message, _receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
     ) -> None:
         if scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
-            code, content_type, body = 200, CONTENT_TYPE, render_metrics(board.status, board.looks, board.groups)
+            code, content_type = 200, CONTENT_TYPE
+            body = render_metrics(board.status, board.looks, board.groups, board.outcomes)
         else:
             code, content_type, body = answer_http(scope["method"], scope["path"], board.status, board.problem)
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]

@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from bentos.artifact import Contract, load_artifact, load_contract
-from bentos.errors import GauntletError, NotFound
-from bentos.folder import Folder
-from bentos.roles import ROLES, find_artifact, read_roles
-from service.scoring.models import find_source
+from bentos.artifact import Contract
+from bentos.errors import GauntletError
 from service.store import Store, tables
 from validation.judge.closing import closed_through
+from validation.judge.contracts import Contracts
 from validation.judge.policy import OnlinePolicy
 from validation.judge.protected import Attribute, Customers, GroupTally, attributes_of, tally
 from validation.judge.selecting import experiments_of, is_first, known_truth, raw_value
@@ -36,46 +33,6 @@ Tallies = Mapping[str, Sequence[GroupTally]]
 """Groups by experiment."""
 
 _LOG = logging.getLogger("gauntlet.judge")
-
-
-class ContractReader:
-    """The champion's contract: of a file that is named, or of the folder's Bento, verified once a champion."""
-
-    def __init__(self, folder: Folder, path: Path | None = None) -> None:
-        """Nothing is read yet.
-
-        Args:
-            folder: The installation.
-            path: `contract.json`, for who runs without a Bento.
-        """
-        self._folder, self._path = folder, path
-        self._kept: tuple[str, Contract] | None = None
-
-    def read(self) -> Contract | None:
-        """The contract as it is now; None where there is no Bento, and no file is named.
-
-        Raises:
-            GauntletError: It cannot be read.
-            OSError: It cannot be read.
-        """
-        if self._path is not None:
-            return _named_contract(self._path)
-        try:
-            source = find_source(self._folder.bento)
-        except NotFound:
-            return None
-        champion = read_roles(source / ROLES).champion
-        if self._kept is None or self._kept[0] != champion.digest:
-            stores = (source.parent / "models", self._folder.bentoml / "models")
-            self._kept = champion.digest, load_artifact(find_artifact(champion, stores)).contract
-        return self._kept[1]
-
-
-def _named_contract(path: Path) -> Contract:
-    try:
-        return load_contract(path)
-    except FileNotFoundError as e:
-        raise NotFound(f"there is no contract {path}; only groups that the policy names can be shown") from e
 
 
 class _Moment(NamedTuple):
@@ -91,17 +48,22 @@ class _Moment(NamedTuple):
 
 
 class GroupWatch:
-    """The groups of every trial, counted anew where since the last look cohorts were closed or a person was erased."""
+    """The groups of every trial, counted anew where since the last look cohorts were closed or a person was erased.
 
-    def __init__(self, store: Store, policy: OnlinePolicy, contract: ContractReader) -> None:
+    Attributes:
+        knows_contract: Whether the champion's contract could be read at the last look; None before the first.
+    """
+
+    def __init__(self, store: Store, policy: OnlinePolicy, contracts: Contracts) -> None:
         """Nothing is counted yet.
 
         Args:
             store: Where ledger and rows are.
             policy: Of the verdict.
-            contract: Says what is protected.
+            contracts: Say what is protected.
         """
-        self._store, self._policy, self._contract = store, policy, contract
+        self._store, self._policy, self._contracts = store, policy, contracts
+        self.knows_contract: bool | None = None
         self._kept: dict[str, tuple[_Moment, tuple[Attribute, ...], tuple[GroupTally, ...]]] = {}
         self._problems: dict[str, str | None] = {}
 
@@ -113,7 +75,7 @@ class GroupWatch:
         """
         trials = [one.experiment for one in (status, *status.further) if one.challenger]
         try:
-            attributes = attributes_of(self._read_contract(), self._policy)
+            attributes = attributes_of(self._contract_of(status.champion), self._policy)
             found = {name: self._of_trial(name, attributes) for name in trials} if attributes else {}
         except GauntletError as e:  # no verdict waits for what is only shown
             self._say("groups_not_counted", str(e))
@@ -123,14 +85,15 @@ class GroupWatch:
         self._kept = {name: kept for name, kept in self._kept.items() if name in found}
         return found
 
-    def _read_contract(self) -> Contract | None:
+    def _contract_of(self, champion: str) -> Contract | None:
         """None where it cannot be read: what the policy names is shown even so."""
+        contract, problem = None, None
         try:
-            contract = self._contract.read()
+            contract = self._contracts.of(champion)
         except (GauntletError, OSError) as e:
-            self._say("contract_not_read", str(e))
-            return None
-        self._say("contract_not_read", None)
+            problem = str(e)
+        self._say("contract_not_read", problem)
+        self.knows_contract = contract is not None
         return contract
 
     def _say(self, event: str, problem: str | None) -> None:

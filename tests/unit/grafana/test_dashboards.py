@@ -128,7 +128,9 @@ def test_every_series_that_is_asked_for_is_made_by_somebody(board: dict[str, Any
 
 @every_board
 def test_changes_of_roles_and_alerts_are_marked_and_the_others_are_a_click_away(board: dict[str, Any]) -> None:
-    assert [mark["name"] for mark in board["annotations"]["list"]] == ["Promotion", "Mode", "Revision", "Alerts"]
+    assert [mark["name"] for mark in board["annotations"]["list"]] == [
+        "Promotion", "Rollback", "Mode", "Revision", "Alerts",
+    ]  # fmt: skip
     (link,) = board["links"]
     assert (link["type"], link["tags"], link["includeVars"], link["keepTime"]) == (
         "dashboards", ["gauntlet"], True, True

@@ -22,6 +22,7 @@ KNOWN = {
     ("pod-probes-identical", "gauntlet-judge"): "scoring does without the judge, and has no other one to ask",
     ("pod-probes-identical", "gauntlet-mlflow"): "one replica",
     ("pod-probes-identical", "gauntlet-postgres"): "one replica",
+    ("deployment-replicas", "gauntlet-alertmanager"): "Prometheus tells it again for as long as an alert fires",
     ("deployment-replicas", "gauntlet-console"): "nothing waits for it",
     ("deployment-replicas", "gauntlet-insight"): "scoring does without it for the seconds that another one takes",
     ("deployment-replicas", "gauntlet-judge"): "a second one would wait for the same locks",

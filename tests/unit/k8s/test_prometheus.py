@@ -108,6 +108,47 @@ def test_prometheus_reads_what_its_volumes_hold() -> None:
     assert rules["configMap"] == {"name": "gauntlet-rules", "optional": True}
 
 
+TOLD = f"{LOCAL} with prometheus/alertmanager"
+
+
+@needs_kubectl
+def test_prometheus_tells_alertmanager_which_it_alone_may_reach() -> None:
+    (alerting,) = yaml.safe_load(CONFIG.read_text())["alerting"]["alertmanagers"]
+    template = template_of(TOLD, "Deployment", "gauntlet-prometheus")
+    mounts = {m["name"]: m["mountPath"] for m in template["spec"]["containers"][0]["volumeMounts"]}
+    assert alerting == {"file_sd_configs": [{"files": [f"{mounts['alertmanagers']}/*.yaml"]}]}
+    volume = next(volume for volume in template["spec"]["volumes"] if volume["name"] == "alertmanagers")
+    assert volume["configMap"] == {"name": "gauntlet-alertmanagers", "optional": True}
+    ((name, content),) = one(TOLD, "ConfigMap", "gauntlet-alertmanagers")["data"].items()
+    assert name.endswith(".yaml")
+    host, _, port = yaml.safe_load(content)[0]["targets"][0].partition(":")
+    service = one(TOLD, "Service", host)["spec"]
+    assert matching(TOLD, service["selector"]) == [f"Deployment/{host}"]
+    assert service["ports"] == [{"name": "http", "port": int(port), "targetPort": "http"}]
+    policy = one(TOLD, "NetworkPolicy", "alertmanager")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in policy
+    ((peer,),) = (rule["from"] for rule in policy["ingress"])
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "prometheus"
+    ((to, ports),) = (
+        (r["to"], r["ports"]) for r in one(TOLD, "NetworkPolicy", "prometheus-to-alertmanager")["spec"]["egress"]
+    )
+    assert to[0]["podSelector"]["matchLabels"].items() <= service["selector"].items()
+    assert [one["port"] for one in ports] == [int(port)]
+
+
+@needs_kubectl
+def test_alertmanager_reads_the_committed_routes_and_is_made_anew_when_they_change() -> None:
+    template = template_of(TOLD, "Deployment", "gauntlet-alertmanager")
+    (container,) = template["spec"]["containers"]
+    (mount,) = (one["mountPath"] for one in container["volumeMounts"] if one["name"] == "config")
+    (volume,) = (one["configMap"]["name"] for one in template["spec"]["volumes"] if one["name"] == "config")
+    assert volume.startswith("gauntlet-alertmanager-")  # with a hash of what it holds
+    ((name, routes),) = one(TOLD, "ConfigMap", volume)["data"].items()
+    assert f"--config.file={mount}/{name}" in container["args"]
+    assert routes == (K8S.parent / "grafana" / "alertmanager.yaml").read_text()
+
+
 @needs_kubectl
 def test_the_operators_prometheus_finds_the_same_ports_under_the_same_labels() -> None:
     found = {}

@@ -4,8 +4,12 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 import pytest
 from serving_app import served
+from serving_toys import CONTRACT
+
+from bentos.artifact import Contract
 
 
 @contextmanager
@@ -62,3 +66,13 @@ def test_a_judge_that_does_not_listen_is_no_failure(tmp_path):
     with served(tmp_path, judge_url="http://127.0.0.1:9") as found:
         response = found.get("/v1/experiment")
     assert (response.status_code, response.json()["judge"]["status"]) == (200, "unavailable")
+
+
+def test_the_admin_port_tells_the_judge_every_models_contract_and_clients_nothing(tmp_path):
+    with served(tmp_path) as app:
+        told = app.loop.run_until_complete(app._request("GET", "/contracts", application=app.application.admin))
+        assert told.status_code == 200
+        contracts = msgspec.json.decode(told.content, type=dict[str, Contract])
+        assert contracts == dict.fromkeys(app.digests, CONTRACT)
+        assert len(contracts) == 2
+        assert app.get("/contracts").status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -12,13 +13,14 @@ import pytest
 from serving_app import Served
 from serving_toys import FEATURES, NOW, NOW_MICROS, artifact_of, bless, make_bento
 
-from bentos.artifact import SigningKey, blessing_id, dump_blessing, make_keys, read_blessing
+from bentos.artifact import BlessedCheck, SigningKey, blessing_id, dump_blessing, make_keys, read_blessing
 from bentos.artifact.signing import read_signing_key
 from bentos.errors import InvalidSetting, NotBlessed
 from bentos.folder import Folder
 from bentos.revocations import Revocation, add_revocation
 from bentos.roles import ROLES, BentoRoles, dump_roles, read_roles
 from service.application import Application
+from service.scoring.blessings import MOST_CHECKS
 from service.scoring.experiment import first_experiment, set_split, start_shadow, write_experiment
 from service.settings import read_settings
 
@@ -100,6 +102,21 @@ def test_blessed_models_serve_in_production_as_they_do_elsewhere(tmp_path):
         assert f"gauntlet_blessing_expires_timestamp_seconds{expires}" in served.metrics()
         judged = f'{{role="challenger",model="toy:2"}} {NOW.timestamp()!r}'
         assert f"gauntlet_blessing_judged_timestamp_seconds{judged}" in served.metrics()
+
+
+def test_what_the_gate_measured_is_told_of_each_check_once_and_of_no_more_than_so_many(tmp_path):
+    accuracy = BlessedCheck(name="accuracy", value=0.8, low=0.78, high=0.82, bound=0.75)
+    again = BlessedCheck(name="accuracy", value=0.7)
+    others = [BlessedCheck(name=f"slice {n}", value=None, bound=0.5) for n in range(MOST_CHECKS + 5)]
+    with Place(tmp_path, [{"checks": [accuracy, again, *others]}, None]).served() as served:
+        told = re.findall(r'^gauntlet_gate_check\{model="(.*)",check="(.*)",end="(.*)"\} (.*)$', served.metrics(), re.M)
+        assert told[:4] == [
+            ("toy:1", "accuracy", "observed", "0.8"),
+            ("toy:1", "accuracy", "lower", "0.78"),
+            ("toy:1", "accuracy", "upper", "0.82"),
+            ("toy:1", "accuracy", "bound", "0.75"),
+        ]
+        assert told[4:] == [("toy:1", f"slice {n}", "bound", "0.5") for n in range(MOST_CHECKS - 1)]
 
 
 def test_where_blessings_are_not_asked_for_their_lack_is_told_and_hinders_nobody(tmp_path, caplog):

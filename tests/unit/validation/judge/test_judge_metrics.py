@@ -17,12 +17,13 @@ from validation.judge.limits import Live
 from validation.judge.metrics import Looks, render_metrics
 from validation.judge.policy import GroupRule
 from validation.judge.process import step
+from validation.statistics.paired import payoff_mean_sequence
 
 RULES = policy(groups=(GroupRule(attribute="SeniorCitizen", margin=0.1, when_underpowered="report"),))
 NOW = START + 31 * DAY
 
 
-LOOKS = Looks(seconds=0.25, failed=3)
+LOOKS = Looks(seconds=0.25, failed=3, knows_contract=True)
 
 
 def samples(status, looks=LOOKS):
@@ -60,7 +61,11 @@ def test_every_number_of_the_evidence_is_exported(world):
     assert found["gauntlet_judge_group_margin", "SeniorCitizen", "0"] == 0.1
     assert found["gauntlet_judge_customers", "losses"] == evidence.losses == 10
     assert found["gauntlet_judge_customers", "ties"] == evidence.ties
-    assert found["gauntlet_judge_accuracy_ratio", "champion"] == evidence.champion_accuracy
+    for role, share in (("champion", 0.9), ("challenger", 0.95)):
+        lower, upper = payoff_mean_sequence({1.0: round(200 * share), 0.0: round(200 * (1 - share))}, 0.05)
+        ends = {end: found["gauntlet_judge_accuracy_ratio", end, role] for end in ("lower", "observed", "upper")}
+        assert ends == {"lower": lower, "observed": getattr(evidence, f"{role}_accuracy"), "upper": upper}
+        assert lower < ends["observed"] == share < upper
     assert found["gauntlet_judge_phase_customers", "champion"] == 200
     assert found["gauntlet_judge_logged_rows", "outcomes"] == 200
     assert found["gauntlet_judge_waiting_predictions",] == 0
@@ -71,6 +76,7 @@ def test_every_number_of_the_evidence_is_exported(world):
     assert found["gauntlet_judge_cohort_lag_seconds",] == 0
     assert found["gauntlet_judge_look_duration_seconds",] == 0.25
     assert found["gauntlet_judge_looks_failed_total",] == 3
+    assert found["gauntlet_judge_contract_known",] == 1
     assert found["gauntlet_judge_look_timestamp_seconds",] == NOW.timestamp()
 
 

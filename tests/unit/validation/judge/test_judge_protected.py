@@ -11,7 +11,6 @@ from judging import CHALLENGER, DAY, EXPERIMENT, START, policy, prediction, trea
 from prometheus_client.parser import text_string_to_metric_families
 
 from bentos.artifact import Categorical, dump_contract
-from bentos.folder import Folder
 from service.prediction_log.forgetting import Places, forget
 from service.scoring.experiment import write_experiment
 from service.store import tables
@@ -19,12 +18,13 @@ from tests.bench.series import A_PROTECTED
 from tests.serving_toys import CONTRACT, make_bento
 from validation.judge import tallying
 from validation.judge.closing import close_cohorts
+from validation.judge.contracts import contracts_of
 from validation.judge.ledger import MISSING_GROUP
 from validation.judge.metrics import Looks, render_metrics
 from validation.judge.policy import GroupRule
 from validation.judge.process import step
 from validation.judge.protected import FEWEST, MOST_GROUPS, UNSEEN_GROUP, Attribute, Customers, attributes_of, tally
-from validation.judge.tallying import ContractReader, GroupWatch, tally_groups
+from validation.judge.tallying import GroupWatch, tally_groups
 
 NOW = START + 31 * DAY
 SENIOR = Attribute(name="senior", feature=Categorical(name="senior", categories=("0", "1")))
@@ -80,8 +80,8 @@ def looked(world):
     return step(world.folder, world.store, RULES, now=NOW)
 
 
-def watch(world, path=None):
-    return GroupWatch(world.store, RULES, ContractReader(world.folder, path))
+def watch(world, path=None, scoring=None, rules=RULES):
+    return GroupWatch(world.store, rules, contracts_of(world.folder, path=path, scoring=scoring))
 
 
 def groups_of(world, rules=RULES, attributes=(SENIOR,)):
@@ -248,12 +248,29 @@ def test_a_judge_without_a_bento_goes_by_the_contract_that_it_is_given(world):
 def test_a_contract_that_cannot_be_read_is_told_once_and_costs_only_what_it_alone_names(world, caplog):
     status, path = looked(world), world.path / "contract.json"
     rules = policy(groups=(GroupRule(attribute="region", margin=0.1, when_underpowered="report"),))
-    watching = GroupWatch(world.store, rules, ContractReader(world.folder, path))
+    watching = watch(world, path, rules=rules)
+    assert watching.knows_contract is None
     for content in (None, b"{", b"{", dump_contract(CONTRACT)):
         if content is not None:
             path.write_bytes(content)
         assert watching.look(status) == {EXPERIMENT.id: ()}  # closed by other rules, but counted
+        assert watching.knows_contract is (content == dump_contract(CONTRACT))
     assert [one.message for one in caplog.records].count("contract_not_read") == 2
+
+
+def test_a_judge_that_knows_no_contract_says_why_whoever_is_on_trial(world, caplog):
+    write_experiment(world.folder.experiment, msgspec.structs.replace(EXPERIMENT, mode="off", challenger=None))
+    watching = watch(world)
+    assert watching.look(step(world.folder, world.store, RULES, now=NOW)) == {}
+    assert watching.knows_contract is False
+    (told,) = (one for one in caplog.records if one.message == "contract_not_read")
+    assert "is no Bento that can be served" in told.reason
+
+
+def test_whether_the_contract_is_known_is_exported_from_the_first_look_on():
+    name = "gauntlet_judge_contract_known"
+    told = b"".join(render_metrics(None, Looks(knows_contract=known)) for known in (None, False, True)).decode()
+    assert [line for line in told.splitlines() if line.startswith(name)] == [f"{name} 0.0", f"{name} 1.0"]
 
 
 def test_a_store_that_cannot_count_costs_the_groups_and_is_told_once(packed, caplog):
@@ -275,10 +292,3 @@ def test_groups_are_counted_again_when_a_cohort_was_closed_and_not_before(packed
     packed.ship(NOW + DAY)
     again = watching.look(step(packed.folder, packed.store, RULES, now=NOW + DAY))
     assert counted(again[EXPERIMENT.id])["1"]["customers"] == 119
-
-
-def test_a_bento_is_read_anew_when_its_champion_is_another(packed):
-    reader = ContractReader(packed.folder)
-    assert reader.read().protected == ("senior",)
-    assert reader.read() is reader.read()
-    assert ContractReader(Folder(packed.path / "elsewhere")).read() is None
