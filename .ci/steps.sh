@@ -2,6 +2,10 @@
 
 failed=()
 
+# Programs that are no packages of Python, and that some steps fetch; see .ci/quality and .ci/servers.
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/gauntlet-tools
+PATH=$tools:$PATH
+
 # Run a named step within its budget in seconds; go on after a failure, so that one run tells everything.
 step() {
     local name=$1 budget=$2 began=$SECONDS

@@ -212,6 +212,7 @@ and the installer bring where they find it."""
 def test_scoring_carries_nothing_heavy_and_ends_with_0(tmp_path):
     folder, _ = installation(tmp_path)
     environment = {**os.environ, "GAUNTLET_BENTO": str(folder.bento), "GAUNTLET_SPOOL_FOLDER": str(folder.spool)}
+    environment.pop("COVERAGE_PROCESS_CONFIG", None)  # a worker whose coverage is measured carries that too
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as admin:
         url, admin_url = (f"http://127.0.0.1:{one.getsockname()[1]}" for one in (listening, admin))
         files = [listening.fileno(), admin.fileno()]

@@ -1,6 +1,7 @@
 """What holds for every workflow: pinned, bounded, without rights it does not need, and without logic of its own."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,18 @@ def test_no_checkout_leaves_its_token_behind() -> None:
     for where, step in steps():
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False, where
+
+
+def test_what_a_job_keeps_is_kept_where_it_failed_too_and_what_it_hands_over_must_be_there() -> None:
+    for where, step in steps():
+        if step.get("uses", "").startswith("actions/upload-artifact@"):
+            is_handed_over = step["with"].get("if-no-files-found") == "error"
+            assert is_handed_over != (step.get("if") == "always()"), where
+
+
+def test_the_tests_run_on_every_python_that_is_supported() -> None:
+    supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    first, end = (int(minor) for minor in re.fullmatch(r">=3\.(\d+),<3\.(\d+)", supported).groups())  # type: ignore[union-attr]
+    job = WORKFLOWS["pipeline.yml"]["jobs"]["tests"]
+    assert job["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in range(first, end)]
+    assert job["env"]["UV_PYTHON"] == "${{ matrix.python }}"
