@@ -56,7 +56,7 @@ def overview(drifts: Sequence[Drift], counted: Counted, span: Span) -> Figure:
         title="Drift by feature",
         says=f"n = {counted.rows:,}, the newest live predictions, {span}, against the champion's training rows. A "
         "limit is passed by size (0.1) and by more than chance explains at this n; customers come "
-        f"{counted.repeats:.1f} times.",
+        f" {counted.repeats:.1f} times.{_left_out(counted)}",
         traces=[bars, limits],
         layout=layout,
         table=(
@@ -174,6 +174,10 @@ def calibration(outcomes: Outcomes, contract: Contract, *, seen_from: str) -> Fi
             ],
         ),
     )
+
+
+def _left_out(counted: Counted) -> str:
+    return f" {counted.unreadable:,} of another contract are left out." if counted.unreadable else ""
 
 
 def _share(rise: Rise | None) -> str:
