@@ -34,8 +34,8 @@ INDEX = """<!doctype html>
 """.replace(
     "PLOTLY", "/_dash-component-suites/" + build_fingerprint("plotly/package_data/plotly.min.js", version("plotly"), 0)
 )
-"""Dash itself would fetch Plotly with the first picture, when the numbers are there and somebody waits for them. With its
-version in the name browsers keep it, compiled too, and do not ask again."""
+"""Dash itself would fetch Plotly with the first picture, when the numbers are there and somebody waits for them. By its
+version in the name browsers know that they may keep it, compiled too."""
 
 
 def frame(pages: Sequence[Page]) -> Component:

@@ -95,7 +95,7 @@ def _layout(sources: Sources) -> Component:
                     place("hours", "Predictions by hour of the day", is_narrow=True),
                     place("rolling", "Rolling mean of the probability"),
                     place("drift", "Drift by feature", height=600, is_narrow=True),
-                    html.Div([_feature_choice(names), place("distribution", "Training and now")], className="stack"),
+                    _distribution(names),
                     place("calibration", "What came true", height=380),
                     html.Div(id="production-wrong", className="whole"),
                     table(
@@ -113,11 +113,13 @@ def _layout(sources: Sources) -> Component:
     )
 
 
-def _feature_choice(names: list[str]) -> Component:
+def _distribution(names: list[str]) -> Component:
+    """One feature's picture, under the choice of which."""
     options = [{"value": _FURTHEST, "label": "the furthest beyond its limit"}]
     options += [{"value": name, "label": name} for name in [*names, "score"]]
     chosen = dcc.Dropdown(id="production-feature", options=options, value=_FURTHEST, clearable=False)
-    return html.Div([html.Label("Feature", htmlFor="production-feature"), chosen])
+    choice = html.Div([html.Label("Feature", htmlFor="production-feature"), chosen], className="unprinted")
+    return html.Div([choice, place("distribution", "Training and now")], className="stack half")
 
 
 def _wire(app: Dash, sources: Sources) -> None:
@@ -216,9 +218,7 @@ def _rhythm(sources: Sources, chosen: Chosen) -> tuple[Any, ...]:
 
 def _drift(sources: Sources, chosen: Chosen, feature: str) -> tuple[Any, ...]:
     reference, span = sources.reference(), chosen.among(sources)
-    model = ReferenceModel(
-        label="", digest=sources.champion().digest, contract=sources.contract(), reference=reference
-    )
+    model = ReferenceModel(label="", digest=sources.champion().digest, contract=sources.contract(), reference=reference)
     counted = read_counted(sources.store(), span, model)
     drifts = compare(reference, counted, span)
     shown = next((drift for drift in drifts if drift.name == feature), drifts[0] if drifts else None)
