@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bentos.errors import ArtifactDamaged, NotConvertible
-
-if TYPE_CHECKING:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 TRUSTED = (
     "sklearn._loss.link.Interval",
@@ -84,11 +83,17 @@ def as_read(pipeline: Any, rows: NDArray[np.float32]) -> NDArray[Any]:
     return rows.astype(np.float64) if reads_doubles(pipeline) else rows
 
 
-def one_openmp_thread() -> threadpool_limits:
-    """Gradient boosting's threads wait for one another at every node: beside other work that is ten times slower."""
-    from threadpoolctl import threadpool_limits
+def one_openmp_thread() -> AbstractContextManager[object]:
+    """Gradient boosting's threads wait for one another at every node: beside other work that is ten times slower.
 
-    return threadpool_limits(limits=1, user_api="openmp")
+    Where the process was started so there is nothing to limit, and to look for what could be takes milliseconds.
+    """
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        return nullcontext()
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    found: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="openmp")
+    return found
 
 
 def _canonical(content: bytes) -> bytes:

@@ -13,12 +13,12 @@ RUN python -m venv /uv \
     && /uv/bin/uv pip install --quiet --no-cache --no-deps --link-mode copy \
        --python /app/.venv/bin/python --requirement /app/requirements.txt
 COPY . /app/bento
-# Bytecode is made here, as it could never be kept on a read-only root, and of what the entry imports alone.
+# Bytecode is made here, as it could never be kept on a read-only root, and of what the process imports alone.
 RUN cd /app/bento/src && mv ../slimming.py /tmp/ \
     && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. /app/.venv/bin/python /tmp/slimming.py \
        /app/.venv /app/installed.json scoring service.entry service.application service.settings service.supervisor \
        uvloop uvicorn uvicorn.loops.uvloop uvicorn.protocols.http.httptools_impl uvicorn.lifespan.on \
-       onnxruntime cryptography.hazmat.primitives.asymmetric.ed25519 \
+       onnxruntime aiohttp cryptography.hazmat.primitives.asymmetric.ed25519 \
     && chmod -R a+rX /app
 
 FROM ${BASE}

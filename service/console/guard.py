@@ -30,6 +30,8 @@ logger = logging.getLogger("gauntlet.console")
 COOKIE = "gauntlet_console"
 PROBES = ("/livez", "/readyz")
 _LOGIN, _ASSETS = "/login", "/assets/"
+_CODE = (_ASSETS, "/_dash-component-suites/")
+"""What browsers may keep: it says nothing of anybody, and the pictures' code alone is 5 MB."""
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
 _SHORTEST_KEY_BYTES = 32
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -168,8 +170,14 @@ class Guard:
         if self._settings.tls_certificate is not None:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         if not response.cache_control.max_age:
-            response.headers["Cache-Control"] = "no-store"
+            response.headers["Cache-Control"] = _keeping(response)
         return response
+
+
+def _keeping(response: flask.Response) -> str:
+    """Whether a browser may keep an answer: code, which it asks for anew each time and gets if it has changed."""
+    is_code = flask.request.path.startswith(_CODE) and response.status_code in (200, 304)
+    return "private, no-cache" if is_code else "no-store"
 
 
 def _split(address: str) -> SplitResult:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
+from dash.fingerprint import build_fingerprint
 
 from bentos.errors import GauntletError
 from service.console.guard import viewer
@@ -29,8 +31,11 @@ INDEX = """<!doctype html>
 <footer>{%config%}{%scripts%}{%renderer%}<script src="PLOTLY" async></script></footer>
 </body>
 </html>
-""".replace("PLOTLY", "/_dash-component-suites/plotly/package_data/plotly.min.js")
-"""Dash itself would fetch Plotly with the first picture, when the numbers are there and somebody waits for them."""
+""".replace(
+    "PLOTLY", "/_dash-component-suites/" + build_fingerprint("plotly/package_data/plotly.min.js", version("plotly"), 0)
+)
+"""Dash itself would fetch Plotly with the first picture, when the numbers are there and somebody waits for them. By its
+version in the name browsers know that they may keep it, compiled too."""
 
 
 def frame(pages: Sequence[Page]) -> Component:

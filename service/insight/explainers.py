@@ -51,16 +51,16 @@ class Explainer:
         space: What contributions are measured in.
         columns: Positions of the encoded row's columns that the model reads; None: all.
         contribute: Gives a row's base value and its contributions, shape (n_features,).
-        output: The model's own answer for a row, in `space`.
         probability: The model's own probability for a row.
+        margin: The model's own log-odds for a row; None where contributions are measured in probability.
     """
 
     method: Method
     space: Space
     columns: tuple[int, ...] | None
     contribute: Callable[[Row], tuple[float, NDArray[np.float64]]]
-    output: Callable[[Row], float]
     probability: Callable[[Row], float]
+    margin: Callable[[Row], float] | None
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ def explain(explainer: Explainer, row: Row) -> Explained:
     """
     with one_openmp_thread():
         base_value, contributions = explainer.contribute(row)
-        output, probability = explainer.output(row), explainer.probability(row)
+        probability = explainer.probability(row)  # of a forest it takes longer than the contributions do
+        output = probability if explainer.margin is None else explainer.margin(row)
     difference = abs(base_value + math.fsum(contributions) - output)
     if not difference <= TOLERANCE:  # NaN fails this too
         raise NotExplained(
@@ -148,7 +149,7 @@ def _explainer(
     def margin(row: Row) -> float:
         return float(pipeline.decision_function(as_read(pipeline, row))[0])
 
-    return Explainer(method, space, columns, contribute, margin if space == "log_odds" else probability, probability)
+    return Explainer(method, space, columns, contribute, probability, margin if space == "log_odds" else None)
 
 
 def _by_tree(pipeline: Any, spread: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Any:

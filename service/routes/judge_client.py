@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from bentos.errors import Unavailable
-
-if TYPE_CHECKING:
-    import httpx
+from service.http.client import HttpClient
 
 PATH = "/v1/experiment"
 
@@ -17,13 +17,17 @@ class JudgeClient:
     """The judge over HTTP.
 
     Attributes:
-        url: Where it answers.
+        client: Asks it.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self.url = url.rstrip("/")
-        self._timeout_seconds = timeout_seconds
-        self._client: httpx.AsyncClient | None = None
+        """Connect to nobody yet.
+
+        Args:
+            url: Where it answers.
+            timeout_seconds: How long one call may take from its beginning to the answer's end.
+        """
+        self.client = HttpClient("the judge", url, timeout_seconds=timeout_seconds)
 
     async def ask(self, headers: Mapping[str, str]) -> dict[str, Any]:
         """What the judge says of the experiment.
@@ -34,25 +38,14 @@ class JudgeClient:
         Raises:
             Unavailable: It does not answer in time, or answers something else.
         """
-        import asyncio
-
-        import httpx
-
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=self._timeout_seconds, trust_env=False)
+        answer = await self.client.ask("GET", PATH, headers=headers)
+        if not 200 <= answer.status < 300:
+            raise Unavailable(f"the judge at {self.client.url} answers {answer.status}")
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                response = await self._client.get(self.url + PATH, headers=headers)
-            response.raise_for_status()
-            said = response.json()
-        except (httpx.HTTPError, TimeoutError, ValueError) as e:
-            raise Unavailable(f"the judge at {self.url} does not answer: {str(e) or type(e).__name__}") from e
-        if not isinstance(said, dict):
-            raise Unavailable(f"the judge at {self.url} answers no object")
-        return said
+            return msgspec.json.decode(answer.body, type=dict[str, Any])
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as e:
+            raise Unavailable(f"the judge at {self.client.url} answers no object") from e
 
     async def close(self) -> None:
         """Let go of its connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self.client.close()

@@ -1,8 +1,9 @@
-"""How long a page of the console takes with 100,000 predictions in the store: `python -m tests.bench.console`.
+"""How long each page of the console takes with 100,000 predictions in the store: `python -m tests.bench.console`.
 
-A page is drawn when Chromium shows every picture of it with its numbers; each time it is opened anew, with the
-browser's cache warm, as for somebody who comes back to it. Beside it stands what the slowest of its questions took at
-the server. On SQLite and on PostgreSQL; `--rows` changes how many predictions, `--rounds` how often a page is opened.
+All that `gauntlet serve --insight` starts is there. A page is drawn when Chromium shows every picture and table of it
+with its numbers and has no question open; each time it is opened anew, with the browser's cache warm, as for somebody
+who comes back to it. Beside it stands what the slowest of its questions took at the server. On SQLite and on
+PostgreSQL; `--rows` changes how many predictions, `--rounds` how often a page is opened.
 """
 
 from __future__ import annotations
@@ -13,53 +14,63 @@ import os
 import random
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from service.ids import make_id
 from service.micros import from_micros
+from service.scoring.experiment import Experiment, read_experiment
 from service.store import open_store, tables
 from tests.bench.installation import Installation, default_folder, prepare
 from tests.bench.ledger import count_rows
-from tests.bench.machine import ROOT, CannotMeasure, look, progress, say
+from tests.bench.machine import LOAD_CORE, SERVER_CORE, CannotMeasure, check, look, progress, say
+from tests.bench.processes import ask, end_by_signals, free_port, serving
 from tests.integration.postgresql_toys import running_server
 
 DAY = 86_400_000_000
 DAYS = 45
 MATURES = 30 * DAY
 _AT_ONCE = 10_000
-PAGES = ("/production",)
-"""Those that read the store."""
-_PORT = 3995
+_GAUNTLET = (sys.executable, "-m", "gauntlet")
+PAGES = ("/customer", "/models", "/production", "/experiment", "/gate")
 _LOOK_MS = 20
 """How often it is looked whether the page is drawn: at each frame, which is the default, would keep a core drawing."""
 _WARMING = 3
 """Rounds that do not count: the first opens the store and fills the browser's cache, the next ones what it compiled."""
 _PATIENCE_SECONDS = 90
-_DRAWN = """() => {
-  const pictures = [...document.querySelectorAll(".card > p.soft")];
-  return document.querySelector(".page h1") && pictures.length
-    && !pictures.some(p => p.textContent === "Reading …")
-    && [...document.querySelectorAll(".picture:not([hidden])")].every(p => p.querySelector(".main-svg"));
+_RESTS_MS = 300
+"""A page that asks nothing more for so long is drawn; that it rested is not counted."""
+_COUNTED = """
+window.asking = 0;
+const ask = window.fetch;
+window.fetch = (...what) => { window.asking++; return ask(...what).finally(() => { window.asking--; }); };
+"""
+_DRAWN = """rests => {
+  const all = what => [...document.querySelectorAll(what)];
+  const isDrawn = document.querySelector(".page h1") && !window.asking
+    && !all(".card > p.soft").some(p => p.textContent === "Reading …")
+    && all(".picture:not([hidden])").every(p => p.querySelector(".main-svg"))
+    && all(".grid").every(g => g.querySelector(".ag-row, .ag-overlay-wrapper"));
+  window.drawnAt = isDrawn ? window.drawnAt ?? performance.now() : undefined;
+  return isDrawn && performance.now() - window.drawnAt >= rests ? window.drawnAt : false;
 }"""
+_WRONG = """() => [...document.querySelectorAll(".wrong:not([hidden])")].map(p => p.textContent).filter(t => t)"""
 
 
 def fill(url: str, installation: Installation, rows: int, *, seed: int = 1) -> None:
     """Put predictions of the last 45 days into an empty store, nine in ten of those that matured with their truth."""
     rng, end = random.Random(seed), time.time_ns() // 1000
-    store = open_store(url)
+    store, experiment = open_store(url), read_experiment(installation.folder.experiment)
     store.make_partitions(set(), now=from_micros(end - DAYS * DAY))
     for start in range(0, rows, _AT_ONCE):
         numbers = range(start, min(rows, start + _AT_ONCE))
-        made = [_prediction(installation, rng, end - DAYS * DAY + n * DAYS * DAY // rows, n) for n in numbers]
+        ats = [(n, end - DAYS * DAY + n * DAYS * DAY // rows) for n in numbers]
+        made = [_prediction(installation, experiment, rng, at, n) for n, at in ats]
         told = [_outcome(row, rng) for row in made if row["at"] < end - MATURES and rng.random() < 0.9]
         with store.writing() as connection:
             connection.execute(tables.predictions.insert(), made)
@@ -68,22 +79,23 @@ def fill(url: str, installation: Installation, rows: int, *, seed: int = 1) -> N
     store.close()
 
 
-def _prediction(installation: Installation, rng: random.Random, at: int, number: int) -> dict[str, Any]:
+def _prediction(
+    installation: Installation, experiment: Experiment, rng: random.Random, at: int, number: int
+) -> dict[str, Any]:
     who = rng.choice(installation.customers)
-    champion, challenger = (artifact.digest for artifact in installation.artifacts)
     beside = min(1.0, max(0.0, who.probability + rng.gauss(0, 0.05)))
     return {
         "prediction_id": make_id(at, rng.randbytes(8)),
         "at": at,
         "customer_id": f"{who.customer_id}-{number % 40}",
         "purpose": "live",
-        "experiment": "bench",
-        "revision": 1,
-        "mode": "split",
-        "split": 0.2,
-        "variant": "challenger" if rng.random() < 0.2 else "champion",
-        "champion": champion,
-        "challenger": challenger,
+        "experiment": experiment.id,
+        "revision": experiment.revision,
+        "mode": experiment.mode,
+        "split": experiment.split,
+        "variant": "champion",
+        "champion": experiment.champion,
+        "challenger": experiment.challenger,
         "champion_probability": who.probability,
         "challenger_probability": beside,
         "champion_positive": who.probability >= 0.5,
@@ -102,18 +114,20 @@ def _outcome(row: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 @contextmanager
 def console(installation: Installation, url: str) -> Iterator[str]:
-    """A console in front of a store while the block runs; gives its address."""
-    environment = {**os.environ, "GAUNTLET_STORE_URL": url}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    options = ("--folder", str(installation.folder.path), "--port", str(_PORT), "--service", "http://127.0.0.1:9")
-    running = subprocess.Popen([sys.executable, "-m", "gauntlet", "console", *options], cwd=ROOT, env=environment)
-    address = f"http://127.0.0.1:{_PORT}"
-    try:
-        _wait(address, running)
-        yield address
-    finally:
-        running.terminate()
-        running.wait(timeout=30)
+    """The service and a console, both of a store, while the block runs; gives the console's address."""
+    folder, core = str(installation.folder.path), f"{SERVER_CORE},{LOAD_CORE}"
+    scoring, looking = free_port(), free_port()
+    environment = {"GAUNTLET_STORE_URL": url}
+    served = [*_GAUNTLET, "serve", "--insight", "--folder", folder, "--port", str(scoring), "--admin-port", "0"]
+    with ExitStack() as stack:
+        log = installation.scratch / "console-serve.log"
+        given = {"ready": "/readyz", "environment": environment, "core": core}
+        service = stack.enter_context(serving(served, port=scoring, log=log, **given))
+        shown = [*_GAUNTLET, "console", "--folder", folder, "--port", str(looking), "--service", service.url]
+        log = installation.scratch / "console.log"
+        found = stack.enter_context(serving(shown, port=looking, log=log, **given))
+        _wait_for_insight(service.url, installation)
+        yield found.url
 
 
 def measure(address: str, path: str, rounds: int) -> Iterator[tuple[float, float]]:
@@ -127,16 +141,20 @@ def measure(address: str, path: str, rounds: int) -> Iterator[tuple[float, float
         browser = playwright.chromium.launch_persistent_context(  # keeps compiled scripts, as people's browsers do
             profile, executable_path=chromium, args=["--no-sandbox"], viewport={"width": 1280, "height": 900}
         )
+        browser.set_default_timeout(1000 * _PATIENCE_SECONDS)
         page = browser.new_page()
+        page.add_init_script(_COUNTED)
         took: list[float] = []
         page.on("requestfinished", lambda request: took.append(_waited(request)))
         for number in range(rounds + _WARMING):
             took.clear()
-            began = time.perf_counter()
-            page.goto(address + path)
-            page.wait_for_function(_DRAWN, polling=_LOOK_MS, timeout=1000 * _PATIENCE_SECONDS)
+            page.goto(address + path, wait_until="commit")
+            drawn = page.wait_for_function(_DRAWN, arg=_RESTS_MS, polling=_LOOK_MS).json_value() / 1000
+            wrong = page.evaluate(_WRONG)
+            if wrong:
+                raise CannotMeasure(f"{path} says: {'; '.join(wrong)}")
             if number >= _WARMING:
-                yield time.perf_counter() - began, max(took)
+                yield drawn, max(took)
         browser.close()
 
 
@@ -146,16 +164,17 @@ def _waited(request: Any) -> float:
     return (timing["responseStart"] - timing["requestStart"]) / 1000 if "_dash-update" in request.url else 0.0
 
 
-def _wait(address: str, running: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + _PATIENCE_SECONDS
+def _wait_for_insight(url: str, installation: Installation) -> None:
+    """Until the page Customer finds somebody who explains."""
+    until, body = time.monotonic() + _PATIENCE_SECONDS, {"features": installation.customers[0].features}
     while True:
-        try:
-            with urlopen(f"{address}/readyz", timeout=2):
-                return
-        except (URLError, OSError) as e:
-            if running.poll() is not None or time.monotonic() > until:
-                raise CannotMeasure("the console does not come up") from e
-            time.sleep(0.1)
+        told = json.dumps(body).encode()
+        status, said = ask(f"{url}/v1/explain", method="POST", body=told, headers={"content-type": "application/json"})
+        if status == 200:
+            return
+        if time.monotonic() > until:
+            raise CannotMeasure(f"nobody explains: {said[:300].decode(errors='replace')}")
+        time.sleep(0.2)
 
 
 def _tell(kind: str, installation: Installation, url: str, options: argparse.Namespace) -> None:
@@ -164,7 +183,7 @@ def _tell(kind: str, installation: Installation, url: str, options: argparse.Nam
     if kind == "PostgreSQL":
         count_rows(url)
     with console(installation, url) as address:
-        for path in PAGES:
+        for path in options.pages:
             progress(f"{path} on {kind}")
             drawn, asked = zip(*measure(address, path, options.rounds), strict=True)
             median, worst, slowest = statistics.median(drawn), max(drawn), max(asked)
@@ -177,7 +196,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=default_folder())
+    parser.add_argument("--pages", nargs="+", default=list(PAGES), metavar="PATH", help="Default: all of them.")
     options = parser.parse_args(arguments)
+    end_by_signals()
+    check("taskset", "setpriv")
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # everything stays in the folder
     installation = prepare(options.folder)
     for line in look().to_lines():
         say(line)

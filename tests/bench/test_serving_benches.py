@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench import alternatives, batch, explaining, memory, overload, profile_request, serving
+from tests.bench import alternatives, batch, console, explaining, memory, overload, profile_request, serving
 from tests.bench.installation import prepare
 from tests.bench.machine import CannotMeasure, check, look, say
 from tests.bench.report import render
@@ -45,6 +45,15 @@ def test_scores_and_explanations_are_answered_side_by_side(site):
     found = explaining.run(site, niceness=10, rate=50, seconds=2, pairs=1)
     say(explaining.render(look(), [found], explaining.CLIENTS))
     assert all(pair.is_good for pair in found.pairs)
+
+
+def test_every_page_of_the_console_is_drawn_and_says_nothing_wrong(site, tmp_path):
+    url = f"sqlite:///{tmp_path}/store.db"
+    console.fill(url, site, 2000)
+    with console.console(site, url) as address:
+        for path in console.PAGES:
+            ((drawn, asked),) = console.measure(address, path, 1)
+            assert 0 < asked < drawn, path
 
 
 def test_a_worker_with_two_models_starts_and_answers_many_requests(site):

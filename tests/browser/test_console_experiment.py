@@ -12,6 +12,8 @@ from conftest import Installation, Visit, visit
 pytestmark = pytest.mark.browser
 
 PHONE = {"width": 390, "height": 844}
+PAPER = {"width": 688, "height": 1016}
+"""A4 between margins of 14 mm, at 96 dots an inch."""
 
 
 def trial_is_shown(page: Any, says: str) -> None:
@@ -104,3 +106,23 @@ def test_a_comparison_is_reached_by_keyboard(at_console: Visit) -> None:
     assert page.evaluate("document.activeElement.id") == "experiment-compare"
     page.keyboard.press("Enter")
     page.wait_for_selector("#experiment-compared h2 >> text=Recommendation")
+
+
+def test_on_paper_tables_are_whole_and_nothing_is_cut_off(at_console: Visit) -> None:
+    page = at_console.open("/experiment")
+    trial_is_shown(page, "Trial 2")
+    compared(page)
+    at_console.settle()
+    columns = page.evaluate("window.dash_ag_grid.getApi('experiment-cohorts').getAllDisplayedColumns().length")
+    page.set_viewport_size(PAPER)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    said = page.inner_text("section[aria-labelledby=experiment-cohorts-title] .paper thead")
+    assert len(said.split("\t")) == columns
+    assert page.locator(".grid >> visible=true").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER["width"]
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator(".paper").count() == 0
+    assert page.locator(".grid >> visible=true").count() > 0
+    at_console.assert_clean()

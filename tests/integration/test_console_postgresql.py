@@ -24,6 +24,7 @@ from service.console.production.outcomes import read_last_told, read_outcomes
 from service.console.production.reading import read_cells, read_rhythm, read_riskiest, read_seen
 from service.console.production.spans import Span
 from service.store import open_store
+from validation.drift.counting import ReferenceModel
 
 pytestmark = pytest.mark.servers
 
@@ -71,7 +72,8 @@ SPAN = Span(NOON, NOON + 4 * HOUR)
 
 def counted_in(store):
     """Sums of floats differ by their order in the last bit."""
-    found = read_counted(store, SPAN, toy_reference(), CHAMPION, most=200)
+    model = ReferenceModel(label="toy", digest=CHAMPION, contract=toy_contract(), reference=toy_reference())
+    found = read_counted(store, SPAN, model, most=200)
     return replace(found, score_sum=round(found.score_sum, 9))
 
 

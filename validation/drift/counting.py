@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,10 +26,11 @@ from validation.statistics import row_repeats
 
 _ROWS_AT_A_TIME = 10_000
 _ROLES = ("champion", "challenger")
-_COLUMNS = (
+COLUMNS = (
     *("features", "customer_id", "variant", "champion", "challenger"),
     *("champion_probability", "challenger_probability", "champion_positive", "challenger_positive"),
 )
+"""Of a prediction, what is counted."""
 
 Columns = Mapping[str, Sequence[Any]]
 """Rows of the store, by column."""
@@ -77,10 +78,25 @@ def drift_of(
 
 def count_window(connection: Connection, models: Sequence[ReferenceModel], window: Window) -> list[Counted]:
     """What came in a window, as each model's reference counts it; arguments as for `drift_of`."""
+    return count_rows(models, _live_rows(connection, window))
+
+
+def count_rows(models: Sequence[ReferenceModel], parts: Iterable[Columns]) -> list[Counted]:
+    """Rows of the store as each model's reference counts them.
+
+    Args:
+        models: As for `drift_of`.
+        parts: The rows, as `columns_of` gives them, some at a time.
+    """
     counting = _Counting(models)
-    for columns in _live_rows(connection, window):
+    for columns in parts:
         counting.add(columns)
     return [counting.counted(place) for place in range(len(models))]
+
+
+def columns_of(rows: Iterable[Sequence[Any]]) -> Columns:
+    """Rows of which `COLUMNS` were selected, in that order; at least one."""
+    return dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
 
 
 class _Scores:
@@ -176,13 +192,13 @@ def _encode(encoder: Encoder, rows: Sequence[dict[str, Any]]) -> NDArray[np.floa
 def _live_rows(connection: Connection, window: Window) -> Iterator[Columns]:
     p = tables.predictions.c
     query = (
-        sa.select(*(p[name] for name in _COLUMNS))
+        sa.select(*(p[name] for name in COLUMNS))
         .where(p.experiment.in_(_experiments(connection)), p.purpose == "live")
         .where(p.at >= to_micros(window.since), p.at < to_micros(window.until))
     )
     found = connection.execute(query.execution_options(yield_per=_ROWS_AT_A_TIME))
     for rows in found.partitions():
-        yield dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
+        yield columns_of(rows)
 
 
 def _experiments(connection: Connection) -> list[str]:

@@ -81,32 +81,32 @@ def known_truth(moment: int | sa.ColumnElement[int], *others: sa.ColumnElement[b
     return (
         sa.select(o.c.positive)
         .where(o.c.prediction_id == p.c.prediction_id, o.c.observed_at <= moment, *others)
-        .order_by(*_counts_first())
+        .order_by(o.c.observed_at.desc(), o.c.received_at.desc(), o.c.positive.desc())
         .limit(1)
         .correlate_except(o)
         .scalar_subquery()
     )
 
 
-def beside_truths(moment: int) -> tuple[sa.Join, sa.ColumnElement[int]]:
-    """`known_truth` for very many predictions at once: on PostgreSQL in a third of the time, on SQLite in as much.
+def last_told(moment: int, *, first: str, final: str) -> sa.Subquery:
+    """`known_truth` of very many predictions at once, to be joined by their ids.
+
+    They are asked in the primary key's order, in which both databases have them already.
 
     Args:
         moment: From when they are looked at, microseconds since 1970 UTC.
+        first: No prediction that is asked about has an id before this one.
+        final: Nor one behind this.
 
     Returns:
-        Predictions beside all that was told of them; and which of a prediction's rows this is: of the first,
-        `outcomes.positive` is the truth, or null where none is known.
+        `prediction_id` and `positive` of each prediction of which a truth is known then.
     """
-    p, o = tables.predictions, tables.outcomes
-    told = sa.and_(o.c.prediction_id == p.c.prediction_id, o.c.observed_at <= moment)
-    return p.outerjoin(o, told), sa.func.row_number().over(partition_by=p.c.prediction_id, order_by=_counts_first())
-
-
-def _counts_first() -> tuple[sa.ColumnElement[Any], ...]:
-    """Of the truths of one prediction: the last observed, then the last told, then positive."""
     o = tables.outcomes.c
-    return o.observed_at.desc(), o.received_at.desc(), o.positive.desc()
+    order = (o.observed_at, o.received_at, o.positive)
+    later = sa.func.lead(o.observed_at).over(partition_by=o.prediction_id, order_by=order).label("later")
+    known = (o.observed_at <= moment, o.prediction_id >= first, o.prediction_id <= final)
+    told = sa.select(o.prediction_id, o.positive, later).where(*known).subquery()
+    return sa.select(told.c.prediction_id, told.c.positive).where(told.c.later.is_(None)).subquery()
 
 
 def first_predictions(

@@ -183,6 +183,37 @@
   };
   window.gauntletTheme.system.addEventListener("change", themed);
 
+  // A grid shows what its place has room for, and would be cut off: on paper stands a plain table of the same.
+  const ROWS = 50, COLUMNS = 12;
+  const element = (name, text, isNumber) => {
+    const found = document.createElement(name);
+    found.textContent = String(text ?? "").replace(/[_/]/g, "$&\u200b");  // where a long name may be broken
+    found.classList.toggle("n", !!isNumber);
+    found.classList.toggle("unbroken", /[^\s_/-]{17}/.test(found.textContent));
+    return found;
+  };
+  function paperOf(grid) {
+    const api = window.dash_ag_grid.getApi(grid.id);
+    const displayed = api.getAllDisplayedColumns().filter(column => column.getColDef().field);
+    const columns = displayed.slice(0, COLUMNS);
+    const isNumber = column => [column.getColDef().type].flat().includes("rightAligned");
+    const paper = element("div"), table = element("table"), nodes = [];
+    api.forEachNodeAfterFilterAndSort(node => nodes.push(node));
+    const head = table.createTHead().insertRow(), body = table.createTBody();
+    head.append(...columns.map(column => element("th", api.getDisplayNameForColumn(column, "header"), isNumber(column))));
+    for (const rowNode of nodes.slice(0, ROWS)) {
+      const value = colKey => api.getCellValue({ rowNode, colKey, useFormatter: true });
+      body.insertRow().append(...columns.map(column => element("td", value(column), isNumber(column))));
+    }
+    const rest = [[ROWS, nodes, "rows"], [COLUMNS, displayed, "columns"]].filter(([most, all]) => all.length > most)
+      .map(([most, all, what]) => `the first ${most} of ${all.length} ${what}`).join(", ");
+    paper.className = "paper";
+    paper.append(table, element("p", nodes.length ? rest && `Here are ${rest}; the CSV has all.` : "None."));
+    grid.after(paper);
+  }
+  window.addEventListener("beforeprint", () => document.querySelectorAll(".grid").forEach(paperOf));
+  window.addEventListener("afterprint", () => document.querySelectorAll(".paper").forEach(paper => paper.remove()));
+
   // Paper is light, and as wide as it is.
   const graphs = () => [...document.querySelectorAll(".card .dash-graph")].map(place => {
     const id = JSON.parse(place.id);
@@ -190,7 +221,7 @@
   }).filter(found => found.drawn && found.plot);
   window.addEventListener("beforeprint", () => {
     for (const { drawn, plot, isHalf } of graphs()) {
-      const width = isHalf ? 320 : 660, figure = figureOf(drawn, "light", width);
+      const width = isHalf ? 299 : 650, figure = figureOf(drawn, "light", width);
       window.Plotly.react(plot, figure.data, { ...figure.layout, width, autosize: false });
     }
   });

@@ -84,7 +84,7 @@ def radar(pair: Pair) -> Figure:
     layout = layout_of(340, "", "")
     del layout["xaxis"], layout["yaxis"]
     layout["polar"] = {"radialaxis": {"range": [low, 1], "nticks": 5, "tickfont": {"size": 11}}}
-    layout["margin"] |= {"t": 40, "l": 48, "r": 48, "b": 32}
+    layout["margin"] |= {"t": 40, "l": 64, "r": 64, "b": 32}
     layout["legend"] |= {"traceorder": "normal", "y": 1.12}
     return Figure(
         name="experiment-radar",

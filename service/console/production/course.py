@@ -83,11 +83,16 @@ def add_up(cells: Iterable[Cell], *, bands: int) -> Sums:
         cells: As they were read.
         bands: How many risk bands there are; the last is the highest.
     """
-    total = Sums()
+    n = positive = challenger = highest = 0
+    total = squares = 0.0
     for cell in cells:
-        highest = cell.n if cell.band == bands - 1 else 0
-        total += Sums(cell.n, cell.positive, cell.challenger, highest, cell.total, cell.squares)
-    return total
+        n += cell.n
+        positive += cell.positive
+        challenger += cell.challenger
+        highest += cell.n if cell.band == bands - 1 else 0
+        total += cell.total
+        squares += cell.squares
+    return Sums(n, positive, challenger, highest, total, squares)
 
 
 def by_piece(cells: Sequence[Cell], *, bands: int) -> dict[int, Sums]:

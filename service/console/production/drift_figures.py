@@ -48,15 +48,15 @@ def overview(drifts: Sequence[Drift], counted: Counted, span: Span) -> Figure:
         "customdata": names,
         "hovertemplate": "%{customdata}: limit %{x:.4f}<extra></extra>",
     }
-    layout = layout_of(90 + 26 * len(drifts), "population stability index (PSI), no unit", "")
+    layout = layout_of(90 + 26 * len(drifts), "PSI, no unit", "")
     layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [len(drifts) - 0.4, -0.6], "zeroline": False}
     layout["xaxis"] |= {"range": [0, 1.25 * max((drift.psi_limit or 0.0) * max(ratio(drift), 1.0) for drift in drifts)]}
     return Figure(
         name="drift",
         title="Drift by feature",
-        says=f"n = {counted.rows:,}, the newest live predictions, {span}, against the champion's training rows. A "
-        "limit is passed by size (0.1) and by more than chance explains at this n; customers come "
-        f"{counted.repeats:.1f} times.",
+        says=f"n = {counted.rows:,}, the newest live predictions, {span}, against the champion's training rows, by the "
+        "population stability index (PSI). A limit is passed by size (0.1) and by more than chance explains at this n; "
+        f"customers come {counted.repeats:.1f} times.{_left_out(counted)}",
         traces=[bars, limits],
         layout=layout,
         table=(
@@ -174,6 +174,10 @@ def calibration(outcomes: Outcomes, contract: Contract, *, seen_from: str) -> Fi
             ],
         ),
     )
+
+
+def _left_out(counted: Counted) -> str:
+    return f" {counted.unreadable:,} of another contract are left out." if counted.unreadable else ""
 
 
 def _share(rise: Rise | None) -> str:

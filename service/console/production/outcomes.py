@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from service.console.production.reading import answered, answered_positive, live_in
+from service.console.production.reading import answered, answered_positive, computed_once, ids_in, live_in
 from service.console.production.spans import Span
 from service.store import Store, tables
-from validation.judge.selecting import beside_truths
+from validation.judge.selecting import last_told
 from validation.statistics.holdout import wilson_interval
 
 BINS = 10
@@ -114,20 +114,15 @@ def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outc
     Raises:
         Unavailable: The store does not answer.
     """
-    p = tables.predictions.c
-    both, nth = beside_truths(moment)
+    p, (first, final) = tables.predictions.c, ids_in(span)
+    truths = last_told(moment, first=first, final=final)
     number = sa.case((answered >= 1, BINS - 1), else_=sa.cast(sa.func.floor(answered * BINS), sa.Integer))
-    rows = (
-        sa.select(
-            number.label("bin"),
-            answered.label("promised"),
-            answered_positive.label("answer"),
-            tables.outcomes.c.positive.label("truth"),
-            nth.label("nth"),
+    chosen = (p.prediction_id, number.label("bin"), answered.label("promised"), answered_positive.label("answer"))
+    matured = computed_once(sa.select(*chosen).where(*live_in(store, span), p.at <= moment - window))
+    rows = computed_once(
+        sa.select(matured.c.bin, matured.c.promised, matured.c.answer, truths.c.positive.label("truth")).outerjoin_from(
+            matured, truths, truths.c.prediction_id == matured.c.prediction_id
         )
-        .select_from(both)
-        .where(*live_in(store, span), p.at <= moment - window)
-        .subquery()
     )
     is_told, seen = rows.c.truth.is_not(None), sa.case((rows.c.truth, 1.0), else_=0.0)
     sums = (
@@ -142,7 +137,5 @@ def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outc
         sa.select(sa.func.count()).select_from(tables.predictions).where(*live_in(store, span), p.at > moment - window)
     )
     with store.reading() as connection:
-        found = connection.execute(
-            sa.select(rows.c.bin, *sums).where(rows.c.nth == 1).group_by(rows.c.bin).order_by(rows.c.bin)
-        )
+        found = connection.execute(sa.select(rows.c.bin, *sums).group_by(rows.c.bin).order_by(rows.c.bin))
         return Outcomes(tuple(Told(*row) for row in found), int(connection.execute(waiting).scalar_one()))

@@ -35,7 +35,7 @@ from service.console.production.spans import Span, between, last, piece_of
 from service.console.sources import Sources
 from service.console.viewers import Viewer
 from service.micros import from_micros, to_micros
-from service.store import Store
+from validation.drift.counting import ReferenceModel
 from validation.judge.policy import load_policy
 
 _LISTED = 200
@@ -46,6 +46,8 @@ _RISKIEST = (
     {"field": "variant", "headerName": "Answered by"},
     {"field": "treatment", "headerName": "Actions"},
 )
+_DRAWING_SECONDS = 1.0
+"""All pictures ask within that time; then they are of the same span."""
 _FURTHEST = ""
 """Stands for the feature that is furthest beyond its limit."""
 
@@ -64,11 +66,13 @@ class Chosen:
     first: str | None
     final: str | None
 
-    def among(self, store: Store) -> Span:
+    def among(self, sources: Sources) -> Span:
         """The stretch of time that this is now."""
         if self.span == DATES:
             return between(self.first, self.final)
-        return read_seen(store) if self.span == ALL else last(SPANS[self.span][1], to_micros(datetime.now(UTC)))
+        if self.span == ALL:
+            return sources.kept("production: seen", lambda: read_seen(sources.store()), seconds=_DRAWING_SECONDS)
+        return last(SPANS[self.span][1], to_micros(datetime.now(UTC)))
 
 
 def _layout(sources: Sources) -> Component:
@@ -91,7 +95,7 @@ def _layout(sources: Sources) -> Component:
                     place("hours", "Predictions by hour of the day", is_narrow=True),
                     place("rolling", "Rolling mean of the probability"),
                     place("drift", "Drift by feature", height=600, is_narrow=True),
-                    html.Div([_feature_choice(names), place("distribution", "Training and now")], className="stack"),
+                    _distribution(names),
                     place("calibration", "What came true", height=380),
                     html.Div(id="production-wrong", className="whole"),
                     table(
@@ -109,11 +113,13 @@ def _layout(sources: Sources) -> Component:
     )
 
 
-def _feature_choice(names: list[str]) -> Component:
+def _distribution(names: list[str]) -> Component:
+    """One feature's picture, under the choice of which."""
     options = [{"value": _FURTHEST, "label": "the furthest beyond its limit"}]
     options += [{"value": name, "label": name} for name in [*names, "score"]]
     chosen = dcc.Dropdown(id="production-feature", options=options, value=_FURTHEST, clearable=False)
-    return html.Div([html.Label("Feature", htmlFor="production-feature"), chosen])
+    choice = html.Div([html.Label("Feature", htmlFor="production-feature"), chosen], className="unprinted")
+    return html.Div([choice, place("distribution", "Training and now")], className="stack half")
 
 
 def _wire(app: Dash, sources: Sources) -> None:
@@ -190,10 +196,9 @@ def _or_wrong(make: Callable[[], tuple[Any, ...]], *, notices: int, silent: int,
 
 
 def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
-    contract, store, baseline = sources.contract(), sources.store(), sources.reference().score.mean
-    span = chosen.among(store)
+    contract, baseline, span = sources.contract(), sources.reference().score.mean, chosen.among(sources)
     length, bands = piece_of(span), len(contract.risk_bands)
-    cells = read_cells(store, span, length, contract.risk_bands)
+    cells = read_cells(sources.store(), span, length, contract.risk_bands)
     pieces = by_piece(cells, bands=bands)
     points = rolling(pieces, length, window=window)
     return (
@@ -206,15 +211,15 @@ def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
 
 
 def _rhythm(sources: Sources, chosen: Chosen) -> tuple[Any, ...]:
-    span = chosen.among(sources.store())
+    span = chosen.among(sources)
     rhythm = read_rhythm(sources.store(), span)
     return draw(lambda: figures.hours(rhythm.hours, span)), f"{rhythm.customers:,} different customers"
 
 
 def _drift(sources: Sources, chosen: Chosen, feature: str) -> tuple[Any, ...]:
-    store, reference = sources.store(), sources.reference()
-    span = chosen.among(store)
-    counted = read_counted(store, span, reference, sources.champion().digest)
+    reference, span = sources.reference(), chosen.among(sources)
+    model = ReferenceModel(label="", digest=sources.champion().digest, contract=sources.contract(), reference=reference)
+    counted = read_counted(sources.store(), span, model)
     drifts = compare(reference, counted, span)
     shown = next((drift for drift in drifts if drift.name == feature), drifts[0] if drifts else None)
     overview = draw(lambda: drift_figures.overview(drifts, counted, span))
@@ -231,14 +236,13 @@ def _calibration(sources: Sources, chosen: Chosen, moment: str) -> Any:
     now, told = to_micros(datetime.now(UTC)), read_last_told(store)
     seen_from = max(now, told) if moment == LAST_TOLD and told is not None else now
     window = load_policy(rules_of(sources.settings.policy_file, sources.folder)).maturity_window
-    outcomes = read_outcomes(store, chosen.among(store), window=window, moment=seen_from)
+    outcomes = read_outcomes(store, chosen.among(sources), window=window, moment=seen_from)
     said = f"as of {from_micros(seen_from):%Y-%m-%d %H:%M} UTC"
     return drift_figures.calibration(outcomes, sources.contract(), seen_from=said)
 
 
 def _riskiest(sources: Sources, chosen: Chosen, who: Viewer) -> list[dict[str, Any]]:
-    contract, store = sources.contract(), sources.store()
-    lowest = contract.risk_bands[-1].from_probability
+    lowest, store = sources.contract().risk_bands[-1].from_probability, sources.store()
     return [
         {
             "customer": who.customer(scored.customer_id),
@@ -247,7 +251,7 @@ def _riskiest(sources: Sources, chosen: Chosen, who: Viewer) -> list[dict[str, A
             "variant": scored.variant,
             "treatment": "withheld" if scored.no_treatment else "allowed",
         }
-        for scored in read_riskiest(store, chosen.among(store), at_least=lowest, most=_LISTED)
+        for scored in read_riskiest(store, chosen.among(sources), at_least=lowest, most=_LISTED)
     ]
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from bentos.artifact import RiskBand
@@ -19,8 +21,8 @@ from service.store import Store, tables
 BINS = 40
 """Of the histogram of probabilities."""
 
-_ID_SLACK = 24 * 3_600 * 1_000_000
-"""A client's own id may be a day older than its prediction; it is never younger."""
+_OLDER, _YOUNGER = 24 * HOUR, HOUR
+"""By so much a client's own id may be older than its prediction, and younger at the very most: by its clock."""
 
 _p = tables.predictions.c
 answered = sa.case((_p.variant == "challenger", _p.challenger_probability), else_=_p.champion_probability)
@@ -29,8 +31,7 @@ answered = sa.case((_p.variant == "challenger", _p.challenger_probability), else
 answered_positive = sa.case((_p.variant == "challenger", _p.challenger_positive), else_=_p.champion_positive)
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """Predictions of one piece of time, one bin of probability and one risk band.
 
     Attributes:
@@ -81,24 +82,36 @@ def read_cells(store: Store, span: Span, length: int, bands: Sequence[RiskBand])
         NotFound: There is no prediction in the span.
         Unavailable: The store does not answer.
     """
-    start = (_p.at // length * length).label("start")
+    chosen = (
+        _p.at,
+        answered.label("probability"),
+        answered_positive.label("is_positive"),
+        (_p.variant == "challenger").label("is_challengers"),
+    )
+    row = computed_once(sa.select(*chosen).where(*live_in(store, span))).c
     # A probability of exactly 1 belongs to the last bin.
-    number = sa.case((answered >= 1, BINS - 1), else_=sa.cast(sa.func.floor(answered * BINS), sa.Integer))
-    band = sa.case(*((answered >= each.from_probability, at) for at, each in [*enumerate(bands)][::-1]), else_=0)
-    keys = (start, number.label("bin"), band.label("band"))
+    bin_ = sa.case((row.probability >= 1, BINS - 1), else_=sa.cast(sa.func.floor(row.probability * BINS), sa.Integer))
+    band = sa.case(*((row.probability >= one.from_probability, at) for at, one in [*enumerate(bands)][::-1]), else_=0)
+    key = ((row.at // length * BINS + bin_) * len(bands) + band).label("key")  # one number is sorted faster than three
     sums = (
         sa.func.count(),
-        sa.func.count().filter(answered_positive),
-        sa.func.count().filter(_p.variant == "challenger"),
-        sa.func.sum(answered),
-        sa.func.sum(answered * answered),
+        sa.func.count().filter(row.is_positive),
+        sa.func.count().filter(row.is_challengers),
+        sa.func.sum(row.probability),
+        sa.func.sum(row.probability * row.probability),
     )
-    query = sa.select(*keys, *sums).where(*live_in(store, span)).group_by("start", "bin", "band").order_by("start")
     with store.reading() as connection:
-        found = tuple(Cell(*row) for row in connection.execute(query))
+        rows = sorted(connection.execute(sa.select(key, *sums).group_by("key")).tuples())
+    found = tuple(_cell(int(number), length, len(bands), added) for number, *added in rows)
     if not found:
         raise NotFound(f"there are no predictions from {span}")
     return found
+
+
+def _cell(key: int, length: int, bands: int, sums: Sequence[Any]) -> Cell:
+    rest, band = divmod(key, bands)
+    piece, bin_ = divmod(rest, BINS)
+    return Cell(piece * length, bin_, band, *sums)
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,8 @@ def read_rhythm(store: Store, span: Span) -> Rhythm:
     """
     hour = (_p.at // HOUR % 24).label("hour")
     by_hour = sa.select(hour, sa.func.count()).where(*live_in(store, span)).group_by("hour")
-    different = sa.select(sa.func.count(_p.customer_id.distinct())).where(*live_in(store, span))
+    named = computed_once(sa.select(_p.customer_id).where(*live_in(store, span), _p.customer_id.is_not(None)))
+    different = sa.select(sa.func.count()).select_from(sa.select(named.c.customer_id).distinct().subquery())
     with store.reading() as connection:
         counts = {int(hour): n for hour, n in connection.execute(by_hour)}
         customers = int(connection.execute(different).scalar_one())
@@ -169,6 +183,15 @@ def read_riskiest(store: Store, span: Span, *, at_least: float, most: int) -> tu
         return tuple(Scored(*row) for row in found)
 
 
+def computed_once(query: sa.Select[Any]) -> sa.Subquery:
+    """A query to select from, each of its columns computed once a row.
+
+    Otherwise both databases write it into the one that asks, with an expression again wherever its column is named, and
+    SQLite looks every row up by an index that happens to have the asked order. OFFSET keeps them from that.
+    """
+    return query.offset(0).subquery()
+
+
 def live_in(store: Store, span: Span) -> list[sa.ColumnElement[bool]]:
     """The live predictions of a span that a model answered.
 
@@ -177,5 +200,10 @@ def live_in(store: Store, span: Span) -> list[sa.ColumnElement[bool]]:
     """
     found = [_p.purpose == "live", _p.at >= span.start, _p.at < span.end, answered.is_not(None)]
     if store.is_postgresql:
-        found.append(_p.prediction_id >= make_id(span.start - _ID_SLACK, bytes(8)))
+        found.append(_p.prediction_id >= ids_in(span)[0])
     return found
+
+
+def ids_in(span: Span) -> tuple[str, str]:
+    """Between which two ids all predictions of a span are."""
+    return make_id(span.start - _OLDER, bytes(8)), make_id(span.end + _YOUNGER, bytes(8))

@@ -9,7 +9,8 @@ import pytest
 from serving_app import served
 from serving_toys import FEATURES
 
-from service.routes.insight import ANSWER_LIMIT_BYTES, MOST_AT_ONCE
+from service.http.client import ANSWER_LIMIT_BYTES
+from service.routes.insight import MOST_AT_ONCE
 
 ASKED = {"features": FEATURES}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -96,7 +97,7 @@ def ask(tmp_path, answer, *, path="/v1/explain", timeout=5.0, **options):
 
         async def talk():
             async with Insight(answer) as insight:
-                app.application._insight.url = insight.url
+                app.application._insight.client.url = insight.url
                 return await app._request("POST", path, **({"json": ASKED} | options)), insight.heard
 
         return run(app, talk())
@@ -142,7 +143,7 @@ def test_cookies_of_insight_are_neither_kept_nor_passed_back(tmp_path):
 
         async def talk():
             async with Insight(answer) as insight:
-                app.application._insight.url = insight.url
+                app.application._insight.client.url = insight.url
                 return [await app._request("POST", "/v1/explain", json=ASKED) for _ in range(2)], insight.heard
 
         responses, heard = run(app, talk())
@@ -178,7 +179,7 @@ def test_scoring_answers_while_insight_is_slow_and_the_client_is_told_so(tmp_pat
 
         async def talk():
             async with Insight(answer) as insight:
-                app.application._insight.url = insight.url
+                app.application._insight.client.url = insight.url
                 asked = [asyncio.ensure_future(app._request("POST", "/v1/explain", json=ASKED)) for _ in range(4)]
                 while len(insight.heard) < 4:
                     await asyncio.sleep(0.01)
@@ -203,7 +204,7 @@ def test_more_calls_than_may_wait_are_told_to_come_again_and_later_ones_are_answ
 
         async def talk():
             async with Insight(hangs_first) as insight:
-                app.application._insight.url = insight.url
+                app.application._insight.client.url = insight.url
                 first = [
                     asyncio.ensure_future(app._request("POST", "/v1/explain", json=ASKED)) for _ in range(MOST_AT_ONCE)
                 ]
@@ -255,7 +256,7 @@ def test_what_identifies_a_request_is_passed_on_to_the_judge_too(tmp_path):
 
         async def talk():
             async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-                app.application._judge.url = url_of(server.sockets[0])
+                app.application._judge.client.url = url_of(server.sockets[0])
                 headers = {"x-request-id": "r-1", "traceparent": TRACE, "authorization": "Bearer secret"}
                 return await app._request("GET", "/v1/experiment", headers=headers)
 

@@ -44,7 +44,7 @@ def ask(tmp_path, body, *, content=None, answer=None, no_treatment=0.0):
 
         async def talk():
             async with Insight(answer or says_json(DRAFT)) as insight:
-                app.application._insight.url = insight.url
+                app.application._insight.client.url = insight.url
                 return await app._request("POST", PATH, **sent), insight.heard
 
         response, heard = run(app, talk())
@@ -88,7 +88,7 @@ def test_the_rule_is_the_one_that_scoring_tells(tmp_path):
 
         async def talk():
             async with Insight(says_json(DRAFT)) as insight:
-                app.application._insight.url = insight.url
+                app.application._insight.client.url = insight.url
                 told = []
                 for number in range(40):
                     named = {"customer_id": f"c-{number}", "features": FEATURES}
@@ -133,7 +133,7 @@ def test_without_the_record_there_is_no_draft(tmp_path):
 
         async def talk():
             async with Insight(says_json(DRAFT)) as insight:
-                app.application._insight.url = insight.url
+                app.application._insight.client.url = insight.url
                 app.application._spool.close()
                 return await app._request("POST", PATH, json={**ASKED, "override": True})
 
@@ -200,7 +200,7 @@ def test_a_draft_counts_as_a_row_of_the_client_s_rate(tmp_path):
 
         async def talk():
             async with Insight(says_json(DRAFT)) as insight:
-                app.application._insight.url = insight.url
+                app.application._insight.client.url = insight.url
                 return [(await app._request("POST", PATH, json=ASKED)).status_code for _ in range(2)]
 
         assert run(app, talk()) == [200, 429]

@@ -164,6 +164,22 @@ def test_every_answer_is_sealed(tmp_path: Path) -> None:
         assert headers["Cache-Control"] == "no-store"
 
 
+def test_browsers_keep_code_and_nothing_else(tmp_path: Path) -> None:
+    client = browser(tmp_path)
+    scripts = re.findall(r"""src=["']([^"']+)""", client.get("/").text)
+    assert any(script.endswith(".min.js") and "/plotly." in script for script in scripts)
+    for script in scripts:
+        kept = client.get(script, buffered=True)
+        is_named_by_version = "component-suites" in script
+        assert kept.status_code == 200
+        assert kept.headers["Cache-Control"] == ("max-age=31536000" if is_named_by_version else "private, no-cache")
+    later = "/_dash-component-suites/dash/dcc/async-graph.js"
+    first = client.get(later, buffered=True)
+    assert (first.status_code, first.headers["Cache-Control"]) == (200, "private, no-cache")
+    assert client.get(later, headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert client.get("/assets/nothing.js").headers["Cache-Control"] == "no-store"
+
+
 def test_the_page_asks_no_other_host(tmp_path: Path) -> None:
     page = browser(tmp_path).get("/").text
     asked = re.findall(r"""(?:src|href)=["']([^"']+)""", page)

@@ -1,6 +1,7 @@
 """The pictures of production: what they show, and that each can be read without being seen."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from production_toys import CELLS, NOON, toy_contract, toy_counted, toy_reference
@@ -68,3 +69,10 @@ def test_where_nothing_came_true_yet_it_is_said(outcomes: Outcomes, why: str) ->
 def test_a_window_that_is_never_full_is_no_empty_picture() -> None:
     with pytest.raises(NotFound, match="fewer than 500"):
         figures.rolling_mean([], 500, toy_contract(), 0.3)
+
+
+def test_predictions_of_another_contract_are_said_to_be_left_out() -> None:
+    found = toy_counted((300, 400, 300))
+    drifts = compare(toy_reference(), found, SPAN)
+    whole, parted = (drift_figures.overview(drifts, one, SPAN).says for one in (found, replace(found, unreadable=7)))
+    assert parted == f"{whole} 7 of another contract are left out."

@@ -25,6 +25,7 @@ from service.micros import from_micros
 from validation.drift.comparing import Window
 from validation.drift.counting import ReferenceModel, count_window
 
+MODEL = ReferenceModel(label="toy", digest=CHAMPION, contract=toy_contract(), reference=toy_reference())
 DAY = Span(NOON - HOUR, NOON + 24 * HOUR)
 BANDS = toy_contract().risk_bands
 
@@ -109,28 +110,29 @@ def test_features_fall_into_the_references_bins(tmp_path: Path) -> None:
         {"fee": 99.5, "plan": "century", "age": 0},
     ]
     store = store_with(tmp_path, [prediction(n, 0.1 * n, features=row) for n, row in enumerate(rows)])
-    counted = read_counted(store, DAY, toy_reference(), CHAMPION)
-    assert counted.features == {"fee": (1, 1, 2), "plan": (1, 1, 1, 1), "age": (2, 2)}
+    counted = read_counted(store, DAY, MODEL)
+    assert counted.features == {"fee": (1, 1, 1), "plan": (1, 1, 1, 0), "age": (1, 2)}
     assert (counted.scores, counted.score_sum) == ((3, 1, 0), pytest.approx(0.6))
+    assert (counted.rows, counted.unreadable) == (3, 1)  # no century under this contract
 
 
 def test_a_models_own_scores_are_compared_whichever_role_it_had(tmp_path: Path) -> None:
     as_challenger = prediction(0, 0.9, champion="sha256:old", challenger=CHAMPION, challenger_probability=0.1)
     of_another = prediction(1, 0.9, champion="sha256:old")
-    counted = read_counted(store_with(tmp_path, [as_challenger, of_another]), DAY, toy_reference(), CHAMPION)
+    counted = read_counted(store_with(tmp_path, [as_challenger, of_another]), DAY, MODEL)
     assert counted.scores == (1, 0, 0)
 
 
 def test_the_newest_are_compared(tmp_path: Path) -> None:
     store = store_with(tmp_path, [prediction(n, p) for n, p in enumerate((0.1, 0.1, 0.9))])
-    counted = read_counted(store, DAY, toy_reference(), CHAMPION, most=1)
+    counted = read_counted(store, DAY, MODEL, most=1)
     assert (counted.rows, counted.scores) == (1, (0, 0, 1))
 
 
 def test_repeats_weigh_named_customers_by_how_often_they_come(tmp_path: Path) -> None:
     often = [prediction(n, 0.5, customer_id="same") for n in range(3)]
     store = store_with(tmp_path, [*often, prediction(4, 0.5), prediction(5, 0.5, customer_id=None)])
-    assert read_counted(store, DAY, toy_reference(), CHAMPION).repeats == (9 + 1) / 4
+    assert read_counted(store, DAY, MODEL).repeats == (9 + 1) / 4
 
 
 def test_only_what_has_matured_counts_with_the_truth_known_then(tmp_path: Path) -> None:
@@ -151,14 +153,13 @@ def test_only_what_has_matured_counts_with_the_truth_known_then(tmp_path: Path) 
     assert read_last_told(store) == told[3]["observed_at"]
 
 
-def test_counting_in_the_database_is_counting_by_the_code_that_counts_while_scoring(tmp_path: Path) -> None:
+def test_the_newest_of_a_window_are_counted_as_a_window_is(tmp_path: Path) -> None:
     rows = [prediction(n, (n % 10) / 10, customer_id=f"c{n % 7}") for n in range(60)]
-    store, reference = store_with(tmp_path, rows), toy_reference()
-    model = ReferenceModel(label="toy", digest=CHAMPION, contract=toy_contract(), reference=reference)
+    store = store_with(tmp_path, rows)
     window = Window(since=from_micros(DAY.start), until=from_micros(DAY.end))
     with store.reading() as connection:
-        (counted,) = count_window(connection, [model], window)
-    found = read_counted(store, DAY, reference, CHAMPION)
+        (counted,) = count_window(connection, [MODEL], window)
+    found = read_counted(store, DAY, MODEL)
     assert (found.features, found.scores) == (counted.features, counted.scores)
     assert (found.rows, found.customers, found.repeats) == (counted.rows, counted.customers, counted.repeats)
     assert found.score_sum == pytest.approx(counted.score_sum)
