@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,9 @@ part, until = "part-%05d-of-{SHARDS:05d}", time.monotonic() + 180
 while not glob.glob(f"{OUT}/.{{part}}.partial/chunk-*.arrow"):
     if time.monotonic() > until or os.path.exists(f"{OUT}/{{part}}.parquet"):
         sys.exit(part + " was never seen in the middle")
-    time.sleep(0.01)
+    time.sleep(0.05)
 """
-"""Waits in a pod that has the volume, so that nobody learns of the first chunk when all are done."""
+"""Waits in a pod that has the volume, and from before the Job is made: else all chunks are done before one is seen."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,14 @@ def batch(
     with step(f"{ROWS:,} customers onto the volume"):
         kube("cp", source, f"{desk}:/data/in.parquet")
     with step(f"Job of {SHARDS} shards, one killed and one deleted"):
-        kube.start_job(JOB, "score-file", MODEL=model, KEEP="Churn")
-        kill_in_the_middle(kube, cluster, desk)
-        delete_in_the_middle(kube, desk)
+        with ThreadPoolExecutor() as watching:
+            killed, deleted = (
+                watching.submit(kube, "exec", desk, "--", "python", "-c", UNTIL_A_CHUNK % index)
+                for index in (KILLED, DELETED)
+            )
+            kube.start_job(JOB, "score-file", MODEL=model, KEEP="Churn")
+            kill_in_the_middle(kube, cluster, killed)
+            delete_in_the_middle(kube, deleted)
         assert kube.completes(JOB, seconds=300)
     with step("output off the volume"):
         for name in (OUT, ASIDE):
@@ -142,20 +148,20 @@ def batch(
     return Batch(source, place / Path(OUT).name, place / Path(ASIDE).name, model)
 
 
-def kill_in_the_middle(kube: Kube, cluster: TestCluster, desk: str) -> None:
+def kill_in_the_middle(kube: Kube, cluster: TestCluster, seen: Future[str]) -> None:
     def container() -> str | None:
         found = [pod["status"].get("containerStatuses", [{}])[0].get("containerID") for pod in pods_of(kube, KILLED)]
         return found[0] if found else None
 
     named = wait_for(container, f"shard {KILLED} never ran")
-    kube("exec", desk, "--", "python", "-c", UNTIL_A_CHUNK % KILLED)
+    seen.result()
     cluster.kill(named.rpartition("/")[2])
 
 
-def delete_in_the_middle(kube: Kube, desk: str) -> None:
+def delete_in_the_middle(kube: Kube, seen: Future[str]) -> None:
     """Its Job sees no end of it, and its process lives on for a moment: another pod may meet it."""
-    (pod,) = wait_for(lambda: pods_of(kube, DELETED), f"shard {DELETED} never ran")
-    kube("exec", desk, "--", "python", "-c", UNTIL_A_CHUNK % DELETED)
+    seen.result()
+    (pod,) = pods_of(kube, DELETED)
     kube("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
 
 
