@@ -115,7 +115,9 @@ def smoke(
         InvalidSetting: What the door needs cannot be read.
     """
     with door.client() as client:
-        return (*_walk(door, client, carried), _metrics(metrics), *([_rules(rules)] if rules else []))
+        walked = tuple(_walk(door, client, carried))
+        said = metrics()
+    return (*walked, _metrics(said), _blessings(said), *([_rules(rules)] if rules else []))
 
 
 def _walk(door: Door, client: httpx.Client, carried: Collection[str]) -> Iterator[Checked]:
@@ -174,15 +176,26 @@ def _examples(document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _metrics(metrics: Callable[[], Mapping[str, str]]) -> Checked:
+def _metrics(said: Mapping[str, str]) -> Checked:
     """Every pod counts, and one of them counted the customer of this test."""
-    said = metrics()
     silent = [pod for pod, text in said.items() if metric_names.EXPERIMENT_REVISION not in text]
     if silent or not said:
         return Checked("metrics", False, f"{', '.join(silent)} say nothing" if said else "no scoring pod is ready")
     if not any(_counted(line) for text in said.values() for line in text.splitlines()):
         return Checked("metrics", False, f"none of {len(said)} pods counted the prediction of this test")
     return Checked("metrics", True, f"{len(said)} pods count")
+
+
+def _blessings(said: Mapping[str, str]) -> Checked:
+    """No pod leaves a challenger out; a champion whose blessing does not hold serves on, with an alert."""
+    held = {line.partition(" ")[0]: float(line.rpartition(" ")[2]) for text in said.values()
+            for line in text.splitlines() if line.startswith(f"{metric_names.BLESSING_HOLDS}{{")}  # fmt: skip
+    missing = sorted(series for series, holds in held.items() if not holds)
+    left_out = [series for series in missing if 'role="challenger"' in series]
+    if left_out:
+        told = "the pods leave it out, and their logs say why"
+        return Checked("blessings", False, f"{', '.join(left_out)} is 0: {told}")
+    return Checked("blessings", True, f"{len(held) - len(missing)} of {len(held)} models are blessed")
 
 
 def _counted(line: str) -> bool:

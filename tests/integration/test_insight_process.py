@@ -241,7 +241,9 @@ def test_the_smoke_test_walks_a_customers_whole_way_and_says_which_part_fails(in
 
     with running(folder, "serve", *arguments, port=port, ready=f"{metrics_url}/readyz", **given):
         first, said = tried()
-        assert first == {"score": True, "explain": True, "outcome": True, "metrics": False, "drift rules": True}, said
+        assert first.pop("metrics") is False, said
+        assert set(first) == {"score", "explain", "outcome", "blessings", "drift rules"}
+        assert all(first.values()), said
         assert said["metrics"] == "none of 1 pods counted the prediction of this test"  # it was read before
         again, said = tried()
         assert all(again.values()), said
@@ -250,7 +252,7 @@ def test_the_smoke_test_walks_a_customers_whole_way_and_says_which_part_fails(in
         assert (foreign["score"], foreign["drift rules"]) == (False, False)
         assert "which this image does not carry" in said["score"]
     gone = smoke(Door("h", f"http://127.0.0.1:{port}", "k"), carried=digests, metrics=dict, rules=None)
-    assert [(check.name, check.is_good) for check in gone] == [("score", False), ("metrics", False)]
+    assert [(check.name, check.is_good) for check in gone][:2] == [("score", False), ("metrics", False)]
     assert "GET http://127.0.0.1" in gone[0].said
 
 
