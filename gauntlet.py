@@ -41,6 +41,7 @@ from service.console import commands as looking
 from service.files import commands as files
 from service.insight import commands as explaining
 from training import commands as training
+from validation import blessing_commands as blessings
 from validation import commands as judgement
 from validation.drift import commands as drifting
 from validation.gate import commands as gating
@@ -248,7 +249,7 @@ for command in (
     demo,
     control.on_cluster(training.train, "train"),
     control.on_cluster(gating.gate, "gate"),
-    judgement.blessing,
+    blessings.blessing,
     package,
     data_plane.serve,
     explaining.insight,
