@@ -69,8 +69,14 @@ def test_google_chrome_serves_as_well(machine: Path) -> None:
     assert had(machine) == (0, "")
 
 
-def test_prometheus_of_version_2_is_none(machine: Path) -> None:
-    program(machine / "prometheus", "echo 'prometheus, version 2.45.3+ds (branch: debian/sid)'")
+def test_version_3_is_known_by_its_number_as_a_go_module_too(machine: Path) -> None:
+    program(machine / "prometheus", "echo 'prometheus, version v0.316.0 (branch: , revision: unknown)'")
+    assert had(machine) == (0, "")
+
+
+@pytest.mark.parametrize("version", ["2.45.3+ds", "v0.255.1"])
+def test_prometheus_of_version_2_is_none(machine: Path, version: str) -> None:
+    program(machine / "prometheus", f"echo 'prometheus, version {version} (branch: debian/sid)'")
     code, told = had(machine)
     assert code == 1
     assert "could not be had: prometheus " in told
