@@ -211,8 +211,12 @@
     paper.append(table, element("p", nodes.length ? rest && `Here are ${rest}; the CSV has all.` : "None."));
     grid.after(paper);
   }
-  window.addEventListener("beforeprint", () => document.querySelectorAll(".grid").forEach(paperOf));
-  window.addEventListener("afterprint", () => document.querySelectorAll(".paper").forEach(paper => paper.remove()));
+  const unprint = () => document.querySelectorAll(".paper").forEach(paper => paper.remove());
+  window.addEventListener("beforeprint", () => {
+    unprint();
+    document.querySelectorAll(".grid:has(.ag-root)").forEach(paperOf);
+  });
+  window.addEventListener("afterprint", unprint);
 
   // Paper is light, and as wide as it is.
   const graphs = () => [...document.querySelectorAll(".card .dash-graph")].map(place => {
