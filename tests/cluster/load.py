@@ -22,17 +22,22 @@ class Load:
         sent: Requests that left.
         answers: Prediction ids that were answered, with the variant.
         failures: What went wrong, by kind, with when, in seconds from the beginning.
+        slowest: The longest that an answered request took, in seconds, and when it left. Where answers come late
+            around failures, something stood still; where they do not, requests were lost.
     """
 
     sent: int = 0
     answers: dict[str, str] = field(default_factory=dict)
     failures: list[tuple[float, str]] = field(default_factory=list)
+    slowest: tuple[float, float] = (0.0, 0.0)
 
     @property
     def told(self) -> str:
         """In one line."""
         kinds = Counter(kind for _, kind in self.failures)
-        return f"{self.sent:,} sent, {len(self.answers):,} answered, {dict(kinds) or 'none'} failed"
+        seconds, left = self.slowest
+        told = f"{self.sent:,} sent, {len(self.answers):,} answered, {dict(kinds) or 'none'} failed"
+        return f"{told}, the slowest answer took {seconds:.1f} s and left at {left:.1f} s"
 
 
 @contextmanager
@@ -80,11 +85,13 @@ async def _send(
 
 
 async def _ask(load: Load, session: aiohttp.ClientSession, url: str, body: Any, began: float) -> None:
+    left = time.monotonic()
     try:
         async with session.post(url, json=body) as response:
             if response.status == 200:
                 said = await response.json()
                 load.answers[said["prediction_id"]] = said["variant"]
+                load.slowest = max(load.slowest, (time.monotonic() - left, left - began))
             else:  # the Ingress answers in plain text
                 load.failures.append((round(time.monotonic() - began, 1), f"status {response.status}"))
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as e:
