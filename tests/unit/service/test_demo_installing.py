@@ -11,7 +11,6 @@ from bentos.errors import InvalidSetting, Unavailable
 from bentos.folder import Folder
 from k8s.delivering import Delivery
 from k8s.running import Ran
-from service.demo.cluster_stage import _json_in
 from service.demo.installing import Installing
 
 
@@ -114,9 +113,9 @@ def test_the_overlay_renders_with_image_policy_setting_and_label(tmp_path, deliv
 
 def test_a_result_is_found_among_what_libraries_say():
     said = 'a warning {of no meaning}\n{\n  "verdict": "PASS"\n}\nnext: something\n'
-    assert _json_in(Ran("gate-1", 0, said, "PASS", ())) == {"verdict": "PASS"}
+    assert Ran("gate-1", 0, said, "PASS", ()).result() == {"verdict": "PASS"}
 
 
 def test_a_job_without_a_result_is_told_in_its_last_words():
     with pytest.raises(Unavailable, match="gate-1 ended with exit code 3: ERROR: no such model"):
-        _json_in(Ran("gate-1", 3, "a traceback\n", "ERROR: no such model", ()))
+        Ran("gate-1", 3, "a traceback\n", "ERROR: no such model", ()).result()

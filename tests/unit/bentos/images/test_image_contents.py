@@ -73,6 +73,7 @@ def test_the_labels_name_models_and_blessings(home, tmp_path):
         "gauntlet.champion": DIGEST,
         "gauntlet.challengers": OTHER,
         "gauntlet.blessings": CHAMPION.blessing,
+        "gauntlet.shadow-only": OTHER,
     }
 
 
