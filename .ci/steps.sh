@@ -19,6 +19,28 @@ step() {
     fi
 }
 
+# Begin a named step beside those that follow, for one that waits more than it works; `join` shows what it printed, and how it ended.
+beside() {
+    beside_name=$1 beside_began=$SECONDS beside_said=$(mktemp)
+    echo "::: $1: begun, beside what follows (at most $2 s)"
+    timeout --kill-after=30 "$2" "${@:3}" > "$beside_said" 2>&1 &
+    beside_process=$!
+    trap 'kill $beside_process 2> /dev/null || true' EXIT
+}
+
+join() {
+    local ended=passed
+    if ! wait "$beside_process"; then
+        ended=FAILED
+        failed+=("$beside_name")
+    fi
+    trap - EXIT
+    echo "::: $beside_name, which ran beside the steps above:"
+    cat "$beside_said"
+    rm -f "$beside_said"
+    echo "::: $beside_name: $ended, $((SECONDS - beside_began)) s after it began"
+}
+
 # The last line of a program: exit code 1 where a step failed.
 finish() {
     if [ ${#failed[@]} -gt 0 ]; then

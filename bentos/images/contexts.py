@@ -70,13 +70,13 @@ def lay_out_insight(target: Path, folder: Folder, epoch: int) -> Context:
 
 
 def _lay_out_bento(target: Path, bento: Path, dockerfile: Path, folder: Folder, epoch: int) -> Context:
-    """A Bento with the models that it names inside.
+    """A Bento with the models that it names inside, and apart from it the code, which other models leave as it is.
 
     BentoML dates what it builds and gives it a random version; here both follow from the content, so that the same
     models and the same code make the same image.
 
     Args:
-        target: An empty folder.
+        target: An empty folder: `code` is to become a layer of its own, `bento` all the rest.
         bento: The Bento.
         dockerfile: The steps.
         folder: The installation.
@@ -87,17 +87,23 @@ def _lay_out_bento(target: Path, bento: Path, dockerfile: Path, folder: Folder, 
     """
     if not bento.exists():
         raise NotFound(f"there is no {bento}; pack the champion first: gauntlet package")
-    _copy(bento.resolve(), target)
-    roles = read_roles(target / "src" / ROLES)
+    code, rest = target / "code", target / "bento"
+    _copy(bento.resolve(), rest)
+    version_of_bento = _digest_of(rest / "src")[:12]
+    (rest / "src").rename(code)
+    (rest / "src").mkdir()
+    (code / ROLES).rename(rest / "src" / ROLES)
+    roles = read_roles(rest / "src" / ROLES)
     for model in roles.models:
         artifact = find_artifact(model, (folder.bentoml / "models",))
         name, _, version = model.tag.partition(":")
-        place = target / "models" / name / version
+        place = rest / "models" / name / version
         _copy(artifact, place / ARTIFACT)
         _redate(artifact.parent / "model.yaml", place / "model.yaml", epoch)
         (place.parent / "latest").unlink(missing_ok=True)
-    _redate(target / "bento.yaml", target / "bento.yaml", epoch, version=_digest_of(target / "src")[:12])
+    _redate(rest / "bento.yaml", rest / "bento.yaml", epoch, version=version_of_bento)
     _copy(SLIMMING, target / SLIMMING.name)
+    _let_all_read(rest)
     labels = {f"gauntlet.{name}": text for name, text in told_of(roles).items() if text}
     return Context(target, dockerfile, labels, roles)
 
@@ -116,6 +122,12 @@ def _digest_of(folder: Path) -> str:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         total.update(f"{path.relative_to(folder)} {sha256(path.read_bytes())}\n".encode())
     return total.hexdigest()
+
+
+def _let_all_read(folder: Path) -> None:
+    """A model store is its owner's alone, and in a container another user reads it."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -5,28 +5,32 @@
 # needed to score.
 ARG BASE=python:3.11-slim
 FROM ${BASE} AS made
-COPY env/python/requirements.txt /app/requirements.txt
+COPY bento/env/python/requirements.txt /tmp/requirements.txt
 # uv is needed in this stage only.
 RUN python -m venv /uv \
     && /uv/bin/python -m pip install --quiet --no-cache-dir uv==0.13.9 \
-    && python -m venv --without-pip /app/.venv \
+    && python -m venv --without-pip /opt/gauntlet \
     && /uv/bin/uv pip install --quiet --no-cache --no-deps --link-mode copy \
-       --python /app/.venv/bin/python --requirement /app/requirements.txt
-COPY . /app/bento
+       --python /opt/gauntlet/bin/python --requirement /tmp/requirements.txt
+COPY slimming.py /tmp/
+COPY code /app/bento/src
 # Bytecode is made here, as it could never be kept on a read-only root, and of what process and workers import alone.
-RUN cd /app/bento/src && mv ../slimming.py /tmp/ \
-    && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. HOME=/tmp MPLBACKEND=agg /app/.venv/bin/python /tmp/slimming.py \
-       /app/.venv /app/installed.json insight service.insight.process service.insight.application service.insight.worker \
+RUN cd /app/bento/src \
+    && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. HOME=/tmp MPLBACKEND=agg /opt/gauntlet/bin/python /tmp/slimming.py \
+       /opt/gauntlet /app/installed.json insight service.insight.process service.insight.application service.insight.worker \
        uvicorn uvicorn.loops.asyncio uvicorn.protocols.http.httptools_impl uvicorn.lifespan.on \
        service.insight.emails.writing service.insight.emails.groq_client groq jinja2 \
        shap skops.io sklearn.ensemble sklearn.linear_model sklearn.pipeline sklearn.preprocessing \
-    && chmod -R a+rX /app
+    && chmod -R a+rX /app /opt/gauntlet
 
 FROM ${BASE}
+# Layers in the order in which they change: a node that had the image before takes but the last of them for another model.
+COPY --from=made /opt/gauntlet /opt/gauntlet
 COPY --from=made /app /app
+COPY bento /app/bento
 WORKDIR /app/bento/src
 # One thread: a worker explains one row, and linear algebra would start a thread for each core of the node.
-ENV PATH=/app/.venv/bin:$PATH \
+ENV PATH=/opt/gauntlet/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

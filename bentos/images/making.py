@@ -93,7 +93,7 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
         Refused: The builder fails.
     """
     _check(order)
-    epoch, revision = _when_and_what(CHECKOUT)
+    epoch, revision = when_and_what(CHECKOUT)
     progress(f"base {order.base}")
     base_digest = engine.digest_of_base(order.base)
     with tempfile.TemporaryDirectory(prefix="gauntlet-image-") as place:
@@ -206,8 +206,12 @@ def _labels(order: Order, revision: str, base_digest: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def _when_and_what(checkout: Path) -> tuple[int, str]:
-    """The commit's time and name; 0 and nothing where there is no git. Uncommitted changes are said with a plus."""
+def when_and_what(checkout: Path) -> tuple[int, str]:
+    """When the content is dated, and the commit's name, with a plus where something is not committed.
+
+    Dated when uv.lock was last committed: a later commit with the same packages makes the same layer of them,
+    which no node takes anew. 0 and nothing where there is no git.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(checkout), *arguments]
@@ -217,6 +221,6 @@ def _when_and_what(checkout: Path) -> tuple[int, str]:
             return ""
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    when, _, revision = git("log", "-1", "--format=%ct %H").partition(" ")
+    when, revision = git("log", "-1", "--format=%ct", "--", "uv.lock"), git("rev-parse", "HEAD")
     changed = "+" if revision and git("status", "--porcelain", "--untracked-files=no") else ""
     return int(when or 0), f"{revision}{changed}"

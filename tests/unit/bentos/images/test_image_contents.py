@@ -1,6 +1,7 @@
 """What goes into an image, what is taken out of it, and the bill of what it holds."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from bentos.folder import Folder
 from bentos.images import KINDS
 from bentos.images.bill import Installed, make_bill
 from bentos.images.contexts import HERE, SLIMMING, lay_out_insight, lay_out_jobs, lay_out_scoring
-from bentos.images.making import Order, make_image
+from bentos.images.making import Order, make_image, when_and_what
 from bentos.images.slimming import UNUSED, installed, remove_unread
 from bentos.roles import BentoRoles, PackedModel, dump_roles
 
@@ -36,6 +37,7 @@ def home(tmp_path):
         (bento / "src").mkdir(parents=True)
         (bento / "src" / "roles.json").write_bytes(dump_roles(BentoRoles(gauntlet="1", champion=CHAMPION,
                                                                          challengers=(CHALLENGER,))))  # fmt: skip
+        (bento / "src" / "entry.py").touch()
         (bento / "src" / "__pycache__").mkdir()
         models = [{"tag": model.tag, "creation_time": when} for model in (CHAMPION, CHALLENGER)]
         described = {"version": version, "creation_time": when, "models": models}
@@ -63,9 +65,41 @@ def test_the_same_models_and_code_are_laid_out_alike_whenever_they_were_packed(h
     again = lay_out_scoring(tmp_path / "two", home("2027-02-02T00:00:00+00:00", "zyxwvu"), 7)
     assert files_of(first.folder) == files_of(again.folder)
     assert set(files_of(first.folder)) == {
-        "bento.yaml", "slimming.py", "src/roles.json",
-        *(f"models/churn/{d[7:19]}/{name}" for d in (DIGEST, OTHER) for name in ("model.yaml", "artifact/model.onnx")),
+        "slimming.py", "code/entry.py", "bento/bento.yaml", "bento/src/roles.json",
+        *(
+            f"bento/models/churn/{digest[7:19]}/{name}"
+            for digest in (DIGEST, OTHER) for name in ("model.yaml", "artifact/model.onnx")
+        ),
     }  # fmt: skip
+
+
+def test_another_user_may_read_the_models_which_are_their_owner_s_alone_in_the_store(home, tmp_path):
+    folder = home()
+    for path in (folder.bentoml / "models").rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    laid_out = lay_out_scoring(tmp_path / "one", folder, 7).folder / "bento"
+    assert {oct(path.stat().st_mode)[-3:] for path in laid_out.rglob("*")} == {"755", "644"}
+
+
+def test_other_models_leave_the_layers_of_packages_and_code_as_they_are(home, tmp_path):
+    def of_code(context):
+        return {name: content for name, content in files_of(context.folder).items() if not name.startswith("bento/")}
+
+    folder = home()
+    first = lay_out_scoring(tmp_path / "one", folder, 7)
+    alone = BentoRoles(gauntlet="1", champion=CHALLENGER)
+    (folder.bento / "src" / "roles.json").write_bytes(dump_roles(alone))
+    other = lay_out_scoring(tmp_path / "two", folder, 7)
+    assert of_code(first) == of_code(other)
+    assert files_of(first.folder) != files_of(other.folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_last_layer_of_an_image_is_what_changes_most(kind):
+    """Packages first: a layer that is the same as in the image before is neither pushed nor pulled."""
+    (_, last) = (HERE / f"{kind}.Dockerfile").read_text().split("\nFROM ${BASE}\n")
+    copied = [line.split()[-1] for line in last.splitlines() if line.startswith("COPY")]
+    assert copied == ["/opt/gauntlet", "/app", "/app/bento"][: 2 if kind == "jobs" else 3]
 
 
 def test_the_labels_name_models_and_blessings(home, tmp_path):
@@ -85,7 +119,7 @@ def test_insight_is_laid_out_of_its_own_bento_with_the_same_models(home, tmp_pat
     folder.insight_bento.unlink()
     folder.insight_bento.symlink_to(explaining)
     scoring, insight = lay_out_scoring(tmp_path / "one", folder, 7), lay_out_insight(tmp_path / "two", folder, 7)
-    assert set(files_of(insight.folder)) - set(files_of(scoring.folder)) == {"src/explains.py"}
+    assert set(files_of(insight.folder)) - set(files_of(scoring.folder)) == {"code/explains.py"}
     assert (insight.labels, insight.roles) == (scoring.labels, scoring.roles)
     assert (scoring.dockerfile.name, insight.dockerfile.name) == ("scoring.Dockerfile", "insight.Dockerfile")
 
@@ -225,3 +259,23 @@ def test_where_the_group_of_packages_was_left_out_it_is_told_before_anything_is_
     assert ended.value.code == 2
     assert "cyclonedx" in (said := capsys.readouterr().err)
     assert "run it with all of them: uv run --all-groups gauntlet" in said
+
+
+def test_content_is_dated_by_the_packages_and_named_by_the_commit(tmp_path):
+    def git(*arguments, when=0):
+        settings = {f"GIT_{who}_{what}": "a@b.example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        dates = {"GIT_AUTHOR_DATE": f"@{when} +0000", "GIT_COMMITTER_DATE": f"@{when} +0000"}
+        command = ["git", "-C", tmp_path, *arguments]
+        environment = {**os.environ, **settings, **dates}
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert when_and_what(tmp_path) == (0, "")
+    git("init", "--quiet")
+    for name, when in (("uv.lock", 1_700_000_000), ("code.py", 1_800_000_000)):
+        (tmp_path / name).touch()
+        git("add", name)
+        git("commit", "--quiet", "--message", name, when=when)
+    head = git("rev-parse", "HEAD")
+    assert when_and_what(tmp_path) == (1_700_000_000, head)
+    (tmp_path / "code.py").write_text("changed")
+    assert when_and_what(tmp_path) == (1_700_000_000, f"{head}+")
