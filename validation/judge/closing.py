@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bentos.errors import InvalidPolicy, Unavailable
-from service.micros import to_micros
+from service.micros import from_micros, to_micros
 from service.store import Store, tables
 from validation.judge.alike import Alike, rows_alike
 from validation.judge.ledger import Arms, Cell, Cohort, Counts, Groups, closable_through, count_cohorts, group_of
@@ -100,6 +100,23 @@ def provisional_cohorts(store: Store, experiment_id: str, policy: OnlinePolicy, 
         if since is not None and until <= since:
             return []
         return _count(store, connection, experiment_id, policy, since=since, until=until, moment=moment)
+
+
+def next_maturity(store: Store, experiment_id: str, policy: OnlinePolicy) -> datetime | None:
+    """When the earliest cohort that is not closed will have matured; None where nobody has been scored since.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    p = tables.predictions.c
+    with store.reading() as connection:
+        closed = closed_through(connection, experiment_id) or 0
+        waits = (p.experiment == experiment_id, p.purpose == "live", p.at >= closed)
+        first = connection.execute(sa.select(sa.func.min(p.at)).where(*waits)).scalar()
+    if first is None:
+        return None
+    end = (first // policy.cohort + 1) * policy.cohort
+    return from_micros(end + policy.maturity_window)
 
 
 def _shipped_until(connection: Connection, moment: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from service.prediction_log.shipper import ship
 from service.scoring.places import ExperimentFile, ExperimentPlace
 from service.store import Store
 from validation.judge.audit import describe, read_changes
-from validation.judge.closing import provisional_cohorts, read_ledger
+from validation.judge.closing import next_maturity, provisional_cohorts, read_ledger
 from validation.judge.late import count_late
 from validation.judge.live import read_live
 from validation.judge.policy import OnlinePolicy, load_policy
@@ -98,7 +99,22 @@ def judge_experiment(
         late=count_late(store, experiment.id),
         as_of=as_of,
     )
-    if experiment.challenger is None and (changes := read_changes(store)):
-        last = f"last: {describe(changes[-1]).splitlines()[0]}"
-        return msgspec.structs.replace(verdict, reasons=(*verdict.reasons, last))
-    return verdict
+    asked_next = _what_next(store, experiment, policy, verdict, moment=as_of or now)
+    return msgspec.structs.replace(verdict, reasons=(*verdict.reasons, *asked_next))
+
+
+def _what_next(
+    store: Store, experiment: OnTrial, policy: OnlinePolicy, verdict: Verdict, *, moment: datetime
+) -> Iterator[str]:
+    """What somebody asks next who reads that there is nothing to decide yet."""
+    if experiment.challenger is None:
+        if changes := read_changes(store):
+            yield f"last: {describe(changes[-1]).splitlines()[0]}"
+    elif verdict.verdict == "KEEP_COLLECTING" and verdict.evidence is not None and not verdict.evidence.cohorts:
+        first = next_maturity(store, experiment.id, policy)
+        if first is None:
+            yield "nobody has been scored in it yet"
+        elif first > moment:
+            yield f"the next cohort matures at {first:%Y-%m-%d %H:%M} UTC"
+        else:
+            yield f"a cohort was due at {first:%Y-%m-%d %H:%M} UTC; the judge closes it when all spools are shipped"

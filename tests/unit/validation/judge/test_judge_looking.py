@@ -45,6 +45,18 @@ def test_looking_closes_nothing(world):
     assert looked(world, now=AS_OF).evidence.matured == 0
 
 
+def test_where_nothing_has_matured_it_says_when_something_will(world):
+    """Cohorts of a day: who was scored today is final a window of thirty days after midnight."""
+    assert looked(world).reasons[-1] == "nobody has been scored in it yet"
+    row = prediction("a", at=START + timedelta(hours=3))
+    world.log(row, prediction("b", purpose="what_if", at=START), truth(row, True))
+    due = START + 31 * DAY
+    assert looked(world).reasons[-1] == f"the next cohort matures at {due:%Y-%m-%d %H:%M} UTC"
+    late = looked(world, now=due + DAY).reasons[-1]
+    assert late == f"a cohort was due at {due:%Y-%m-%d %H:%M} UTC; the judge closes it when all spools are shipped"
+    assert "matures at" not in " ".join(looked(world, as_of=due + DAY).reasons)
+
+
 def test_looking_back_is_refused(world):
     with pytest.raises(InvalidSetting, match="as-of"):
         looked(world, as_of=NOW - DAY)
