@@ -1,21 +1,15 @@
 """The programs of CI, in a copy of the checkout whose `gauntlet`, `gh` and `cosign` note what they are asked."""
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from ci_toys import SAID, lay_out, put, run, said
 
-ROOT = Path(__file__).parents[2]
 REPORT = (
     "a library warns\n## churn version 3 {how}\n\n| looked at | came out |\n|---|---|\n| {what} | **look at it** |\n"
 )
 
-SAID = """#!/usr/bin/env bash
-echo "$(basename "$0") $*" >> "$SAID"
-"""
 GH = f"""{SAID}
 if [ "$1 $2" = "issue list" ]; then echo "${{ISSUE:-}}"; fi
 """
@@ -31,27 +25,8 @@ echo '{{"digest": "sha256:0123"}}'
 @pytest.fixture
 def checkout(tmp_path):
     """`.ci` and what its programs look for."""
-    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
     (tmp_path / "k8s" / "overlays" / "staging" / "release").mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    return tmp_path
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    path.chmod(0o755)
-
-
-def run(checkout, *command, **environment):
-    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
-    given = {"PATH": path, "SAID": str(checkout / "said"), "HOME": str(checkout), **environment}
-    return subprocess.run(command, cwd=checkout, env=given, capture_output=True, text=True, check=False)
-
-
-def said(checkout):
-    path = checkout / "said"
-    return path.read_text().splitlines() if path.exists() else []
+    return lay_out(tmp_path)
 
 
 def monitor(checkout, *, code, how="needs somebody", what="drift", **environment):
@@ -136,8 +111,10 @@ def test_images_are_pushed_into_the_release_signed_when_asked_and_told_by_digest
     assert "--tag here/shop/gauntlet-scoring:1 --push --release k8s/overlays/staging/release" in asked[2]
     assert (checkout / "output").read_text() == "jobs=sha256:0123\nscoring=sha256:0123\ninsight=sha256:0123\n"
     assert json.loads((checkout / "reports" / "images" / "jobs.json").read_text()) == {"digest": "sha256:0123"}
-    plain = run(checkout, "bash", ".ci/images", "staging", **given)
+    assert not any("--engine" in line for line in asked)
+    plain = run(checkout, "bash", ".ci/images", "staging", GAUNTLET_IMAGE_ENGINE="buildah", **given)
     assert "not signed, as nobody asked for it" in plain.stdout
+    assert ["--json --engine buildah --" in line for line in said(checkout)[len(asked) :]] == [True, True, True]
 
 
 @pytest.mark.parametrize(
