@@ -176,3 +176,56 @@ def test_a_release_says_what_it_lacks(checkout, words, tag, told):
     assert done.returncode != 0
     assert told in done.stderr
     assert said(checkout) == []
+
+
+CLUSTER = f"""{SAID}
+exit "${{UP:-0}}"
+"""
+UV = f"""{SAID}
+echo "by $GAUNTLET_CLUSTER" >> "$SAID"
+case "$*" in *pytest*) exit "${{TESTS:-0}}" ;; esac
+"""
+
+
+def cluster_tests(checkout, *words, **environment):
+    for place in (".ci/kind", ".ci/servers", "elsewhere/cluster"):
+        put(checkout / place, CLUSTER)
+    put(checkout / ".uv" / "bin" / "uv", UV)
+    done = run(checkout, "bash", ".ci/cluster", *words, **environment)
+    return done, said(checkout)
+
+
+def test_the_cluster_tests_are_run_on_kind_and_summed_up(checkout):
+    done, asked = cluster_tests(checkout)
+    assert done.returncode == 0, done.stdout
+    uv = "uv run --frozen --all-groups"
+    assert asked == [
+        "servers --registry",
+        "kind up",
+        "kind base-images",
+        f"{uv} pytest -m cluster --junit-xml=reports/cluster/cluster.xml",
+        "by .ci/kind",
+        f"{uv} python .ci/summary.py reports/cluster cluster",
+        "by .ci/kind",
+    ]
+
+
+def test_the_cluster_tests_take_the_cluster_that_is_named(checkout):
+    _, asked = cluster_tests(checkout, GAUNTLET_CLUSTER="elsewhere/cluster")
+    assert [line for line in asked if "kind" in line] == []
+    assert "cluster up" in asked
+    assert "by elsewhere/cluster" in asked
+
+
+@pytest.mark.parametrize(("what", "told"), [("UP", "test cluster"), ("TESTS", "cluster tier")])
+def test_what_failed_of_the_cluster_tests_is_named_and_they_are_summed_up_all_the_same(checkout, what, told):
+    done, asked = cluster_tests(checkout, **{what: "1"})
+    assert done.returncode == 1
+    assert f"::: failed: {told}\n" in done.stdout
+    assert any("summary.py" in line for line in asked)
+
+
+def test_the_cluster_tests_take_no_arguments(checkout):
+    done, asked = cluster_tests(checkout, "--now")
+    assert (done.returncode, asked) == (2, [])
+    assert "usage" in done.stderr
