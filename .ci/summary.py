@@ -1,7 +1,8 @@
-"""What stage 2 found, as Markdown: tests by tier, failures, skips, the slowest tests, coverage by plane.
+"""What tiers of tests found, as Markdown: tests by tier, failures, skips, the slowest tests, coverage by plane.
 
-Reads the JUnit files and coverage.json of a folder. The summary is added to the file that GITHUB_STEP_SUMMARY names, or
-goes to the terminal. Exit code 1 where a tier ran nothing or where a plane is reached less than it must be.
+Reads the JUnit files of a folder and, with `--least`, coverage.json. The summary is added to the file that
+GITHUB_STEP_SUMMARY names, or goes to the terminal. Exit code 1 where a tier ran nothing or where a plane is reached
+less than it must be.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-TIERS = ("fast", "servers", "browser")
 SLOWEST = 10
 _LONGEST = 200
 
@@ -85,15 +85,15 @@ def read_reach(report: Path, planes: Sequence[str]) -> list[Reach]:
     return found
 
 
-def complaints(cases: Sequence[Case], reached: Sequence[Reach], least: float) -> list[str]:
+def complaints(tiers: Sequence[str], cases: Sequence[Case], reached: Sequence[Reach], least: float) -> list[str]:
     """Why the stage fails beside failed tests, a sentence each."""
     ran = {case.tier for case in cases if case.outcome != "skipped"}
-    silent = [f"The {tier} tier ran no test." for tier in TIERS if tier not in ran]
+    silent = [f"The {tier} tier ran no test." for tier in tiers if tier not in ran]
     low = [one for one in reached if one.ratio < least]
     return silent + [f"{_percent(one.ratio)} of {one.plane} is reached, less than {least:.0%}." for one in low]
 
 
-def summary_of(cases: Sequence[Case], reached: Sequence[Reach], wrong: Sequence[str]) -> str:
+def summary_of(tiers: Sequence[str], cases: Sequence[Case], reached: Sequence[Reach], wrong: Sequence[str]) -> str:
     """The whole page."""
     failed = [case for case in cases if case.outcome == "failed"]
     slowest = sorted(cases, key=lambda case: -case.seconds)[:SLOWEST]
@@ -102,9 +102,9 @@ def summary_of(cases: Sequence[Case], reached: Sequence[Reach], wrong: Sequence[
     parts = [
         [f"## Tests on Python {platform.python_version()}: {'failed' if failed or wrong else 'passed'}"],
         [f"**{sentence}**" for sentence in wrong],
-        _table(("tier", "passed", "failed", "skipped", "minutes"), [_row_of(tier, cases) for tier in TIERS]),
+        _table(("tier", "passed", "failed", "skipped", "minutes"), [_row_of(tier, cases) for tier in tiers]),
         _section("Failed", [f"- `{case.name}` ({case.tier}): {_code(case.reason)}" for case in failed]),
-        _section("Reached of the planes", _reach_table(reached)),
+        _section("Reached of the planes", _reach_table(reached) if reached else []),
         _section("Slowest", _table(("seconds", "test"), timed)),
         _section("Skipped", [f"- {count} ({tier}): {_code(reason)}" for (tier, reason), count in skipped.items()]),
     ]
@@ -167,14 +167,16 @@ def main(arguments: Sequence[str]) -> int:
     """Write the summary; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reports", type=Path, help="the folder of TIER.xml and coverage.json")
-    parser.add_argument("--least", type=float, required=True, metavar="PERCENT", help="of each plane")
+    parser.add_argument("tiers", nargs="+", metavar="TIER", help="each must have run")
+    parser.add_argument("--least", type=float, metavar="PERCENT", help="of each plane; without it coverage is left out")
     given = parser.parse_args(arguments)
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
-    planes = project["tool"]["coverage"]["run"]["source_pkgs"]
-    cases = [case for tier in TIERS for case in read_cases(given.reports / f"{tier}.xml")]
-    reached = read_reach(given.reports / "coverage.json", planes)
-    wrong = complaints(cases, reached, given.least / 100)
-    page = summary_of(cases, reached, wrong)
+    reached: list[Reach] = []
+    if given.least is not None:
+        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+        reached = read_reach(given.reports / "coverage.json", project["tool"]["coverage"]["run"]["source_pkgs"])
+    cases = [case for tier in given.tiers for case in read_cases(given.reports / f"{tier}.xml")]
+    wrong = complaints(given.tiers, cases, reached, (given.least or 0) / 100)
+    page = summary_of(given.tiers, cases, reached, wrong)
     (given.reports / "summary.md").write_text(page)
     told = os.environ.get("GITHUB_STEP_SUMMARY")
     if told:

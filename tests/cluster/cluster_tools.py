@@ -30,6 +30,10 @@ ROOT = Path(__file__).parents[2]
 LENT = ("/etc/ssl/certs", "/usr/local/share/ca-certificates", "/etc/pip.conf", "/etc/uv")
 """What tells pip and uv on this machine where their registries are: a build sees it, and the image does not hold it."""
 
+MACHINE, REGISTRY = "GAUNTLET_CLUSTER_MACHINE", "GAUNTLET_CLUSTER_REGISTRY"
+"""Where this machine is not the cluster's node, the program says as whom the node knows it: its address, and where an
+image registry must listen here (HOST:PORT) to be taken without HTTPS."""
+
 _open = build_opener(ProxyHandler({})).open  # what is asked here is on this machine, whatever proxy it uses
 
 
@@ -74,10 +78,10 @@ class TestCluster:
         run(self.program, "base-images")
 
     def environment(self) -> dict[str, str]:
-        """The environment in which kubectl finds it."""
+        """The environment in which kubectl finds it, with whatever else the program says of it."""
         exports = dict(re.findall(r"(\w+)=(\S+)", run(self.program, "env")))
         path = exports["PATH"].replace("$PATH", os.environ["PATH"])
-        return {**os.environ, "KUBECONFIG": exports["KUBECONFIG"], "PATH": path}
+        return {**os.environ, **exports, "PATH": path}
 
     def build(self, kind: str, content: str, home: Path) -> str:
         """Have an image by `gauntlet image` in the cluster, under a tag made of its content. Returns the tag."""
@@ -168,6 +172,20 @@ class Kube:
             for pod in self.read("pods", "-l", chosen)["items"]
             if "deletionTimestamp" not in pod["metadata"] and has_condition(pod["status"], "Ready")
         }
+
+    def admit_machine(self) -> None:
+        """Let this machine ask pods by address where it is not the node, whose own traffic no policy filters."""
+        machine = self.environment.get(MACHINE)
+        if machine is None:
+            return
+        peers = [{"ipBlock": {"cidr": f"{machine}/32"}}]
+        policy = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "machine-of-the-tests"},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": peers}]},
+        }
+        self("apply", "-f", "-", given=json.dumps(policy))
 
     def start_job(self, name: str, cron: str, **environment: str) -> None:
         """Make a Job from a suspended CronJob, with other values of its environment."""

@@ -136,6 +136,7 @@ def installation(
         jobs = build(cluster, lay_out_jobs(place / "jobs"), home)
     with step("MLflow and PostgreSQL up"):
         kube("create", "namespace", kube.namespace)
+        kube.admit_machine()
         key = make_secrets(kube, gauntlet)
         kube("apply", "-k", write_overlay(place / "making", kube, {"gauntlet-jobs": jobs}, replicas=0))
         kube("rollout", "status", "deployment/gauntlet-mlflow", "--timeout=180s")

@@ -102,6 +102,7 @@ def earlier(cluster: TestCluster, tmp_path: Path) -> Iterator[Way]:
     kube = Kube(f"gauntlet-upgrade-{os.getpid()}", cluster.environment())
     try:
         kube("create", "namespace", kube.namespace)
+        kube.admit_machine()
         yield Way(checkout, kube, tmp_path / "home-earlier")
     finally:
         kube("delete", "namespace", kube.namespace, "--ignore-not-found", "--timeout=120s")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster_tools import ROOT, Step, lent, wait_for
+from cluster_tools import REGISTRY, ROOT, Kube, Step, lent, wait_for
 from installing import HOST, INGRESS, POSTGRES, REPLICAS, Installation, objects_in, write_overlay
 from workflow_runs import Runner
 
@@ -35,6 +35,7 @@ LATER = timedelta(days=32)
 """When everybody who is asked now has matured."""
 WINDOW = timedelta(days=30)
 FEW, ENOUGH = 300, 1500
+SEARCHED = 'unqualified-search-registries = ["docker.io"]\n'
 CONFIGURED = """
 version: 0.1
 storage: {filesystem: {rootdirectory: PLACE}}
@@ -43,15 +44,13 @@ http: {addr: ADDRESS}
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """HOST:PORT of an image registry on loopback, which containerd takes without HTTPS."""
+def registry(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """HOST:PORT of an image registry of this machine, which the node's containerd takes without HTTPS."""
     program = shutil.which("docker-registry")
     if program is None:
         pytest.fail("docker-registry is not installed; on Debian: apt-get install docker-registry")
     place = tmp_path_factory.mktemp("registry")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{found.getsockname()[1]}"
+    address = kube.environment.get(REGISTRY) or _free_address()
     config = place / "config.yml"
     config.write_text(CONFIGURED.replace("PLACE", str(place / "images")).replace("ADDRESS", address))
     with (place / "log").open("w") as log:
@@ -60,6 +59,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield address
     process.terminate()
     process.wait(20)
+
+
+def _free_address() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{found.getsockname()[1]}"
 
 
 def _listens(address: str) -> bool:
@@ -98,6 +103,7 @@ def runner(
             "BUILDAH_ISOLATION": "chroot",
             "CONTAINERS_REGISTRIES_CONF": str(_registries(place, registry)),
             "GAUNTLET_BUILD_OPTIONS": " ".join(lent()),
+            "GAUNTLET_IMAGE_ENGINE": "buildah",
             "GAUNTLET_INGRESS": INGRESS,
             "GAUNTLET_NAMESPACE": kube.namespace,
             "GAUNTLET_ISSUE": "no",
@@ -131,9 +137,14 @@ def _signing_key(installation: Installation) -> str:
 
 
 def _registries(place: Path, registry: str) -> Path:
-    """The machine's own settings of registries, and that this one has no HTTPS."""
+    """The machine's own settings of registries, and that this one has no HTTPS.
+
+    Settings in the form of version 1 (`[registries.search]`) cannot be added to; then the usual ones stand for them.
+    """
     own = Path("/etc/containers/registries.conf")
-    content = own.read_text() if own.exists() else 'unqualified-search-registries = ["docker.io"]\n'
+    content = own.read_text() if own.exists() else SEARCHED
+    if re.search(r"^\[registries\.", content, re.MULTILINE):
+        content = SEARCHED
     path = place / "registries.conf"
     path.write_text(f'{content}\n[[registry]]\nlocation = "{registry}"\ninsecure = true\n')
     return path

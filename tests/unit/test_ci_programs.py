@@ -1,21 +1,15 @@
 """The programs of CI, in a copy of the checkout whose `gauntlet`, `gh` and `cosign` note what they are asked."""
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from ci_toys import SAID, lay_out, put, run, said
 
-ROOT = Path(__file__).parents[2]
 REPORT = (
     "a library warns\n## churn version 3 {how}\n\n| looked at | came out |\n|---|---|\n| {what} | **look at it** |\n"
 )
 
-SAID = """#!/usr/bin/env bash
-echo "$(basename "$0") $*" >> "$SAID"
-"""
 GH = f"""{SAID}
 if [ "$1 $2" = "issue list" ]; then echo "${{ISSUE:-}}"; fi
 """
@@ -31,27 +25,8 @@ echo '{{"digest": "sha256:0123"}}'
 @pytest.fixture
 def checkout(tmp_path):
     """`.ci` and what its programs look for."""
-    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
     (tmp_path / "k8s" / "overlays" / "staging" / "release").mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    return tmp_path
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    path.chmod(0o755)
-
-
-def run(checkout, *command, **environment):
-    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
-    given = {"PATH": path, "SAID": str(checkout / "said"), "HOME": str(checkout), **environment}
-    return subprocess.run(command, cwd=checkout, env=given, capture_output=True, text=True, check=False)
-
-
-def said(checkout):
-    path = checkout / "said"
-    return path.read_text().splitlines() if path.exists() else []
+    return lay_out(tmp_path)
 
 
 def monitor(checkout, *, code, how="needs somebody", what="drift", **environment):
@@ -136,8 +111,10 @@ def test_images_are_pushed_into_the_release_signed_when_asked_and_told_by_digest
     assert "--tag here/shop/gauntlet-scoring:1 --push --release k8s/overlays/staging/release" in asked[2]
     assert (checkout / "output").read_text() == "jobs=sha256:0123\nscoring=sha256:0123\ninsight=sha256:0123\n"
     assert json.loads((checkout / "reports" / "images" / "jobs.json").read_text()) == {"digest": "sha256:0123"}
-    plain = run(checkout, "bash", ".ci/images", "staging", **given)
+    assert not any("--engine" in line for line in asked)
+    plain = run(checkout, "bash", ".ci/images", "staging", GAUNTLET_IMAGE_ENGINE="buildah", **given)
     assert "not signed, as nobody asked for it" in plain.stdout
+    assert ["--json --engine buildah --" in line for line in said(checkout)[len(asked) :]] == [True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -199,3 +176,56 @@ def test_a_release_says_what_it_lacks(checkout, words, tag, told):
     assert done.returncode != 0
     assert told in done.stderr
     assert said(checkout) == []
+
+
+CLUSTER = f"""{SAID}
+exit "${{UP:-0}}"
+"""
+UV = f"""{SAID}
+echo "by $GAUNTLET_CLUSTER" >> "$SAID"
+case "$*" in *pytest*) exit "${{TESTS:-0}}" ;; esac
+"""
+
+
+def cluster_tests(checkout, *words, **environment):
+    for place in (".ci/kind", ".ci/servers", "elsewhere/cluster"):
+        put(checkout / place, CLUSTER)
+    put(checkout / ".uv" / "bin" / "uv", UV)
+    done = run(checkout, "bash", ".ci/cluster", *words, **environment)
+    return done, said(checkout)
+
+
+def test_the_cluster_tests_are_run_on_kind_and_summed_up(checkout):
+    done, asked = cluster_tests(checkout)
+    assert done.returncode == 0, done.stdout
+    uv = "uv run --frozen --all-groups"
+    assert asked == [
+        "servers --registry",
+        "kind up",
+        "kind base-images",
+        f"{uv} pytest -m cluster --junit-xml=reports/cluster/cluster.xml",
+        "by .ci/kind",
+        f"{uv} python .ci/summary.py reports/cluster cluster",
+        "by .ci/kind",
+    ]
+
+
+def test_the_cluster_tests_take_the_cluster_that_is_named(checkout):
+    _, asked = cluster_tests(checkout, GAUNTLET_CLUSTER="elsewhere/cluster")
+    assert [line for line in asked if "kind" in line] == []
+    assert "cluster up" in asked
+    assert "by elsewhere/cluster" in asked
+
+
+@pytest.mark.parametrize(("what", "told"), [("UP", "test cluster"), ("TESTS", "cluster tier")])
+def test_what_failed_of_the_cluster_tests_is_named_and_they_are_summed_up_all_the_same(checkout, what, told):
+    done, asked = cluster_tests(checkout, **{what: "1"})
+    assert done.returncode == 1
+    assert f"::: failed: {told}\n" in done.stdout
+    assert any("summary.py" in line for line in asked)
+
+
+def test_the_cluster_tests_take_no_arguments(checkout):
+    done, asked = cluster_tests(checkout, "--now")
+    assert (done.returncode, asked) == (2, [])
+    assert "usage" in done.stderr

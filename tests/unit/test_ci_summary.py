@@ -1,4 +1,4 @@
-"""The summary of stage 2: what pytest and coverage wrote, as Markdown, and an exit code where something is missing."""
+"""The summary of tiers of tests: what pytest and coverage wrote, as Markdown, and an exit code where it lacks any."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,13 @@ def covered(ratios: dict[str, int]) -> str:
     return json.dumps({"files": files})
 
 
-def summed(reports: Path, **variables: str) -> tuple[int, str]:
+TIERS = ("fast", "servers", "browser")
+OF_STAGE_2 = (*TIERS, "--least", "90")
+
+
+def summed(reports: Path, given: Sequence[str] = OF_STAGE_2, **variables: str) -> tuple[int, str]:
     """The program's exit code, and what it prints."""
-    command = [sys.executable, str(ROOT / ".ci" / "summary.py"), str(reports), "--least", "90"]
+    command = [sys.executable, str(ROOT / ".ci" / "summary.py"), str(reports), *given]
     environment = {name: value for name, value in os.environ.items() if name != "GITHUB_STEP_SUMMARY"} | variables
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stderr == ""
@@ -70,7 +75,7 @@ def summed(reports: Path, **variables: str) -> tuple[int, str]:
 @pytest.fixture
 def reports(tmp_path: Path) -> Path:
     """A folder of reports in which all is well."""
-    for tier in ("fast", "servers", "browser"):
+    for tier in TIERS:
         (tmp_path / f"{tier}.xml").write_text(PASSED)
     (tmp_path / "coverage.json").write_text(covered(dict.fromkeys(PLANES, 90)))
     return tmp_path
@@ -133,6 +138,16 @@ def test_a_tier_whose_tests_were_all_skipped_ran_nothing(reports: Path) -> None:
     code, page = summed(reports)
     assert code == 1
     assert "**The browser tier ran no test.**" in page
+
+
+def test_of_a_tier_whose_coverage_nobody_measured_nothing_is_said_of_planes(reports: Path) -> None:
+    (reports / "cluster.xml").write_text(PASSED)
+    (reports / "coverage.json").unlink()
+    code, page = summed(reports, ["cluster"])
+    assert code == 0
+    assert "| cluster | 1 | 0 | 0 | 0.0 |" in page
+    assert "Reached" not in page
+    assert "browser" not in page
 
 
 def test_it_is_added_to_the_jobs_summary_and_kept_beside_the_reports(reports: Path) -> None:
