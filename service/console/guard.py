@@ -1,8 +1,8 @@
 """Who may come in: logins, sessions, requests from elsewhere, and the headers that every answer carries.
 
-A session is Flask's signed cookie: its id, its end and a mark of the key it began with, so that a key that is taken away
-ends it at once, and so does logging out, wherever a copy of the cookie went. What changes something comes from a page of ours (Origin) with a cookie that other sites' forms do
-not carry (SameSite).
+A session is Flask's signed cookie: its id, its end and a mark of the key it began with. A key that is taken away ends
+it at once, and so does logging out, wherever a copy of the cookie went. What changes something comes from a page of
+ours (Origin) with a cookie that other sites' forms do not carry (SameSite).
 """
 
 from __future__ import annotations

@@ -40,11 +40,11 @@ from validation.judge.policy import load_policy
 
 _LISTED = 200
 _RISKIEST = (
-    {"field": "customer", "headerName": "Customer"},
-    {"field": "at", "headerName": "Scored, UTC"},
-    {"field": "probability", "headerName": "Probability", "type": "rightAligned"},
-    {"field": "variant", "headerName": "Answered by"},
-    {"field": "treatment", "headerName": "Actions"},
+    {"field": "customer", "headerName": "Customer", "minWidth": 150},
+    {"field": "at", "headerName": "Scored, UTC", "minWidth": 190},
+    {"field": "probability", "headerName": "Probability", "type": "rightAligned", "minWidth": 130},
+    {"field": "variant", "headerName": "Answered by", "minWidth": 135},
+    {"field": "treatment", "headerName": "Actions", "minWidth": 120},
 )
 _DRAWING_SECONDS = 1.0
 """All pictures ask within that time; then they are of the same span."""
