@@ -49,8 +49,8 @@ def show_answer(answer: Answer, contract: Contract, start: Start | None, moved: 
     """
     change = ""
     if start is not None and moved:
-        points = 100 * (answer.probability - start.probability)
-        change = f"{points:+.1f} points after changing {', '.join(moved)}"
+        force = say_force(answer.probability - start.probability, is_share=True)
+        change = f"{force} after changing {', '.join(moved)}"
     found = tiles(
         [
             tile(
