@@ -1,8 +1,8 @@
 """Who may come in: logins, sessions, requests from elsewhere, and the headers that every answer carries.
 
-A session is Flask's signed cookie: the client's name and a mark of the key it began with, so that a key that is taken
-away ends it at once. What changes something comes from a page of ours (Origin) with a cookie that other sites' forms do
-not carry (SameSite).
+A session is Flask's signed cookie: its id, its end and a mark of the key it began with. A key that is taken away ends
+it at once, and so does logging out, wherever a copy of the cookie went. What changes something comes from a page of
+ours (Origin) with a cookie that other sites' forms do not carry (SameSite).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import flask
 
 from bentos.errors import InvalidSetting
 from service.console.login import login_page
+from service.console.sessions import EndedSessions
 from service.console.settings import ConsoleSettings
 from service.console.viewers import NOBODY_ASKED, Viewer, viewer_of_key, viewer_of_proxy
 from service.http.keys import Keys, digest_of, mark_of
@@ -29,7 +30,7 @@ logger = logging.getLogger("gauntlet.console")
 
 COOKIE = "gauntlet_console"
 PROBES = ("/livez", "/readyz")
-_LOGIN, _ASSETS = "/login", "/assets/"
+_LOGIN, _LOGOUT, _ASSETS = "/login", "/logout", "/assets/"
 _CODE = (_ASSETS, "/_dash-component-suites/")
 """What browsers may keep: it says nothing of anybody, and the pictures' code alone is 5 MB."""
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
@@ -63,6 +64,7 @@ class Guard:
         self._session_key = _session_key(settings.session_key_file)
         self._proxies = frozenset(settings.trusted_proxies.split())
         self._operators = frozenset(settings.proxy_operators.split())
+        self._ended = EndedSessions()
         self._hosts = frozenset(urlsplit(origin).netloc for origin in settings.origins.split())
 
     @property
@@ -95,7 +97,7 @@ class Guard:
         )
         server.before_request(self._let_in)
         server.add_url_rule(_LOGIN, "login", self._login, methods=["GET", "POST"])
-        server.add_url_rule("/logout", "logout", self._logout, methods=["POST"])
+        server.add_url_rule(_LOGOUT, "logout", self._logout, methods=["POST"])
         policy = None
 
         def seal(response: flask.Response) -> flask.Response:
@@ -115,7 +117,7 @@ class Guard:
             return _refused("this console asks nobody to log in, and so is only for this machine")
         if request.method not in _SAFE and not self._is_from_here(request):
             return _refused("this request does not come from a page of this console")
-        if request.path == _LOGIN or request.path.startswith(_ASSETS):
+        if request.path in (_LOGIN, _LOGOUT) or request.path.startswith(_ASSETS):
             return None
         viewer = self._viewer(request)
         if viewer is None:
@@ -138,10 +140,10 @@ class Guard:
                 return viewer_of_proxy(named, self._operators)
         if not self.asks_for_login:
             return NOBODY_ASKED
-        client = self._keys.client_marked(str(flask.session.get("mark", "")))
-        if client is None or time.time() >= float(flask.session.get("until", 0)):
-            return None
-        return viewer_of_key(client)
+        session = flask.session
+        client = self._keys.client_marked(str(session.get("mark", "")))
+        is_over = time.time() >= float(session.get("until", 0)) or session.get("id", "") in self._ended
+        return None if client is None or is_over else viewer_of_key(client)
 
     def _login(self) -> Any:
         onward = _local_path(flask.request.args.get("next", "/"))
@@ -156,11 +158,17 @@ class Guard:
         if viewer is None:
             return login_page(onward, problem="This key may not look: it needs the scope score or admin."), 403
         flask.session.clear()
-        flask.session.update(mark=mark_of(digest_of(key)), until=time.time() + self._settings.session_seconds)
+        flask.session.update(
+            id=secrets.token_urlsafe(16),
+            mark=mark_of(digest_of(key)),
+            until=time.time() + self._settings.session_seconds,
+        )
         logger.info("logged_in", extra={"client": viewer.name, "role": viewer.role})
         return flask.redirect(onward, 303)
 
     def _logout(self) -> Any:
+        if "id" in flask.session:
+            self._ended.end(flask.session["id"], until=float(flask.session["until"]), now=time.time())
         flask.session.clear()
         return flask.redirect(_LOGIN, 303)
 

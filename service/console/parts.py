@@ -18,6 +18,9 @@ logger = logging.getLogger("gauntlet.console")
 
 Row = Mapping[str, Any]
 
+_FEW_ROWS = 6
+_READING = "Reading …"
+
 
 def heading(name: str, says: str) -> Component:
     """A page's heading."""
@@ -28,6 +31,11 @@ def notice(text: str, *, is_wrong: bool = False) -> Component:
     """Something to be read before anything else; what is wrong is announced."""
     kind = "notice wrong" if is_wrong else "notice"
     return html.P(text, className=kind, role="alert" if is_wrong else "status")
+
+
+def reading() -> Component:
+    """Stands where something will stand that takes its time."""
+    return html.P(_READING, className="soft reading")
 
 
 def what_to_do(step: NextStep) -> Component:
@@ -88,7 +96,7 @@ def _place(
         [
             dcc.Store(id=_id("drawn", name), data=drawn),
             title,
-            html.P("Reading …", id=_id("says", name), className="soft"),
+            html.P(_READING, id=_id("says", name), className="soft"),
             html.Div(id=_id("wrong", name), role="alert", className="notice wrong", hidden=True),
             html.Div(
                 id=_id("frame", name),
@@ -171,15 +179,25 @@ def table(
         rows: What is in it at first.
         title: What it shows; its heading.
         file: The name of the CSV file, without its ending.
-        height: A CSS height; None: as many rows as there are.
+        height: A CSS height, which a few rows do not need; None: as many rows as there are.
         beside: Further buttons beside the one that saves.
         options: Further ones of AG Grid.
     """
+    if 0 < len(rows) <= _FEW_ROWS:
+        height = None
     grid = dag.AgGrid(
         id=name,
         columnDefs=[dict(column) for column in columns],
         rowData=[dict(row) for row in rows],
-        defaultColDef={"sortable": True, "filter": True, "resizable": True, "minWidth": 90, "flex": 1},
+        defaultColDef={
+            "sortable": True,
+            "filter": True,
+            "resizable": True,
+            "wrapHeaderText": True,
+            "autoHeaderHeight": True,
+            "minWidth": 128,
+            "flex": 1,
+        },
         csvExportParams={"fileName": f"{file}.csv"},
         dashGridOptions={
             "domLayout": "normal" if height else "autoHeight",

@@ -62,7 +62,8 @@ class ConsoleSettings(BaseSettings):
 
     session_key_file: AbsolutePath | None = None
     """A file with at least 32 random bytes by which sessions are signed; every replica needs the same one. None: random
-    at each start, so that a restart asks people to log in again."""
+    at each start, so that a restart asks people to log in again. With a file, a copy of a cookie whose owner logged out
+    is refused by the process that was told, until that one restarts; taking the key away ends it everywhere."""
 
     secure_cookie: Literal["auto", "on", "off"] = "auto"
     """Whether browsers send the session over HTTPS only. `auto`: unless `host` is a loopback address without TLS."""

@@ -63,6 +63,7 @@ def frame(pages: Sequence[Page]) -> Component:
                 className="top",
             ),
             html.Main(id="content", tabIndex="-1"),
+            html.Div(id="trouble", role="alert", className="notice wrong", hidden=True),
             html.Div(id="announced", role="status", className="unseen"),
         ]
     )

@@ -19,7 +19,7 @@ from service.insight.emails.groq_client import GroqClient
 from service.insight.emails.writing import DailyBudget, Writer
 from service.insight.metrics import CONTENT_TYPE as METRICS_TYPE
 from service.insight.metrics import InsightCounts, InsightState, render_metrics
-from service.insight.pool import Limits, Pool
+from service.insight.pool import Limits, Pool, processors_for_workers
 from service.insight.settings import InsightSettings
 from service.routes.asking import Clock, read_clock
 from service.scoring.models import find_source, load_models
@@ -65,6 +65,7 @@ class InsightApplication:
             CODE,
             size=settings.insight_workers,
             niceness=settings.insight_niceness,
+            at_once=min(settings.insight_workers, processors_for_workers()),
             limits=Limits(
                 row=settings.insight_row_seconds,
                 answer=settings.insight_answer_seconds,

@@ -121,7 +121,16 @@ class Pool:
         deaths: How many workers ended that were not told to.
     """
 
-    def __init__(self, command: Sequence[str], code: Path, *, size: int, limits: Limits, niceness: int = 0) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        code: Path,
+        *,
+        size: int,
+        limits: Limits,
+        niceness: int = 0,
+        at_once: int | None = None,
+    ) -> None:
         """Start nothing yet.
 
         Args:
@@ -130,8 +139,10 @@ class Pool:
             size: How many.
             limits: How long things may take.
             niceness: By how much workers stand back behind this process, as `nice` counts.
+            at_once: How many of them work at a time; None: all.
         """
         self._niceness = niceness
+        self._turns = asyncio.Semaphore(at_once or size)
         self.failure: str | None = None
         self.deaths = 0
         self._command, self._code = command, code
@@ -238,8 +249,9 @@ class Pool:
         died = asyncio.create_task(worker.wait())
         try:
             while (job := await self._next(died)) is not None:
-                if not job.answer.done() and not await self._work(worker, job):
-                    return
+                async with self._turns:
+                    if not job.answer.done() and not await self._work(worker, job):
+                        return
         finally:
             died.cancel()
 
@@ -274,8 +286,13 @@ class Pool:
         return True
 
 
+def processors_for_workers() -> int:
+    """How many processors may explain at a time: all that this process may use but one, which a score finds free."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
 def _stand_back(pid: int, niceness: int) -> None:
-    """Give a worker a lower priority than this process has.
+    """Give a worker a lower priority than this process has, and never let it interrupt anybody when it gets a row.
 
     Where Linux shares processors between sessions first (autogroup, as on most machines outside of containers),
     niceness counts within a session only, and the worker's session is its own: then the session stands back as well.
@@ -283,6 +300,8 @@ def _stand_back(pid: int, niceness: int) -> None:
     wanted = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19)
     with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell
         os.setpriority(os.PRIO_PROCESS, pid, wanted)
+        if niceness:
+            os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
     with contextlib.suppress(OSError):  # this kernel has none, or it died
         Path(f"/proc/{pid}/autogroup").write_text(str(wanted))
 

@@ -29,7 +29,8 @@ class InsightSettings(BaseSettings):
     and no `folder`: the Bento's own champion."""
 
     insight_workers: int = Field(default=2, ge=1, le=64)
-    """How many processes explain: one row each at a time, each with scikit-learn, SHAP and the models in its memory."""
+    """How many processes explain: one row each at a time, each with scikit-learn, SHAP and the models in its memory. At
+    a time so many work as leave one of the machine's processors to scoring; the others stand by."""
 
     insight_niceness: int = Field(default=10, ge=0, le=19)
     """By how much workers stand back where processors are scarce, as `nice` counts: on a machine that scores too, an

@@ -65,7 +65,8 @@ class Visit:
     def settle(self) -> None:
         """Wait until no picture of the page is being read any more, and tables stand."""
         self.page.wait_for_function(
-            """() => ![...document.querySelectorAll(".card > p.soft")].some(p => p.textContent === "Reading …")
+            """() => ![...document.querySelectorAll(".card > p.soft, p.reading")]
+                .some(p => p.textContent === "Reading …")
             && [...document.querySelectorAll(".grid")].every(g => g.querySelector(".ag-row, .ag-overlay-wrapper"))"""
         )
 

@@ -68,6 +68,39 @@ def test_a_customer_whom_nobody_knows_is_said_to_be_unknown(at_console: Visit) -
     page.wait_for_selector("#customer-found [role=alert] >> text=knows no live prediction")
 
 
+def test_a_number_that_is_not_allowed_is_named_with_what_is(at_console: Visit) -> None:
+    page = at_console.open("/customer")
+    explained(page)
+    field = page.locator("input[inputmode=decimal]").first
+    for typed, said in (("-5", "TotalCharges: -5.0 is not allowed"), ("abc", "TotalCharges: 'abc' is not allowed")):
+        field.fill(typed)
+        page.wait_for_selector(f"#customer-answer [role=alert] >> text={said}")
+    assert "must be a number from 0 to 30000 USD" in page.inner_text("#customer-answer")
+    field.fill("100")
+    page.wait_for_selector("#customer-answer >> text=after changing TotalCharges")
+
+
+def test_what_a_page_asks_and_does_not_get_is_said_until_it_is_answered(at_console: Visit) -> None:
+    page = at_console.open("/customer")
+    explained(page)
+    page.click("#customer-example")
+    asked = "**/_dash-update-component*"
+    for refuse, said in (
+        (lambda route: route.fulfill(status=500), "its log says why"),
+        (lambda route: route.abort(), "The console does not answer"),
+        (lambda route: route.fulfill(status=401), "You are logged out"),
+    ):
+        page.route(asked, refuse)
+        page.click("#customer-explain")
+        page.wait_for_selector(f"#trouble:not([hidden]) >> text={said}")
+        if "logged out" in said:
+            assert page.get_attribute("#trouble a", "href") == "/login?next=%2Fcustomer"
+            assert page.get_attribute("#trouble a", "target") == "_blank", "what was typed stays"
+        page.unroute(asked)
+        page.click("#customer-explain")
+        page.wait_for_selector("#trouble", state="hidden")
+
+
 def test_an_engineer_sees_what_broke_in_production_and_takes_the_list_away(at_console: Visit, tmp_path: Path) -> None:
     page = at_console.open("/production")
     at_console.settle()
@@ -127,6 +160,8 @@ def test_a_phone_shows_a_page_without_scrolling_sideways(chromium: Any, installa
     made.open(path)
     made.settle()
     assert made.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    reached = made.page.eval_on_selector_all("nav a", "links => links.map(a => a.getBoundingClientRect().right)")
+    assert max(reached) <= PHONE["width"], "every page is in the bar"
     made.page.context.close()
 
 

@@ -45,11 +45,12 @@
     const names = (layout.yaxis && layout.yaxis.ticktext) || [];
     const longest = Math.max(0, ...names.map(name => name.length));
     if (!names.length || 7 * longest < 0.4 * width) return layout;
+    const room = Math.floor((width - 24) / 7), cut = text => (text.length > room ? `${text.slice(0, room - 1)}…` : text);
     const above = names.map((text, y) => (
-      { text, y: (layout.yaxis.tickvals || [])[y] ?? y, x: 0, xref: "paper", xanchor: "left", yshift: 20, showarrow: false }));
+      { text: cut(text), y: (layout.yaxis.tickvals || [])[y] ?? y, x: 0, xref: "paper", xanchor: "left", yshift: 20, showarrow: false }));
     const yaxis = { ...layout.yaxis, showticklabels: false, range: [names.length - 0.6, -0.9] };
     return {
-      ...layout, height: layout.height + 22 * names.length, margin: { ...layout.margin, l: 8 },
+      ...layout, height: layout.height + 22 * names.length, margin: { ...layout.margin, l: 8 }, bargap: 0.55,
       annotations: [...(layout.annotations || []), ...above], yaxis,
     };
   }
@@ -106,7 +107,11 @@
     let name = "";
     links.forEach((link, i) => {
       const here = page ? link.getAttribute("href") === page : i === 0;
-      if (here) { link.setAttribute("aria-current", "page"); name = link.textContent; }
+      if (here) {
+        link.setAttribute("aria-current", "page");
+        link.scrollIntoView({ block: "nearest", inline: "nearest" });  // a small phone has no room for all
+        name = link.textContent;
+      }
       else link.removeAttribute("aria-current");
     });
     document.title = name ? `${name} · Gauntlet` : "Gauntlet";

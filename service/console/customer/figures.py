@@ -10,6 +10,7 @@ from bentos.errors import NotFound
 from bentos.palette import CANDIDATE, CHAMPION, LOWERS, NEUTRAL, RAISES, rising
 from service.console.customer.asking import Explained
 from service.console.customer.changes import Outlook, say_change
+from service.console.customer.showing import say_force
 from validation.pages import Figure, Trace, layout_of
 
 _DRAWN = 10
@@ -87,7 +88,11 @@ def waterfall(explained: Explained, contract: Contract) -> Figure:
     steps = [*(reason.contribution for reason in shown), *([rest] if others else [])]
     places = list(range(len(names)))
     form = ".1%" if is_share else ".2f"
-    texts = [format(found.base_value, form), *(_step(s, is_share) for s in steps), format(found.check.output, form)]
+    texts = [
+        format(found.base_value, form),
+        *(say_force(s, is_share=is_share) for s in steps),
+        format(found.check.output, form),
+    ]
     trace: Trace = {
         "type": "waterfall",
         "orientation": "h",
@@ -108,6 +113,7 @@ def waterfall(explained: Explained, contract: Contract) -> Figure:
     what = "probability" if is_share else "log-odds"
     layout = layout_of(60 + 30 * len(names), f"{what} of {contract.target} = {contract.labels.positive}", "")
     layout |= {"showlegend": False}
+    layout["margin"] |= {"r": 72}  # for what is written beside the last bar, where the picture is narrow
     layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [len(names) - 0.4, -0.6]}
     layout["yaxis"] |= {"showgrid": False, "zeroline": False}
     layout["xaxis"] |= {"tickformat": ".0%" if is_share else ".1f", "range": _room(found.base_value, steps)}
@@ -121,7 +127,10 @@ def waterfall(explained: Explained, contract: Contract) -> Figure:
         layout=layout,
         table=(
             ("Feature", "Value", f"Adds to the {what}"),
-            [(reason.feature, reason.phrase, _step(reason.contribution, is_share)) for reason in found.reasons],
+            [
+                (reason.feature, reason.phrase, say_force(reason.contribution, is_share=is_share))
+                for reason in found.reasons
+            ],
         ),
     )
 
@@ -184,10 +193,6 @@ def _mark(name: str, probability: float) -> dict[str, Any]:
         "marker": {"symbol": symbol, "color": color, "size": 15, "line": {"width": 2, "color": color}},
         "hovertemplate": f"{name}: %{{x:.1%}}<extra></extra>",
     }
-
-
-def _step(contribution: float, is_share: bool) -> str:
-    return f"{100 * contribution:+.1f} points" if is_share else f"{contribution:+.2f}"
 
 
 def _room(base: float, steps: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from dash import dcc, html
@@ -33,24 +34,34 @@ def read_fields(contract: Contract, ids: Sequence[Mapping[str, str]], values: Se
         values: In them.
 
     Raises:
-        InvalidRequest: A field is empty that must not be.
+        InvalidRequest: A field is empty that must not be, or holds no number where one belongs. Whether a number is
+            allowed, scoring says.
     """
     found = {one["feature"]: value for one, value in zip(ids, values, strict=True)}
-    row = {feature.name: _read(feature, found.get(feature.name)) for feature in contract.features}
-    empty = [
-        Problem(feature.name, shown(None), feature.allowed)
-        for feature in contract.features
-        if row[feature.name] is None and not feature.missing
-    ]
-    if empty:
-        raise InvalidRequest("the form", empty)
+    row: dict[str, Value] = {}
+    wrong = []
+    for feature in contract.features:
+        value = found.get(feature.name)
+        try:
+            row[feature.name] = _read(feature, value)
+        except (TypeError, ValueError, OverflowError):
+            wrong.append(Problem(feature.name, shown(None if value == "" else value), feature.allowed))
+    if wrong:
+        raise InvalidRequest("the form", wrong)
     return row
 
 
 def _read(feature: Feature, value: Value) -> Value:
-    if value in (None, ""):
+    if value is None or value == "":
+        if not feature.missing:
+            raise ValueError
         return None
-    return int(value) if isinstance(feature, Numeric) and feature.integer and isinstance(value, float) else value
+    if isinstance(feature, Categorical):
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return int(number) if feature.integer and number.is_integer() else number
 
 
 def _field(feature: Feature, value: Value) -> Component:
@@ -88,11 +99,10 @@ def _control(feature: Feature, value: Value) -> Component:
     if feature.missing or is_wide:  # a slider always has a value
         return dcc.Input(
             id=feature_id(feature.name),
-            type="number",
+            type="text",  # of a number field browsers keep back what is none or out of range, as if nothing stood there
+            inputMode="decimal",
+            maxLength=40,
             value=value,
-            min=feature.minimum,
-            max=feature.maximum,
-            step=1 if feature.integer else "any",
             placeholder="missing" if feature.missing else "",
             debounce=0.4,
         )

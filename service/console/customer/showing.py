@@ -49,8 +49,8 @@ def show_answer(answer: Answer, contract: Contract, start: Start | None, moved: 
     """
     change = ""
     if start is not None and moved:
-        points = 100 * (answer.probability - start.probability)
-        change = f"{points:+.1f} points after changing {', '.join(moved)}"
+        force = say_force(answer.probability - start.probability, is_share=True)
+        change = f"{force} after changing {', '.join(moved)}"
     found = tiles(
         [
             tile(
@@ -89,10 +89,19 @@ def _force(reason: Reason, largest: float, *, is_share: bool) -> Component:
     ]
     kind = "raises" if reason.contribution > 0 else "lowers"
     bar = html.Span(className=kind, style={"width": f"{100 * size:.1f}%"})
-    said = f"{100 * reason.contribution:+.1f} points" if is_share else f"{reason.contribution:+.2f}"
-    return html.Li(
-        [html.Span([reason.phrase, *tags]), html.Span(bar, className="force"), html.Span(said, className="n")]
-    )
+    said = html.Span(say_force(reason.contribution, is_share=is_share), className="n")
+    return html.Li([html.Span([reason.phrase, *tags]), html.Span(bar, className="force"), said])
+
+
+def say_force(contribution: float, *, is_share: bool) -> str:
+    """What a feature adds, in percentage points or in log-odds.
+
+    Examples:
+        >>> say_force(0.118, is_share=True), say_force(-0.0001, is_share=True), say_force(-0.5, is_share=False)
+        ('+11.8 points', '0.0 points', '-0.50')
+    """
+    said = f"{100 * contribution:z.1f} points" if is_share else f"{contribution:z.2f}"
+    return said if said.startswith(("-", "0.0 ", "0.00")) else f"+{said}"
 
 
 def show_nearest(found: Outlook | None, contract: Contract, answer: Answer) -> Component:

@@ -27,7 +27,7 @@ from service.console.experiment.standing import Running, ask_judge, read_running
 from service.console.experiment.wording import title_of
 from service.console.guard import viewer
 from service.console.pages import Page
-from service.console.parts import notice, picture, say, sentence, tile, tiles, what_to_do
+from service.console.parts import notice, picture, reading, say, sentence, tile, tiles, what_to_do
 from service.console.sources import NextStep, Sources
 from service.micros import to_micros
 from service.store import Store
@@ -47,8 +47,8 @@ def _layout(sources: Sources) -> Component:
         [
             dcc.Interval(id="experiment-tick", interval=1000 * sources.settings.refresh_seconds),
             dcc.Store(id="experiment-mark"),
-            html.Div(id="experiment-now"),
-            html.Section([_bar(sources), html.Div(id="experiment-trial"), html.Div(id="experiment-rest"),
+            html.Div(reading(), id="experiment-now"),
+            html.Section([_bar(sources), html.Div(reading(), id="experiment-trial"), html.Div(id="experiment-rest"),
                           html.Div(id="experiment-awaited")], id="experiment-online"),
             pair_sections.offline(sources),
         ]
@@ -183,8 +183,9 @@ def _judge(sources: Sources) -> Component:
     lag = status.cohort_lag_seconds
     behind = f"; closing is {lag:,.0f} s behind" if lag else ""
     return html.P(
-        f"The judge looked at {status.looked_at:%Y-%m-%d %H:%M:%S} UTC: {status.verdict.verdict}. Logged are "
-        f"{status.logged.predictions:,} predictions and {status.logged.outcomes:,} truths{behind}.",
+        f"The judge looked at {status.looked_at:%Y-%m-%d %H:%M:%S} UTC: {status.verdict.verdict}. Since these roles "
+        f"began, {status.logged.predictions:,} predictions were logged, what-ifs among them, and "
+        f"{status.logged.outcomes:,} truths{behind}.",
         className="soft",
     )
 

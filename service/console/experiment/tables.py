@@ -153,7 +153,7 @@ def changes_table(changes: Sequence[Change], names: Names) -> Component:
         {"field": "at", "headerName": "When, UTC", "minWidth": 190},
         {"field": "action", "headerName": "What"},
         {"field": "who", "headerName": "By"},
-        {"field": "models", "headerName": "Models", "minWidth": 200},
+        {"field": "models", "headerName": "Models", "minWidth": 260},
         {"field": "verdict", "headerName": "Verdict"},
         {"field": "note", "headerName": "Why", "minWidth": 180},
     )

@@ -72,7 +72,6 @@ _COMPARED_AT_FIRST = 4
 _LIKED = "f1_positive"
 _PICTURES = ("models-time", "models-impact", "models-parallel")
 _RUNS_PAGED_FROM = 200
-_CHANGES_AT_ONCE = 5
 
 
 def _layout(sources: Sources) -> Component:
@@ -143,8 +142,7 @@ def _changes(sources: Sources, history: History) -> list[Component]:
         return [] if history.wrong else [notice("Roles have not changed yet.")]
     rows = [change_row(change, read_versions(sources)) for change in reversed(history.changes)]
     title = f"Changes of roles: {len(rows):,}, the newest first"
-    height = "20rem" if len(rows) > _CHANGES_AT_ONCE else None
-    return [table("models-changes", _CHANGES, rows, title=title, file="changes-of-roles", height=height)]
+    return [table("models-changes", _CHANGES, rows, title=title, file="changes-of-roles", height="20rem")]
 
 
 def _runs(tried: Sequence[Tried]) -> Component:

@@ -49,6 +49,7 @@ def overview(drifts: Sequence[Drift], counted: Counted, span: Span) -> Figure:
         "hovertemplate": "%{customdata}: limit %{x:.4f}<extra></extra>",
     }
     layout = layout_of(90 + 26 * len(drifts), "PSI, no unit", "")
+    layout["margin"] |= {"r": 72}  # for what is written beside the longest bar, where the picture is narrow
     layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [len(drifts) - 0.4, -0.6], "zeroline": False}
     layout["xaxis"] |= {"range": [0, 1.25 * max((drift.psi_limit or 0.0) * max(ratio(drift), 1.0) for drift in drifts)]}
     return Figure(

@@ -11,7 +11,7 @@ from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from bentos.command_line import rules_of
-from bentos.errors import GauntletError
+from bentos.errors import BadInput, GauntletError, shown
 from service.console.guard import viewer
 from service.console.pages import Page
 from service.console.parts import draw, drawn, notice, place, sentence, table
@@ -27,6 +27,7 @@ from service.console.production.showing import (
     DATES,
     LAST_TOLD,
     SPANS,
+    WINDOWS,
     controls,
     show_alert,
     show_totals,
@@ -40,11 +41,11 @@ from validation.judge.policy import load_policy
 
 _LISTED = 200
 _RISKIEST = (
-    {"field": "customer", "headerName": "Customer"},
-    {"field": "at", "headerName": "Scored, UTC"},
-    {"field": "probability", "headerName": "Probability", "type": "rightAligned"},
-    {"field": "variant", "headerName": "Answered by"},
-    {"field": "treatment", "headerName": "Actions"},
+    {"field": "customer", "headerName": "Customer", "minWidth": 150},
+    {"field": "at", "headerName": "Scored, UTC", "minWidth": 190},
+    {"field": "probability", "headerName": "Probability", "type": "rightAligned", "minWidth": 130},
+    {"field": "variant", "headerName": "Answered by", "minWidth": 135},
+    {"field": "treatment", "headerName": "Actions", "minWidth": 120},
 )
 _DRAWING_SECONDS = 1.0
 """All pictures ask within that time; then they are of the same span."""
@@ -70,6 +71,8 @@ class Chosen:
         """The stretch of time that this is now."""
         if self.span == DATES:
             return between(self.first, self.final)
+        if self.span not in (*SPANS, ALL):
+            raise BadInput(f"time: {shown(self.span)} is not allowed; it must be one of {', '.join(SPANS)}, all, dates")
         if self.span == ALL:
             return sources.kept("production: seen", lambda: read_seen(sources.store()), seconds=_DRAWING_SECONDS)
         return last(SPANS[self.span][1], to_micros(datetime.now(UTC)))
@@ -196,6 +199,10 @@ def _or_wrong(make: Callable[[], tuple[Any, ...]], *, notices: int, silent: int,
 
 
 def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
+    if window not in WINDOWS:
+        raise BadInput(
+            f"rolling window: {shown(window)} is not allowed; it must be one of {', '.join(map(str, WINDOWS))}"
+        )
     contract, baseline, span = sources.contract(), sources.reference().score.mean, chosen.among(sources)
     length, bands = piece_of(span), len(contract.risk_bands)
     cells = read_cells(sources.store(), span, length, contract.risk_bands)

@@ -18,7 +18,7 @@ SPANS = {"hour": ("the last hour", HOUR), "day": ("the last 24 hours", DAY), "we
 }
 ALL, DATES = "all", "dates"
 NOW, LAST_TOLD = "now", "last"
-_WINDOWS = (50, 100, 200, 500, 1000, 2000, 5000)
+WINDOWS = (50, 100, 200, 500, 1000, 2000, 5000)
 _STATES = {"well": "well", "alert": "ALERT", "unknown": "cannot say"}
 
 
@@ -33,7 +33,7 @@ def controls() -> Component:
                 id="production-days-place",
                 hidden=True,
             ),
-            _choice("production-window", "Rolling window", [(n, f"{n:,} predictions") for n in _WINDOWS], 200),
+            _choice("production-window", "Rolling window", [(n, f"{n:,} predictions") for n in WINDOWS], 200),
             _choice("production-moment", "Truths as of", [(NOW, "now"), (LAST_TOLD, "the last that was told")], NOW),
             html.Button("Live", id="production-live", className="quiet", n_clicks=0, **{"aria-pressed": "true"}),
         ],

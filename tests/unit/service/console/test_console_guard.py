@@ -5,9 +5,11 @@ from pathlib import Path
 
 import flask
 import pytest
-from console_toys import ORIGIN, browser, keys_in, log_in
+from console_toys import ORIGIN, browser, keys_in, log_in, settings_in
 
 from bentos.errors import InvalidSetting
+from service.console.app import make_app
+from service.console.sessions import EndedSessions
 from service.http.keys import revoke_keys
 
 HTML = {"Accept": "text/html"}
@@ -109,6 +111,36 @@ def test_logging_out_ends_the_session(tmp_path: Path) -> None:
     log_in(client, keys_in(tmp_path)["admin"])
     assert client.post("/logout", headers=ORIGIN).status_code == 303
     assert client.get("/_dash-layout").status_code == 401
+
+
+def test_a_cookie_that_was_copied_is_worth_nothing_once_its_owner_logged_out(tmp_path: Path) -> None:
+    key = keys_in(tmp_path)["admin"]
+    app = make_app(settings_in(tmp_path)).server
+    owner, thief, other = (app.test_client() for _ in range(3))
+    log_in(owner, key)
+    log_in(other, key)
+    thief.set_cookie("gauntlet_console", owner.get_cookie("gauntlet_console").value)
+    assert thief.get("/_dash-layout").status_code == 200
+    owner.post("/logout", headers=ORIGIN)
+    assert thief.get("/_dash-layout").status_code == 401
+    assert other.get("/_dash-layout").status_code == 200  # of the same key, and nobody ended it
+
+
+def test_who_logs_out_when_their_time_is_over_sees_the_login_and_no_error(tmp_path: Path) -> None:
+    keys_in(tmp_path)
+    answer = browser(tmp_path).post("/logout", headers=ORIGIN)
+    assert (answer.status_code, answer.location) == (303, "/login")
+
+
+def test_ended_sessions_are_remembered_until_their_time_is_over() -> None:
+    ended = EndedSessions()
+    ended.end("a", until=100.0, now=10.0)
+    ended.end("late", until=9.0, now=10.0)
+    assert "a" in ended
+    assert "late" not in ended
+    ended.end("b", until=300.0, now=101.0)
+    assert "a" not in ended
+    assert len(ended) == 1
 
 
 def test_the_cookie_is_for_the_browser_alone_and_for_this_site(tmp_path: Path) -> None:

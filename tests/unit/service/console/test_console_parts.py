@@ -10,7 +10,7 @@ from bentos import palette
 from bentos.errors import InvalidSetting, NotFound, Unavailable
 from bentos.palette import IN_THE_DARK, rising
 from service.console.app import PAGES
-from service.console.parts import draw, say
+from service.console.parts import draw, say, table
 from service.console.settings import ConsoleSettings
 from service.console.shell import page_at
 from service.console.sources import Sources
@@ -35,6 +35,14 @@ def test_a_picture_that_cannot_be_made_says_why() -> None:
 def test_where_there_is_nothing_to_show_nothing_is_wrong() -> None:
     assert draw(fails) == {"nothing": "Nothing is there"}
     assert "Nothing is there" in str(say(fails))
+
+
+@pytest.mark.parametrize(("rows", "layout"), [(0, "normal"), (1, "autoHeight"), (6, "autoHeight"), (7, "normal")])
+def test_a_few_rows_leave_no_empty_space_in_a_table(rows: int, layout: str) -> None:
+    section = table("some", [{"field": "a"}], [{"a": 1}] * rows, title="Some", file="some", height="20rem")
+    grid = section.children[-1]
+    assert grid.dashGridOptions["domLayout"] == layout
+    assert (grid.style["height"] is None) == (layout == "autoHeight")
 
 
 def test_a_picture_carries_its_numbers() -> None:

@@ -1,5 +1,7 @@
 """What could be offered to a customer, and which change is nearest."""
 
+from typing import Any
+
 import pytest
 from production_toys import toy_contract, toy_reference
 
@@ -97,3 +99,20 @@ def test_fields_are_read_as_scoring_takes_them() -> None:
 def test_an_empty_field_that_must_not_be_is_named() -> None:
     with pytest.raises(InvalidRequest, match="fee is missing; it must be a number from 0 to 100 EUR"):
         read_fields(CONTRACT, [feature_id(name) for name in ("age", "fee", "plan")], [50, None, "year"])
+
+
+@pytest.mark.parametrize("typed", ["abc", "1e400", "nan", "1,5", "−5", "9" * 400, 10**400, float("inf"), [1], {}])
+def test_what_is_no_number_is_named_with_what_is_allowed_and_never_read_as_missing(typed: Any) -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"^the form: fee: .* is not allowed; it must be a number from 0 to 100 EUR"
+    ):
+        read_fields(CONTRACT, [feature_id(name) for name in ("age", "fee", "plan")], [50, typed, "year"])
+
+
+def test_a_number_that_is_typed_is_left_as_it_is_for_scoring_to_judge() -> None:
+    ids = [feature_id(name) for name in ("age", "fee", "plan")]
+    assert read_fields(CONTRACT, ids, ["50.5", " -5 ", "year"]) == {"fee": -5.0, "plan": "year", "age": 50.5}
+
+
+def test_a_field_for_a_number_keeps_nothing_back_that_was_typed() -> None:
+    assert "type='number'" not in str(fields(CONTRACT, ROW))

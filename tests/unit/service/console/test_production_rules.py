@@ -2,16 +2,20 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from console_toys import settings_in
 from production_toys import CELLS, HOUR, NOON, toy_counted, toy_reference
 
-from bentos.errors import InvalidSetting
+from bentos.errors import BadInput, InvalidSetting
 from service.console.production.alerts import judge_features, judge_mean, judge_score
 from service.console.production.course import Point, Sums, add_up, by_piece, histogram, rolling
 from service.console.production.drift import compare
+from service.console.production.page import Chosen
 from service.console.production.reading import BINS
 from service.console.production.spans import DAY, MOST_PIECES, SECOND, Span, between, piece_of
+from service.console.sources import Sources
 from validation.drift.limits import LIMITS
 
 LAST_DAY = Span(NOON - DAY, NOON)
@@ -52,6 +56,11 @@ def test_before_a_window_is_full_there_is_no_point() -> None:
 @pytest.mark.parametrize("length", [60 * SECOND, DAY, 45 * DAY, 700 * DAY])
 def test_pieces_are_few_enough_to_draw(length: int) -> None:
     assert length / piece_of(Span(0, length)) <= MOST_PIECES
+
+
+def test_a_time_that_there_is_not_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="time: 'century' is not allowed; it must be one of hour, day, week, month, all"):
+        Chosen("century", None, None).among(Sources(settings_in(tmp_path)))
 
 
 def test_days_reach_from_morning_to_midnight() -> None:

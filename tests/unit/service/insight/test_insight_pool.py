@@ -14,7 +14,7 @@ from serving_toys import CHECKOUT
 
 from bentos.errors import NotExplained, Unavailable
 from service.insight.frames import Ask
-from service.insight.pool import Limits, Pool
+from service.insight.pool import Limits, Pool, processors_for_workers
 
 WORKER = """
 import os, sys, time
@@ -60,11 +60,11 @@ while head := os.read(0, HEAD.size):
 """
 
 
-def pool_in(folder, *, size=1, row=30.0, answer=60.0, start=60.0, niceness=0):
+def pool_in(folder, *, size=1, row=30.0, answer=60.0, start=60.0, niceness=0, at_once=None):
     (folder / "worker.py").write_text(textwrap.dedent(WORKER))
     command = (sys.executable, str(folder / "worker.py"), str(folder))
     limits = Limits(row=row, answer=answer, start=start)
-    return Pool(command, CHECKOUT, size=size, limits=limits, niceness=niceness)
+    return Pool(command, CHECKOUT, size=size, limits=limits, niceness=niceness, at_once=at_once)
 
 
 def ask(what):
@@ -106,11 +106,12 @@ def test_workers_stand_back_behind_the_process_that_answers(tmp_path):
         (pid,) = pool.pids
         session = Path(f"/proc/{pid}/autogroup")
         shared = session.read_text().split()[-1] if session.exists() else None
-        return os.getpriority(os.PRIO_PROCESS, pid), shared
+        return os.getpriority(os.PRIO_PROCESS, pid), shared, os.sched_getscheduler(pid)
 
     wanted = min(os.getpriority(os.PRIO_PROCESS, 0) + 7, 19)
-    priority, session = running(pool_in(tmp_path, niceness=7), act)
+    priority, session, scheduler = running(pool_in(tmp_path, niceness=7), act)
     assert priority == wanted
+    assert scheduler == os.SCHED_BATCH
     assert session in (None, str(wanted))
 
 
@@ -214,3 +215,36 @@ def test_two_workers_explain_two_rows_at_a_time(tmp_path):
 
     one, other = running(pool_in(tmp_path, size=2), act)
     assert one != other
+
+
+def test_of_two_workers_one_stands_by_where_a_processor_is_left_to_others(tmp_path):
+    async def act(pool):
+        await until(lambda: len(pool.pids) == 2)
+        first = asyncio.create_task(pool.explain(ask("wait")))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(pool.explain(ask("row")))
+        done, _ = await asyncio.wait({second}, timeout=0.5)
+        (tmp_path / "go").touch()
+        return bool(done), (await first).probability, (await second).probability
+
+    assert running(pool_in(tmp_path, size=2, at_once=1), act) == (False, 0.5, 0.5)
+
+
+def test_who_gave_up_while_one_stood_by_costs_no_worker_a_row(tmp_path):
+    async def act(pool):
+        await until(lambda: len(pool.pids) == 2)
+        first = asyncio.create_task(pool.explain(ask("wait")))
+        await asyncio.sleep(0.05)
+        pool._limits = Limits(row=60, answer=0.3, start=60)
+        with pytest.raises(Unavailable, match=r"within 0\.3 s"):
+            await pool.explain(ask("die"))
+        (tmp_path / "go").touch()
+        return (await first).probability, pool.deaths
+
+    assert running(pool_in(tmp_path, size=2, at_once=1), act) == (0.5, 0)
+
+
+def test_one_processor_is_left_to_scoring_where_there_are_two(monkeypatch):
+    for processors, wanted in ((1, 1), (2, 1), (8, 7)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid, n=processors: set(range(n)))
+        assert processors_for_workers() == wanted
