@@ -72,7 +72,7 @@ HELP = {
     RISK_BAND: "Probability from which a risk band begins, by model and band.",
     MODEL_SECONDS: "Seconds that one call of a model took, by model; one row, or all that came together.",
     MODEL_ROWS: "Rows that a model was asked to score, by model.",
-    PROBABILITY: "Probabilities of live predictions, by model, whether the model answered or was in the shadow.",
+    PROBABILITY: "Probabilities of live predictions, by variant and model that gave them, be it the answer or in the shadow.",
     SCORE_BINS: "Live probabilities in the bins of the model's reference, by model and bin.",
     SCORE_REFERENCE: "Training rows in the same bins, and each bin's place in their order.",
     SCORE_REFERENCE_MEAN: "Mean of the probabilities that the model gave training rows it was not fitted on, by model.",

@@ -187,15 +187,15 @@ def _outcomes() -> list[Panel]:
 
 
 def _probabilities() -> list[Panel]:
-    buckets = increased(f"{names.PROBABILITY}_bucket", "$__range", *_OURS, by="le")
+    buckets = increased(f"{names.PROBABILITY}_bucket", "$__range", *_OURS, OF_VARIANT, by="le")
     by_band = increased(names.RISKS, "$__range", *_OURS, OF_VARIANT, by="model, risk")
     edges = worst(names.RISK_BAND, *_OURS, by="model, risk")
     return [
         gauges(
             "Probabilities",
             Query(buckets, "{{le}}", now=True, format=PromQueryFormat.HEATMAP),
-            "How many live probabilities fell into each twentieth, up to the number at the left, in the time shown, "
-            "whether the model answered or was in the shadow.",
+            "How many live probabilities fell into each twentieth, up to the number at the left, in the time shown. "
+            "The variant chosen above is the role in which a model scored, be it the answer or in the shadow.",
             Look(width=8, height=14, decimals=0),
         ),
         rows(

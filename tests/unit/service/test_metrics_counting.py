@@ -108,10 +108,14 @@ def test_each_model_has_its_own_probabilities_whoever_answered(app):
     score(app)
     assert value(app, names.SCORE_BINS, model="toy:1", bin="0.3 to 0.6") == 1  # 0.3 as float32 is above the edge 0.3
     assert value(app, names.SCORE_BINS, model="toy:2", bin="0.6 and above") == 1
-    assert value(app, f"{names.PROBABILITY}_count", model="toy:2") == 1
-    assert value(app, f"{names.PROBABILITY}_sum", model="toy:2") == pytest.approx(0.7)
-    assert value(app, f"{names.PROBABILITY}_bucket", model="toy:2", le="0.65") == 0
-    assert value(app, f"{names.PROBABILITY}_bucket", model="toy:2", le="0.75") == 1
+    shadow = {"variant": "challenger", "model": "toy:2"}
+    assert value(app, f"{names.PROBABILITY}_count", **shadow) == 1
+    assert value(app, f"{names.PROBABILITY}_sum", **shadow) == pytest.approx(0.7)
+    assert value(app, f"{names.PROBABILITY}_bucket", **shadow, le="0.65") == 0
+    assert value(app, f"{names.PROBABILITY}_bucket", **shadow, le="0.75") == 1
+    for variant, counts in (("champion", [1, 0]), ("challenger", [0, 1])):
+        found = [value(app, f"{names.PROBABILITY}_count", variant=variant, model=f"toy:{n}") for n in (1, 2)]
+        assert found == counts
 
 
 def test_a_live_answer_is_counted_in_the_risk_band_of_the_model_that_gave_it(tmp_path):
