@@ -94,6 +94,11 @@ HELP = {
 """What each metric says; `/metrics` prints it and a test compares the names."""
 
 
+MODEL_DIGITS = 12
+"""So many of a digest are the judge's label `model`: experiment file and store know models by nothing else, and a digest
+is the same in whatever registry. Scoring says in `gauntlet_model_info` which name and version it is."""
+
+
 class Judge:
     """What the judge exports where it answers."""
 
@@ -133,7 +138,7 @@ JUDGE_HELP = {
     Judge.MATURED: "Customers in closed cohorts that both models scored and whose truth is known, by challenger.",
     Judge.LATE: "Predictions and truths that landed after their cohort was closed, and change nothing, by challenger.",
     Judge.CUSTOMERS: "Customers in closed cohorts by what came of them: win, tie, loss, a missing truth, or unscored.",
-    Judge.WAITING: "Live predictions whose cohort is not closed yet: they wait for their outcomes.",
+    Judge.WAITING: "Live predictions of the experiment whose cohort is open: they wait for outcomes, while nobody is on trial too.",
     Judge.LOGGED: "Rows of the experiment in the store, by kind, matured or not.",
     Judge.OUTCOMES: "Outcomes of live predictions since the judge began, by who answered and whether that was right.",
     Judge.ANSWERED: "Scored customers of the newest phase that has closed cohorts, by the role that answered.",

@@ -34,6 +34,8 @@ SHIPPER, A_SPOOL = 6, 2
 JUDGE, A_MODEL, A_TRIAL, A_GROUP, A_PROTECTED = 4, 4, 45, 5, 6
 """What the judge exports of its looks, of each model in either role, of each challenger, and of each of its groups:
 those that the policy names, and those that the contract protects, where a value may be missing or unseen too."""
+A_BACKLOG = 1
+"""Predictions that wait for outcomes while nobody is on trial; else they are the trials'."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def at_most(contract: Contract, size: Size) -> dict[str, int]:
         "shippers": size.pods * (SHIPPER + A_SPOOL * size.workers),
         "judge": JUDGE
         + A_MODEL * size.models
-        + (size.models - 1) * (A_TRIAL + A_GROUP * size.groups + A_PROTECTED * values),
+        + max(A_BACKLOG, (size.models - 1) * (A_TRIAL + A_GROUP * size.groups + A_PROTECTED * values)),
         "recorded": sum(combinations_of(name, contract, size) for name in recorded()),
     }
 
@@ -127,6 +129,7 @@ def combinations_of(name: str, contract: Contract, size: Size) -> int:
         "feature": size.models * len(reference.features),
         "score": size.models,
         "predictions": size.models * len(contract.labels.__struct_fields__),
+        "model": size.models,
         "pod": size.pods,
         "pods": 1,
         "availability": 1,

@@ -6,6 +6,7 @@ import shutil
 import struct
 from contextlib import ExitStack
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from serving_app import served
@@ -15,6 +16,7 @@ from service import metric_names as names
 from service.counters.scoring import CountedModel, scoring_layout
 from service.metrics import MANY, series_bound
 from service.prediction_log.records import Prediction
+from service.scoring.experiment import Further, read_experiment, write_experiment
 
 RECORD = {
     "prediction_id": "p", "at": 0, "customer_id": "c", "purpose": "live", "experiment": "e", "revision": 1,
@@ -79,6 +81,18 @@ def test_live_rows_are_counted_by_the_bits_of_whom_they_name_and_nobody_else(app
 def test_the_positive_label_is_said_of_each_model(app):
     positive = {dict(labels)["positive"] for name, labels in samples(app) if name == names.MODEL_INFO}
     assert positive == {"Yes"}
+
+
+def test_everyone_who_is_on_trial_is_told_by_role_and_version(tmp_path):
+    with served(tmp_path, mode="shadow", probabilities=(0.3, 0.5, 0.7)) as app:
+        first = read_experiment(app.folder / "experiment.yaml")
+        several = msgspec.structs.replace(first, revision=2, further=(Further(challenger=app.digests[2]),))
+        write_experiment(app.folder / "experiment.yaml", several)
+        app.application.watch.poll()
+        told = [dict(labels) for name, labels in samples(app) if name == names.MODEL_INFO]
+    assert {(one["role"], one["model"]) for one in told} == {
+        ("champion", "toy:1"), ("challenger", "toy:2"), ("challenger", "toy:3")
+    }  # fmt: skip
 
 
 def test_a_live_row_is_counted_in_its_bins_for_every_model(app):
