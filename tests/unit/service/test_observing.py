@@ -27,10 +27,12 @@ def test_prometheus_gets_rules_targets_and_where_alerts_go() -> None:
 
 
 def test_targets_carry_the_labels_that_pods_have() -> None:
-    found = targets_of(Whereabouts(scoring="http://127.0.0.1:1", shipper="http://127.0.0.1:2"))
+    at = "http://127.0.0.1"
+    found = targets_of(Whereabouts(scoring=f"{at}:1", shipper=f"{at}:2", insight=f"{at}:3"))
     assert [(one["targets"], one["labels"]) for one in found] == [
         (["127.0.0.1:1"], {"app_kubernetes_io_component": "scoring", "container": "scoring"}),
         (["127.0.0.1:2"], {"app_kubernetes_io_component": "scoring", "container": "shipper"}),
+        (["127.0.0.1:3"], {"app_kubernetes_io_component": "insight", "container": "insight"}),
     ]
 
 
