@@ -72,7 +72,7 @@ HELP = {
     RISK_BAND: "Probability from which a risk band begins, by model and band.",
     MODEL_SECONDS: "Seconds that one call of a model took, by model; one row, or all that came together.",
     MODEL_ROWS: "Rows that a model was asked to score, by model.",
-    PROBABILITY: "Probabilities of live predictions, by variant and model that gave them, be it the answer or in the shadow.",
+    PROBABILITY: "Probabilities of live predictions by variant and model, whether it answered or was in the shadow.",
     SCORE_BINS: "Live probabilities in the bins of the model's reference, by model and bin.",
     SCORE_REFERENCE: "Training rows in the same bins, and each bin's place in their order.",
     SCORE_REFERENCE_MEAN: "Mean of the probabilities that the model gave training rows it was not fitted on, by model.",
@@ -95,8 +95,8 @@ HELP = {
 
 
 MODEL_DIGITS = 12
-"""So many of a digest are the judge's label `model`: experiment file and store know models by nothing else, and a digest
-is the same in whatever registry. Scoring says in `gauntlet_model_info` which name and version it is."""
+"""So many of a digest are the judge's label `model`: experiment file and store know models by nothing else, and it is
+the same in whatever registry. Scoring says in `gauntlet_model_info` which name and version it is."""
 
 
 class Judge:
@@ -138,7 +138,7 @@ JUDGE_HELP = {
     Judge.MATURED: "Customers in closed cohorts that both models scored and whose truth is known, by challenger.",
     Judge.LATE: "Predictions and truths that landed after their cohort was closed, and change nothing, by challenger.",
     Judge.CUSTOMERS: "Customers in closed cohorts by what came of them: win, tie, loss, a missing truth, or unscored.",
-    Judge.WAITING: "Live predictions of the experiment whose cohort is open: they wait for outcomes, while nobody is on trial too.",
+    Judge.WAITING: "Live predictions of the experiment, on trial or not, that wait for outcomes: their cohort is open.",
     Judge.LOGGED: "Rows of the experiment in the store, by kind, matured or not.",
     Judge.OUTCOMES: "Outcomes of live predictions since the judge began, by who answered and whether that was right.",
     Judge.ANSWERED: "Scored customers of the newest phase that has closed cohorts, by the role that answered.",

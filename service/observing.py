@@ -7,6 +7,7 @@ the numbers stay too. Where the service answers is read from the folder again an
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from urllib.request import ProxyHandler, build_opener
 import msgspec
 import yaml
 
-from bentos.errors import GauntletError, InUse, NotFound, Unavailable
+from bentos.errors import GauntletError, InUse, InvalidSetting, NotFound, Unavailable, shown
 from bentos.folder import Folder
 from service.entry import listen
 from service.stopping import stop_at_signals
@@ -83,6 +84,7 @@ def observe(
 
     Raises:
         NotFound: Prometheus is not installed, or nobody serves from the folder.
+        InvalidSetting: A target is none.
         InUse: Somebody observes the folder already.
         Unavailable: A port is taken, or a program did not start, or ended.
     """
@@ -170,8 +172,14 @@ def _target(component: str, container: str, url: str) -> dict[str, Any]:
 
 def _targets(folder: Folder, given: Sequence[str]) -> list[dict[str, Any]]:
     if given:
-        return [_target("scoring", "scoring", one) for one in given]
+        return [_target("scoring", "scoring", _checked(one)) for one in given]
     return targets_of(read_whereabouts(folder.serving))
+
+
+def _checked(target: str) -> str:
+    if re.fullmatch(r"[^\s/:]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}", target) is None:
+        raise InvalidSetting(f"--target is {shown(target)}; it must be HOST:PORT, such as 10.0.0.7:3001")
+    return target
 
 
 def _follow(folder: Folder, given: Sequence[str], before: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:

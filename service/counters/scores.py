@@ -53,7 +53,7 @@ class ScoreGrid:
 
     @property
     def bound(self) -> int:
-        """How many lines it can at most be exported as: bins, reference, its mean; a role's buckets, +Inf, count, sum."""
+        """How many lines it can at most be exported as: bins, reference, mean; by role buckets, +Inf, count, sum."""
         return 2 * len(self.reference.bins) + 1 + (len(BUCKETS) + 3) * len(self.variants)
 
     def start(self, variant: Variant) -> int:

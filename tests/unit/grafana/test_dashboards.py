@@ -82,7 +82,7 @@ def test_a_panel_of_fairness_says_why_it_is_empty() -> None:
     ],
 )
 def test_a_challenger_is_shown_by_name_where_one_is_known(found: str, text: str | None, value: str) -> None:
-    """As Grafana reads what `query_result` gives: the groups `text` and `value`, the one for the other where it lacks."""
+    """As Grafana reads what `query_result` gives: by groups `text` and `value`, one for the other where it lacks."""
     for board in (BOARDS["gauntlet-experiment"], FAIRNESS):
         (variable,) = (one for one in board["templating"]["list"] if one["name"] == "challenger")
         matched = re.search(variable["regex"].strip("/").replace("(?<", "(?P<"), found)
