@@ -72,7 +72,7 @@ HELP = {
     RISK_BAND: "Probability from which a risk band begins, by model and band.",
     MODEL_SECONDS: "Seconds that one call of a model took, by model; one row, or all that came together.",
     MODEL_ROWS: "Rows that a model was asked to score, by model.",
-    PROBABILITY: "Probabilities of live predictions, by model, whether the model answered or was in the shadow.",
+    PROBABILITY: "Probabilities of live predictions by variant and model, whether it answered or was in the shadow.",
     SCORE_BINS: "Live probabilities in the bins of the model's reference, by model and bin.",
     SCORE_REFERENCE: "Training rows in the same bins, and each bin's place in their order.",
     SCORE_REFERENCE_MEAN: "Mean of the probabilities that the model gave training rows it was not fitted on, by model.",
@@ -92,6 +92,11 @@ HELP = {
     WORKER_DEATHS: "Workers that ended without a clean stop, counted when the next one starts.",
 }
 """What each metric says; `/metrics` prints it and a test compares the names."""
+
+
+MODEL_DIGITS = 12
+"""So many of a digest are the judge's label `model`: experiment file and store know models by nothing else, and it is
+the same in whatever registry. Scoring says in `gauntlet_model_info` which name and version it is."""
 
 
 class Judge:
@@ -133,7 +138,7 @@ JUDGE_HELP = {
     Judge.MATURED: "Customers in closed cohorts that both models scored and whose truth is known, by challenger.",
     Judge.LATE: "Predictions and truths that landed after their cohort was closed, and change nothing, by challenger.",
     Judge.CUSTOMERS: "Customers in closed cohorts by what came of them: win, tie, loss, a missing truth, or unscored.",
-    Judge.WAITING: "Live predictions whose cohort is not closed yet: they wait for their outcomes.",
+    Judge.WAITING: "Live predictions of the experiment, on trial or not, that wait for outcomes: their cohort is open.",
     Judge.LOGGED: "Rows of the experiment in the store, by kind, matured or not.",
     Judge.OUTCOMES: "Outcomes of live predictions since the judge began, by who answered and whether that was right.",
     Judge.ANSWERED: "Scored customers of the newest phase that has closed cohorts, by the role that answered.",

@@ -101,8 +101,9 @@ def role_lines(state: ScoringState) -> Iterator[str]:
     yield from gauge(names.EXPERIMENT_MODE, *modes)
     yield from gauge(names.KEYS_VALID, ({}, float(state.are_keys_valid)))
     yield from gauge(names.EXPERIMENT_SPLIT, ({}, roles.split if roles else 0.0))
-    in_role = [] if roles is None else [("champion", roles.champion), ("challenger", roles.challenger)]
-    yield from gauge(names.MODEL_INFO, *((_model_labels(role, model), 1) for role, model in in_role if model))
+    in_role = [] if roles is None else [("champion", roles.champion)]
+    in_role += [] if roles is None else [("challenger", one.model) for one in roles.trials if one.model is not None]
+    yield from gauge(names.MODEL_INFO, *((_model_labels(role, model), 1) for role, model in in_role))
     yield from _blessings(state)
     build = {"gauntlet": state.gauntlet, "python": platform.python_version(), "onnxruntime": _version_of("onnxruntime")}
     yield from gauge(names.BUILD_INFO, (build, 1))

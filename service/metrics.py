@@ -205,25 +205,25 @@ class Metrics:
         slots, scores = self.slots, self.places.scores
         probability = record.champion_probability
         if probability is not None:
-            graded = scores[record.champion]
+            graded = scores["champion", record.champion]
             slots[graded.start + bisect_right(graded.edges, probability)] += 1
             slots[graded.total] += probability
         probability = record.challenger_probability
         if probability is not None and record.challenger is not None:
-            graded = scores[record.challenger]
+            graded = scores["challenger", record.challenger]
             slots[graded.start + bisect_right(graded.edges, probability)] += 1
             slots[graded.total] += probability
 
     def _count_many_probabilities(self, records: Sequence[Prediction]) -> None:
-        """As `_count_probabilities` for each, all of a model at once."""
-        told: dict[str, list[float]] = {}
+        """As `_count_probabilities` for each, all of a model in a role at once."""
+        told: dict[tuple[str, str], list[float]] = {}
         for record in records:
             if record.champion_probability is not None:
-                told.setdefault(record.champion, []).append(record.champion_probability)
+                told.setdefault(("champion", record.champion), []).append(record.champion_probability)
             if record.challenger_probability is not None and record.challenger is not None:
-                told.setdefault(record.challenger, []).append(record.challenger_probability)
-        for digest, probabilities in told.items():
-            graded = self.places.scores[digest]
+                told.setdefault(("challenger", record.challenger), []).append(record.challenger_probability)
+        for who, probabilities in told.items():
+            graded = self.places.scores[who]
             cells = np.searchsorted(graded.edges, probabilities, side="right")
             for cell, n in enumerate(np.bincount(cells).tolist()):
                 self.slots[graded.start + cell] += n

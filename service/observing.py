@@ -6,12 +6,14 @@ the numbers stay too. Where the service answers is read from the folder again an
 
 from __future__ import annotations
 
+import fcntl
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ from urllib.request import ProxyHandler, build_opener
 import msgspec
 import yaml
 
-from bentos.errors import GauntletError, NotFound, Unavailable
+from bentos.errors import GauntletError, InUse, InvalidSetting, NotFound, Unavailable, shown
 from bentos.folder import Folder
+from service.entry import listen
 from service.stopping import stop_at_signals
 from service.whereabouts import Whereabouts, read_whereabouts
 
@@ -81,23 +84,30 @@ def observe(
 
     Raises:
         NotFound: Prometheus is not installed, or nobody serves from the folder.
-        Unavailable: A program did not start, or ended.
+        InvalidSetting: A target is none.
+        InUse: Somebody observes the folder already.
+        Unavailable: A port is taken, or a program did not start, or ended.
     """
     say, place = announce or _say, folder.path.resolve() / "observing"
     program = _find("prometheus")
     if program is None:
         raise NotFound(_INSTALL.format("prometheus"))
+    found = _targets(folder, targets)
     stop, routing = stop_at_signals(), _find(*ALERTMANAGER)
     place.mkdir(parents=True, exist_ok=True)
-    found = _targets(folder, targets)
-    _write(place / "targets.json", found)
     alerts_to = f"{_HOST}:{alertmanager_port}" if routing else None
     configuration = place / "prometheus.yaml"
-    configuration.write_text(prometheus_configuration(by, place / "targets.json", alerts_to))
-    commands = [_prometheus(program, configuration, place, port)]
+    commands, ports = [_prometheus(program, configuration, place, port)], {"--port": port}
     if routing is not None:
         commands.append(_alertmanager(routing, by.routes, place, alertmanager_port))
-    with running(commands, place) as processes:
+        ports["--alertmanager-port"] = alertmanager_port
+    with ExitStack() as undo:
+        undo.enter_context(_alone(place))
+        for flag, wanted in ports.items():
+            listen(_HOST, wanted, flag).close()  # the programs would say that it is taken, and not by which option
+        _write(place / "targets.json", found)
+        configuration.write_text(prometheus_configuration(by, place / "targets.json", alerts_to))
+        processes = undo.enter_context(running(commands, place))
         _await_ready(f"http://{_HOST}:{port}/-/ready", processes, place)
         say(f"watching {', '.join(one['targets'][0] for one in found)} at http://{_HOST}:{port}/alerts; Ctrl-C stops")
         say(f"alerts go to http://{alerts_to}" if alerts_to else "alertmanager is not on PATH: alerts go nowhere")
@@ -135,8 +145,20 @@ def targets_of(found: Whereabouts) -> list[dict[str, Any]]:
         ("scoring", "scoring", found.scoring),
         ("scoring", "shipper", found.shipper),
         ("judge", "judge", found.judge),
+        ("insight", "insight", found.insight),
     )
     return [_target(component, container, url) for component, container, url in told if url is not None]
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Keep others out: programs of two would write one log and one configuration."""
+    with (place / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise InUse(f"another `gauntlet observe` runs in {place}; end it, or watch another folder") from e
+        yield
 
 
 def _find(*names: str) -> str | None:
@@ -150,8 +172,14 @@ def _target(component: str, container: str, url: str) -> dict[str, Any]:
 
 def _targets(folder: Folder, given: Sequence[str]) -> list[dict[str, Any]]:
     if given:
-        return [_target("scoring", "scoring", one) for one in given]
+        return [_target("scoring", "scoring", _checked(one)) for one in given]
     return targets_of(read_whereabouts(folder.serving))
+
+
+def _checked(target: str) -> str:
+    if re.fullmatch(r"[^\s/:]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}", target) is None:
+        raise InvalidSetting(f"--target is {shown(target)}; it must be HOST:PORT, such as 10.0.0.7:3001")
+    return target
 
 
 def _follow(folder: Folder, given: Sequence[str], before: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:

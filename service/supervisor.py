@@ -87,7 +87,7 @@ class Supervisor:
         judge_port = _free_port()
         self._scoring = self._workers(settings, workers, judge_port, scoring_only)
         shipped, judged = _shipper_metrics_url(), f"http://127.0.0.1:{judge_port}"
-        alone = Whereabouts(scoring=self.admin_url)
+        alone = Whereabouts(scoring=self.admin_url, insight=explained.get("GAUNTLET_INSIGHT_URL"))
         self._whereabouts = alone if scoring_only else replace(alone, shipper=shipped, judge=judged)
         beside = [] if scoring_only else [self._shipper(shipped), self._judge(judge_port, policy)]
         explaining = [] if insight_port is None else [self._insight(insight_port)]

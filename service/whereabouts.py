@@ -16,11 +16,13 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
         scoring: The admin port.
         shipper: None where none was started.
         judge: None where none was started.
+        insight: None where none was started.
     """
 
     scoring: str
     shipper: str | None = None
     judge: str | None = None
+    insight: str | None = None
 
 
 def write_whereabouts(path: Path, found: Whereabouts) -> None:

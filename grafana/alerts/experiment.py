@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from grafana.rule_files import Alert, Group, rule_file
+from grafana.rule_files import Alert, Group, Recording, rule_file
 from service import metric_names as names
-from service.metric_names import Judge
+from service.metric_names import MODEL_DIGITS, Judge
 
 _TRIAL = "namespace, model"
+IDENTITY = "gauntlet:model:identity"
+"""1 for each model by the judge's label, with the name and version that scoring calls it by as label `identity`."""
+
+_CALLED = (
+    "{{ $labels.model }}"
+    f'{{{{ range query (printf "{IDENTITY}{{namespace=%q,model=%q}}" $labels.namespace $labels.model) }}}}'
+    " ({{ .Labels.identity }}){{ end }}"
+)
+"""A challenger in an alert's words: by its digest, and by name and version where scoring tells them."""
 
 
 def experiment_rules() -> str:
     """The text of `rules/experiment.yaml`."""
     groups = [
-        Group("gauntlet-experiment", "30s", [*_file(), *_evidence()]),
+        Group("gauntlet-experiment", "30s", [_identity(), *_file(), *_evidence()]),
         Group("gauntlet-outcomes", "1m", _outcomes()),
         Group("gauntlet-judge", "30s", _judge()),
     ]
     return rule_file(groups)
+
+
+def _identity() -> Recording:
+    """Who it is of whom the judge speaks: an hour longer than a role lasts, so that restarts of scoring leave no gap.
+
+    Where one artifact is registered twice, one of the two is told: what joins it must find one series a model.
+    """
+    told = f'label_replace(max_over_time({names.MODEL_INFO}[1h]), "identity", "$1", "model", "(.+)")'
+    by_digest = f'label_replace({told}, "model", "$1", "digest", "sha256:(.{{{MODEL_DIGITS}}}).*")'
+    return Recording(IDENTITY, f"topk by ({_TRIAL}) (1, max by ({_TRIAL}, identity) ({by_digest}))")
 
 
 def _said(verdict: str) -> str:
@@ -82,7 +101,7 @@ def _evidence() -> list[Alert]:
             expr=_said("ROLLBACK"),
             severity="critical",
             summary="The challenger is worse than the champion: ROLLBACK.",
-            description="The evidence against {{ $labels.model }} is enough, or it broke a limit. `gauntlet verdict` "
+            description=f"The evidence against {_CALLED} is enough, or it broke a limit. `gauntlet verdict` "
             "gives the reasons, `gauntlet rollback` takes it back.",
             hold="1m",
         ),
@@ -91,7 +110,7 @@ def _evidence() -> list[Alert]:
             expr=_said("PROMOTE"),
             severity="info",
             summary="A challenger may be promoted.",
-            description="{{ $labels.model }} has been shown to be good enough for a day, and nobody has promoted it. "
+            description=f"{_CALLED} has been shown to be good enough for a day, and nobody has promoted it. "
             "`gauntlet verdict` gives the reasons, `gauntlet promote` carries it out.",
             hold="1d",
         ),
@@ -100,7 +119,7 @@ def _evidence() -> list[Alert]:
             expr=_said("INVALID"),
             severity="warning",
             summary="No decision may rest on the evidence.",
-            description="The judge says INVALID of the trial of {{ $labels.model }}. `gauntlet verdict` says why: "
+            description=f"The judge says INVALID of the trial of {_CALLED}. `gauntlet verdict` says why: "
             "rules that changed, actions that follow predictions, a split that does not hold.",
             hold="15m",
         ),

@@ -40,7 +40,7 @@ def _traffic() -> list[Alert]:
         ),
         Alert(
             alert="GauntletPodDown",
-            expr='up{job="gauntlet",app_kubernetes_io_component=~"scoring|judge"} == 0',
+            expr='up{job="gauntlet",app_kubernetes_io_component=~"scoring|judge|insight"} == 0',
             severity="warning",
             summary="A process does not answer Prometheus.",
             description="{{ $labels.container }} at {{ $labels.instance }} cannot be scraped. Look at its pod and log.",

@@ -10,9 +10,11 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
+from grafana.alerts.experiment import IDENTITY
 from grafana.boards.panels import BAD, GOOD, GREY, SOURCE, WARN, Panel
 from grafana.boards.picking import NAMESPACE, pick
 from service import metric_names as names
+from service.metric_names import Judge
 
 TAG = "gauntlet"
 EVERYTHING = models.VariableOption(selected=True, text="All", value="$__all")
@@ -38,18 +40,17 @@ class Choice:
     Attributes:
         name: As expressions call it.
         metric: Whose label it is.
-        label: The label; None for one of the variable's name.
-        is_single: Whether exactly one value is chosen, as where a panel shows one thing's interval.
     """
 
     name: str
     metric: str
-    label: str | None = None
-    is_single: bool = False
 
 
 MODEL = Choice("model", names.MODEL_ROWS)
 VARIANT = Choice("variant", names.PREDICTIONS)
+CHALLENGER = "challenger"
+"""A variable that is one of the judge's models, chosen by the name and version that scoring calls it by."""
+
 WINDOWS = ("1h", "1d", "7d")
 """How far back a current window of drift reaches: those that the rules record."""
 
@@ -77,6 +78,7 @@ class Board:
         says: What it answers.
         rows: What is on it.
         choices: Its variables beside source, namespace and the place of the runbooks.
+        is_of_trial: Whether it has the variable `challenger`: one, as panels show its intervals.
         since: How far back it looks when it is opened.
         has_windows: Whether it has a variable `window`, of `WINDOWS`.
     """
@@ -86,6 +88,7 @@ class Board:
     says: str
     rows: Sequence[Row]
     choices: Sequence[Choice] = ()
+    is_of_trial: bool = False
     since: str = "now-24h"
     has_windows: bool = False
 
@@ -120,7 +123,10 @@ def dashboard_text(board: Board) -> str:
 
 def _variables(board: Board) -> Iterator[Builder[models.VariableModel]]:
     yield _source()
-    yield from map(_variable, (Choice("namespace", names.READY), *board.choices))
+    yield _variable(Choice("namespace", names.READY))
+    if board.is_of_trial:
+        yield _challenger()
+    yield from map(_variable, board.choices)
     if board.has_windows:
         yield _windows()
     yield _runbooks()
@@ -142,15 +148,27 @@ def _source() -> dashboard.DatasourceVariable:
 
 
 def _variable(choice: Choice) -> dashboard.QueryVariable:
-    made = (
-        dashboard.QueryVariable(choice.name)
-        .label(choice.name.capitalize())
+    made = _queried(choice.name, f"label_values({choice.metric}, {choice.name})")
+    return made.multi(True).include_all(True).all_value(".*").current(EVERYTHING)
+
+
+def _challenger() -> dashboard.QueryVariable:
+    """Shown by identity, and by the digest alone where scoring does not say whose that is."""
+    trials = f"group by (namespace, model) ({pick(Judge.VERDICT, NAMESPACE)})"
+    called = f"group by (model, identity) ({trials} * on (namespace, model) group_left (identity) {IDENTITY})"
+    made = _queried(CHALLENGER, f"query_result({called} or on (model) group by (model) ({trials}))")
+    return made.regex('/(?:identity="(?<text>[^"]+)".*)?model="(?<value>[^"]+)"/')
+
+
+def _queried(name: str, query: str) -> dashboard.QueryVariable:
+    return (
+        dashboard.QueryVariable(name)
+        .label(name.capitalize())
         .datasource(SOURCE)
-        .query(f"label_values({choice.metric}, {choice.label or choice.name})")
+        .query(query)
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.NATURAL_ASC)
     )
-    return made if choice.is_single else made.multi(True).include_all(True).all_value(".*").current(EVERYTHING)
 
 
 def _windows() -> dashboard.CustomVariable:

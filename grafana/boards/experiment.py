@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.boards.board import Board, Choice, Row
+from grafana.boards.board import Board, Row
 from grafana.boards.panels import (
     BAD,
     BOUND,
@@ -61,7 +61,7 @@ def experiment_board() -> Board:
             Row("Guardrails", tuple(_guardrails())),
             Row("History and reasons", tuple(_history())),
         ),
-        choices=(Choice("challenger", Judge.MATURED, "model", is_single=True),),
+        is_of_trial=True,
         since="now-7d",
     )
 

@@ -62,11 +62,8 @@ def fairness_board() -> Board:
             Row("Challenger minus champion, by group", tuple(_differences())),
             Row("Who is scored", tuple(_population())),
         ),
-        choices=(
-            Choice("challenger", Judge.MATURED, "model", is_single=True),
-            Choice("attribute", Judge.PROTECTED_CUSTOMERS),
-            MODEL,
-        ),
+        choices=(Choice("attribute", Judge.PROTECTED_CUSTOMERS), MODEL),
+        is_of_trial=True,
         since="now-7d",
     )
 

@@ -168,12 +168,20 @@ def _outcomes() -> list[Panel]:
     told = increased(Judge.OUTCOMES, "1h", *ours, by="variant, result")
     of_window = increased(Judge.OUTCOMES, "${window}", *ours, by="variant")
     right = increased(Judge.OUTCOMES, "${window}", *ours, by="variant", result="right")
+    waiting = worst(Judge.WAITING, NAMESPACE, by="namespace, variant, model")
     return [
+        number(
+            "Waiting for outcomes",
+            Query(f"sum({waiting})", now=True),
+            "Live predictions of the current experiment that are younger than their outcomes are final: the judge has "
+            "not closed their cohort.",
+            Look(width=4, height=8, decimals=0),
+        ),
         bars(
             "Outcomes by hour",
             [Query(told, "{{variant}} {{result}}")],
-            "Truths told in each hour, by the role of the model that had answered, and whether its label was right.",
-            Look(width=12, height=8, low=0),
+            "Truths told in each hour, by the role of whichever model had answered, and whether its label was right.",
+            Look(width=10, height=8, low=0),
             every="1h",
         ),
         lines(
@@ -181,21 +189,21 @@ def _outcomes() -> list[Panel]:
             [Query(f"{right} / ({of_window} > 0)", "{{variant}}")],
             "Of the truths told over the window chosen above, the share of which the answer was right. Some truths are "
             "told sooner than others, so this is no evidence; the dashboard Experiment shows what is.",
-            Look("percentunit", width=12, height=8, low=0, high=1),
+            Look("percentunit", width=10, height=8, low=0, high=1),
         ),
     ]
 
 
 def _probabilities() -> list[Panel]:
-    buckets = increased(f"{names.PROBABILITY}_bucket", "$__range", *_OURS, by="le")
+    buckets = increased(f"{names.PROBABILITY}_bucket", "$__range", *_OURS, OF_VARIANT, by="le")
     by_band = increased(names.RISKS, "$__range", *_OURS, OF_VARIANT, by="model, risk")
     edges = worst(names.RISK_BAND, *_OURS, by="model, risk")
     return [
         gauges(
             "Probabilities",
             Query(buckets, "{{le}}", now=True, format=PromQueryFormat.HEATMAP),
-            "How many live probabilities fell into each twentieth, up to the number at the left, in the time shown, "
-            "whether the model answered or was in the shadow.",
+            "How many live probabilities fell into each twentieth, up to the number at the left, in the time shown. "
+            "The variant chosen above is the role in which a model scored, be it the answer or in the shadow.",
             Look(width=8, height=14, decimals=0),
         ),
         rows(

@@ -9,6 +9,7 @@ from service import metric_names as names
 from service.counters.layout import CounterFamily, HistogramFamily, Series
 from service.counters.scoring import OTHER, CountedModel, ScoringLayout
 from service.http.application import UNMATCHED
+from service.prediction_log.records import Variant
 
 _BY_THEMSELVES = (names.REQUESTS, names.PREDICTIONS, names.RISKS)
 """Counters whose slots are found by what is at hand, which are not their labels."""
@@ -24,7 +25,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Graded:
-    """The slots of one model's probabilities, and the edges between its cells."""
+    """The slots of one model's probabilities in one role, and the edges between its cells."""
 
     start: int
     total: int
@@ -43,7 +44,7 @@ class Places:
         failures: By the challenger's digest.
         calls: By the model's digest.
         rows: By the model's digest.
-        scores: By the model's digest.
+        scores: By variant, which is the role that the model scored in, and the model's digest.
         others: By metric and label values.
     """
 
@@ -54,7 +55,7 @@ class Places:
     failures: Mapping[str, int]
     calls: Mapping[str, Timed]
     rows: Mapping[str, int]
-    scores: Mapping[str, Graded]
+    scores: Mapping[tuple[str, str], Graded]
     others: Mapping[tuple[str, Series], int]
 
     def unexpected(self, route: str, method: str, status: int) -> int:
@@ -96,7 +97,11 @@ def places_of(found: ScoringLayout, models: Sequence[CountedModel]) -> Places:
         failures={model.digest: slots[names.CHALLENGER_FAILURES, (model.label,)] for model in models},
         calls={model.digest: calls[model.label] for model in models},
         rows={model.digest: slots[names.MODEL_ROWS, (model.label,)] for model in models},
-        scores={digest: _graded(found, digest) for digest in found.scores},
+        scores={
+            (variant, digest): _graded(found, variant, digest)
+            for digest, grid in found.scores.items()
+            for variant in grid.variants
+        },
         others={key: slot for key, slot in slots.items() if key[0] not in _BY_THEMSELVES},
     )
 
@@ -111,7 +116,7 @@ def _timed(family: HistogramFamily, starts: Mapping[str, int]) -> dict[str, Time
     return {one: Timed(at, at + edges + 1) for one, at in zip(family.series, places, strict=True)}
 
 
-def _graded(found: ScoringLayout, digest: str) -> Graded:
+def _graded(found: ScoringLayout, variant: Variant, digest: str) -> Graded:
     grid = found.scores[digest]
-    start = found.layout.starts[grid.name]
-    return Graded(start, start + len(grid.edges) + 1, grid.edges)
+    first = found.layout.starts[grid.name]
+    return Graded(first + grid.start(variant), first + grid.total_at(variant), grid.edges)

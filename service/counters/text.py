@@ -109,15 +109,19 @@ def _histogram(family: HistogramFamily) -> Render:
 
 def _scores(grids: Sequence[tuple[int, ScoreGrid]]) -> Render:
     """The histogram of probabilities of all models, then the bins of all, as one family's lines stand together."""
-    starts = [_bucket_starts(names.PROBABILITY, {"model": grid.model}, BUCKETS) for _, grid in grids]
+    starts = [
+        [_bucket_starts(names.PROBABILITY, {"variant": one, "model": grid.model}, BUCKETS) for one in grid.variants]
+        for _, grid in grids
+    ]
     reference = _score_reference([grid for _, grid in grids])
 
     def lines(sums: Values) -> Iterator[str]:
         own = [sums[start : start + grid.size] for start, grid in grids]
         yield head(names.PROBABILITY, "histogram")
-        for beginnings, (_, grid), values in zip(starts, grids, own, strict=True):
-            counted = grid.buckets(values)
-            yield from _put(beginnings, [*counted, counted[-1], grid.total(values)])
+        for of_roles, (_, grid), values in zip(starts, grids, own, strict=True):
+            for beginnings, variant in zip(of_roles, grid.variants, strict=True):
+                counted = grid.buckets(values, variant)
+                yield from _put(beginnings, [*counted, counted[-1], grid.total(values, variant)])
         yield head(names.SCORE_BINS, "counter")
         for (_, grid), values in zip(grids, own, strict=True):
             for name, value in zip(grid.reference.bins, grid.bins(values), strict=False):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
@@ -21,6 +22,9 @@ from bentos.artifact import Categorical, Contract
 from service.application import Application
 from service.counters.customers import BITS
 from service.counters.scoring import CountedModel, scoring_layout
+from service.insight.answering import Explained
+from service.insight.emails.writing import Source, Why
+from service.insight.metrics import UPPER_SECONDS
 from service.metrics import series_bound
 from service.settings import read_settings
 from tests.bench.counting import USE_CASE, reference_of
@@ -34,6 +38,14 @@ SHIPPER, A_SPOOL = 6, 2
 JUDGE, A_MODEL, A_TRIAL, A_GROUP, A_PROTECTED = 4, 4, 45, 5, 6
 """What the judge exports of its looks, of each model in either role, of each challenger, and of each of its groups:
 those that the policy names, and those that the contract protects, where a value may be missing or unseen too."""
+A_HISTOGRAM = len(UPPER_SECONDS) + 3
+INSIGHT, AN_EXPLAINED = (
+    6 + len(get_args(Source)) * len(get_args(Why)) + A_HISTOGRAM,
+    len(get_args(Explained)) + A_HISTOGRAM,
+)
+"""What insight exports of its workers, its drafts and Groq, and of each model that it explains."""
+A_BACKLOG = 1
+"""Predictions that wait for outcomes while nobody is on trial; else they are the trials'."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +75,8 @@ def main() -> None:
 def table(contract: Contract) -> str:
     """The table of the README, by some sizes."""
     found = [(size, at_most(contract, size)) for size in (Size(1, 1), Size(3, 2), Size(20, 4), Size(20, 4, models=4))]
-    lines = ["| pods, workers, models | scoring | shippers | judge | recorded | in all |"]
-    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    lines = ["| pods, workers, models | scoring | shippers | judge | insight | recorded | in all |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for size, parts in found:
         cells = " | ".join(f"{n:,}" for n in (*parts.values(), sum(parts.values())))
         lines.append(f"| {size.pods}, {size.workers}, {size.models} | {cells} |")
@@ -81,7 +93,8 @@ def at_most(contract: Contract, size: Size) -> dict[str, int]:
         "shippers": size.pods * (SHIPPER + A_SPOOL * size.workers),
         "judge": JUDGE
         + A_MODEL * size.models
-        + (size.models - 1) * (A_TRIAL + A_GROUP * size.groups + A_PROTECTED * values),
+        + max(A_BACKLOG, (size.models - 1) * (A_TRIAL + A_GROUP * size.groups + A_PROTECTED * values)),
+        "insight": INSIGHT + AN_EXPLAINED * size.models,
         "recorded": sum(combinations_of(name, contract, size) for name in recorded()),
     }
 
@@ -127,6 +140,7 @@ def combinations_of(name: str, contract: Contract, size: Size) -> int:
         "feature": size.models * len(reference.features),
         "score": size.models,
         "predictions": size.models * len(contract.labels.__struct_fields__),
+        "model": size.models,
         "pod": size.pods,
         "pods": 1,
         "availability": 1,

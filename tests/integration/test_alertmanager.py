@@ -99,11 +99,15 @@ CASES = {
         set(),
     ),
     "a pod that is down is why its spool lags": (
-        [alert("GauntletPodDown", pod="a"), alert("GauntletSpoolLags", pod="a")],
+        [alert("GauntletPodDown", pod="a", container="shipper"), alert("GauntletSpoolLags", pod="a")],
         {"GauntletSpoolLags"},
     ),
     "another pod's spool lags for a reason of its own": (
-        [alert("GauntletPodDown", pod="a"), alert("GauntletSpoolLags", pod="b")],
+        [alert("GauntletPodDown", pod="a", container="shipper"), alert("GauntletSpoolLags", pod="b")],
+        set(),
+    ),
+    "on one machine, which has no pods, so it does where the judge is down": (
+        [alert("GauntletPodDown", container="judge"), alert("GauntletSpoolLags")],
         set(),
     ),
     "where nobody is there everything else is kept back": (

@@ -178,13 +178,15 @@ def scores_of(rows: list[Prediction]) -> dict[str, float]:
     cells = [0.0] * scores.size
     for row in rows:
         assert row.champion_probability is not None
-        cells[scores.cell(row.champion_probability)] += 1
-        cells[-1] += row.champion_probability
+        cells[scores.start("champion") + scores.cell(row.champion_probability)] += 1
+        cells[scores.total_at("champion")] += row.champion_probability
     found = {
         series_of(names.SCORE_BINS, bin_labels(REFERENCE.score, name)): count
         for name, count in zip(REFERENCE.score.bins, scores.bins(cells), strict=True)
     }
-    found[series_of(f"{names.PROBABILITY}_sum", {"model": "toy:1"})] = scores.total(cells)
+    for variant in scores.variants:
+        labels = {"variant": variant, "model": "toy:1"}
+        found[series_of(f"{names.PROBABILITY}_sum", labels)] = scores.total(cells, variant)
     for label, is_positive in ((CONTRACT.labels.positive, True), (CONTRACT.labels.negative, False)):
         answered = sum(row.champion_positive is is_positive for row in rows)
         labels = {"variant": "champion", "model": "toy:1", "label": label, "purpose": "live"}

@@ -31,6 +31,7 @@ from service.scoring.experiment import (
     swap_roles,
     write_experiment,
 )
+from service.whereabouts import read_whereabouts
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 ROW = ENCODER.encode_row(FEATURES)
@@ -270,8 +271,10 @@ def test_serve_starts_insight_beside_scoring_where_it_is_asked_to(tmp_path):
             if answer.status_code == 200:
                 break
             time.sleep(0.1)
+        told = httpx.get(f"{read_whereabouts(folder.serving).insight}/metrics").text
     assert answer.status_code == 200, answer.text
     assert answer.json()["model"]["digest"] == digest
+    assert "# TYPE gauntlet_insight_workers gauge" in told
 
 
 def test_insight_beside_scoring_alone_is_refused(folder, digests):

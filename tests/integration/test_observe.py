@@ -114,20 +114,37 @@ def test_a_bucket_leads_to_a_prediction_that_was_answered_and_is_in_the_store(tm
         wait_for(lambda: answered <= stored(folder), seconds=60)
 
 
-def test_a_port_in_use_is_named_with_what_prometheus_says(tmp_path: Path) -> None:
+def observe(folder: Folder, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gauntlet", "observe", "--folder", str(folder.path), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_port_in_use_is_named_with_the_option_that_chooses_another(tmp_path: Path) -> None:
     folder, _ = installation(tmp_path)
     with supervised(folder, scoring_only=True) as found:
-        port = found.url.rpartition(":")[2]
-        command = [sys.executable, "-m", "gauntlet", "observe", "--folder", str(tmp_path), "--port", port]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 2
-    assert "prometheus ended with exit code" in done.stderr
-    assert "address already in use" in done.stderr
+        port, free = found.url.rpartition(":")[2], str(free_port())
+        for flags in (("--port", "--alertmanager-port"), ("--alertmanager-port", "--port")):
+            done = observe(folder, flags[0], port, flags[1], free)
+            assert done.returncode == 2
+            assert f"port {port} of 127.0.0.1 cannot be had (Address already in use)" in done.stderr
+            assert done.stderr.strip().endswith(f"choose another with {flags[0]}")
+
+
+def test_a_second_one_in_the_folder_is_told_of_the_first_and_leaves_its_files_alone(tmp_path: Path) -> None:
+    folder, _ = installation(tmp_path)
+    with supervised(folder, scoring_only=True), observing(folder) as (_, prometheus):
+        place = folder.path / "observing"
+        before = (place / "prometheus.yaml").read_text(), (place / "prometheus.log").stat().st_ino
+        done = observe(folder, "--port", str(free_port()), "--alertmanager-port", str(free_port()))
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert f"another `gauntlet observe` runs in {place}" in done.stderr
+        assert before == ((place / "prometheus.yaml").read_text(), (place / "prometheus.log").stat().st_ino)
+        assert (place / "prometheus.log").read_text() != ""
+        assert prometheus.get("/-/ready").status_code == 200
 
 
 def test_who_serves_nothing_is_told_to_serve(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gauntlet", "observe", "--folder", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = observe(Folder(tmp_path / "mistyped"))
     assert (done.returncode, "gauntlet serve" in done.stderr) == (2, True)
     assert len(done.stderr.splitlines()) == 1
-    assert {path.name for path in tmp_path.iterdir()} <= {"observing"}
+    assert list(tmp_path.iterdir()) == []

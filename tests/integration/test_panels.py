@@ -78,6 +78,18 @@ def test_no_panel_shows_nothing(name: str, observed: httpx.Client) -> None:
         time.sleep(1)
 
 
+def test_whom_the_judge_knows_by_digest_is_offered_by_the_name_that_scoring_gives(observed: httpx.Client) -> None:
+    (variable,) = (one for one in BOARDS["gauntlet-experiment"]["templating"]["list"] if one["name"] == "challenger")
+    query = variable["query"].removeprefix("query_result(").removesuffix(")")
+    info = "gauntlet_model_info{role='challenger'}"
+    until = time.monotonic() + 150
+    while not (offered := asked(observed, filled(query, observed))) or "identity" not in offered[0]["metric"]:  # type: ignore[index]
+        assert time.monotonic() < until, offered
+        time.sleep(1)
+    (scoring,) = {(one["metric"]["model"], one["metric"]["digest"][7:19]) for one in asked(observed, info)}  # type: ignore[index]
+    assert [(one["metric"]["identity"], one["metric"]["model"]) for one in offered] == [scoring]  # type: ignore[index]
+
+
 def test_panels_of_durations_show_single_requests(observed: httpx.Client) -> None:
     wanted = {
         panel["title"]: target["expr"]

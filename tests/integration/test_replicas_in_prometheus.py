@@ -352,6 +352,8 @@ def test_histograms_count_what_the_counters_count(scene: Scene, pod: str) -> Non
     for model in MODELS:
         scores = scene.risen(names.SCORE_BINS, pod=pod, model=model)
         assert scene.risen(f"{names.PROBABILITY}_count", pod=pod, model=model) == scores
+        variant = {"variant": "champion" if model == MODELS[0] else "challenger"}
+        assert scene.risen(f"{names.PROBABILITY}_count", pod=pod, model=model, **variant) == scores
         assert scene.risen(f"{names.PROBABILITY}_bucket", pod=pod, model=model, le="+Inf") == scores
 
 

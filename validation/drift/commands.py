@@ -80,7 +80,10 @@ def window_of(length: str | None, since: str | None, until: str | None, *, now: 
     end = moment_of(until, "--to") or now
     begin = moment_of(since, "--from")
     if begin is None:
-        return window_ending(end, seconds_of(length or "1d"))
+        seconds = seconds_of(length or "1d")
+        if seconds > end.timestamp():
+            raise InvalidSetting(f"--window must begin in 1970 or later, and not {length or '1d'} before {end}")
+        return window_ending(end, seconds)
     if length is not None:
         raise InvalidSetting("--window and --from both say where the window begins; give one of them")
     if begin >= end:
@@ -99,7 +102,7 @@ def seconds_of(length: str) -> float:
     """
     found = re.fullmatch(r"([1-9][0-9]{0,5})([mhdw])", length)
     if found is None:
-        raise InvalidSetting(f"--window is {length!r}; it must be a number of m, h, d or w, such as 1h or 7d")
+        raise InvalidSetting(f"--window is {length!r}; it must be 1 to 999999 of m, h, d or w, such as 1h or 7d")
     return float(int(found[1]) * _SECONDS[found[2]])
 
 

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, ge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.metric_names import JUDGE_HELP, Judge
+from service.metric_names import JUDGE_HELP, MODEL_DIGITS, Judge
 from validation.judge.evidence import Evidence
 from validation.judge.outcomes import Told
 from validation.judge.protected import GroupTally
@@ -61,7 +61,7 @@ def render_metrics(
 
 
 class _Said(Collector):
-    """One family a name; a trial's challenger is the label, the first twelve digits of its digest."""
+    """One family a name; a trial's challenger is the label, by the first digits of its digest."""
 
     def __init__(
         self,
@@ -155,6 +155,8 @@ class _Said(Collector):
             waiting.add_metric(_named(trial), trial.waiting)
             for kind in trial.logged.__struct_fields__:
                 logged.add_metric([*_named(trial), kind], getattr(trial.logged, kind))
+        if self._status is not None and not self._trials:
+            waiting.add_metric(["champion", _short(self._status.champion)], self._status.waiting)
         yield from (waiting, logged)
 
     def _of_trials(self) -> Iterator[Metric]:
@@ -193,7 +195,7 @@ def _named(trial: Status) -> list[str]:
 
 
 def _short(digest: str) -> str:
-    return digest.removeprefix("sha256:")[:12]
+    return digest.removeprefix("sha256:")[:MODEL_DIGITS]
 
 
 def _results(one: Evidence) -> Mapping[tuple[str, ...], float]:

@@ -22,7 +22,7 @@ logger = logging.getLogger("gauntlet.insight")
 DAY_MICROS = 86_400_000_000
 
 Source = Literal["groq", "template"]
-Why = Fault | Literal["answered", "no_key", "asked_to_wait", "circuit_open", "budget_spent", "draft_refused"]
+Why = Literal[Fault, "answered", "no_key", "asked_to_wait", "circuit_open", "budget_spent", "draft_refused"]
 """Why a draft is from whom it is from."""
 
 Complete = Callable[[list[dict[str, str]], str], Awaitable[str | NoAnswer]]

@@ -74,6 +74,22 @@ def test_a_panel_of_fairness_says_why_it_is_empty() -> None:
     assert all(said.values()), said
 
 
+@pytest.mark.parametrize(
+    ("found", "text", "value"),
+    [
+        ('{identity="churn:2",model="4f2a9c01d7e3"} 1 1767225600000', "churn:2", "4f2a9c01d7e3"),
+        ('{model="4f2a9c01d7e3"} 1 1767225600000', None, "4f2a9c01d7e3"),
+    ],
+)
+def test_a_challenger_is_shown_by_name_where_one_is_known(found: str, text: str | None, value: str) -> None:
+    """As Grafana reads what `query_result` gives: by groups `text` and `value`, one for the other where it lacks."""
+    for board in (BOARDS["gauntlet-experiment"], FAIRNESS):
+        (variable,) = (one for one in board["templating"]["list"] if one["name"] == "challenger")
+        matched = re.search(variable["regex"].strip("/").replace("(?<", "(?P<"), found)
+        assert matched, variable["regex"]
+        assert matched.groupdict() == {"text": text, "value": value}
+
+
 def test_a_gap_has_two_sides() -> None:
     gaps = [expr for expr in expressions(FAIRNESS) if expr.startswith("(max by (attribute)")]
     assert len(gaps) == 10

@@ -6,6 +6,7 @@ import shutil
 import struct
 from contextlib import ExitStack
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from serving_app import served
@@ -15,6 +16,7 @@ from service import metric_names as names
 from service.counters.scoring import CountedModel, scoring_layout
 from service.metrics import MANY, series_bound
 from service.prediction_log.records import Prediction
+from service.scoring.experiment import Further, read_experiment, write_experiment
 
 RECORD = {
     "prediction_id": "p", "at": 0, "customer_id": "c", "purpose": "live", "experiment": "e", "revision": 1,
@@ -81,6 +83,18 @@ def test_the_positive_label_is_said_of_each_model(app):
     assert positive == {"Yes"}
 
 
+def test_everyone_who_is_on_trial_is_told_by_role_and_version(tmp_path):
+    with served(tmp_path, mode="shadow", probabilities=(0.3, 0.5, 0.7)) as app:
+        first = read_experiment(app.folder / "experiment.yaml")
+        several = msgspec.structs.replace(first, revision=2, further=(Further(challenger=app.digests[2]),))
+        write_experiment(app.folder / "experiment.yaml", several)
+        app.application.watch.poll()
+        told = [dict(labels) for name, labels in samples(app) if name == names.MODEL_INFO]
+    assert {(one["role"], one["model"]) for one in told} == {
+        ("champion", "toy:1"), ("challenger", "toy:2"), ("challenger", "toy:3")
+    }  # fmt: skip
+
+
 def test_a_live_row_is_counted_in_its_bins_for_every_model(app):
     score(app)
     score(app, features={"charges": None, "tenure": 24})
@@ -108,10 +122,14 @@ def test_each_model_has_its_own_probabilities_whoever_answered(app):
     score(app)
     assert value(app, names.SCORE_BINS, model="toy:1", bin="0.3 to 0.6") == 1  # 0.3 as float32 is above the edge 0.3
     assert value(app, names.SCORE_BINS, model="toy:2", bin="0.6 and above") == 1
-    assert value(app, f"{names.PROBABILITY}_count", model="toy:2") == 1
-    assert value(app, f"{names.PROBABILITY}_sum", model="toy:2") == pytest.approx(0.7)
-    assert value(app, f"{names.PROBABILITY}_bucket", model="toy:2", le="0.65") == 0
-    assert value(app, f"{names.PROBABILITY}_bucket", model="toy:2", le="0.75") == 1
+    shadow = {"variant": "challenger", "model": "toy:2"}
+    assert value(app, f"{names.PROBABILITY}_count", **shadow) == 1
+    assert value(app, f"{names.PROBABILITY}_sum", **shadow) == pytest.approx(0.7)
+    assert value(app, f"{names.PROBABILITY}_bucket", **shadow, le="0.65") == 0
+    assert value(app, f"{names.PROBABILITY}_bucket", **shadow, le="0.75") == 1
+    for variant, counts in (("champion", [1, 0]), ("challenger", [0, 1])):
+        found = [value(app, f"{names.PROBABILITY}_count", variant=variant, model=f"toy:{n}") for n in (1, 2)]
+        assert found == counts
 
 
 def test_a_live_answer_is_counted_in_the_risk_band_of_the_model_that_gave_it(tmp_path):

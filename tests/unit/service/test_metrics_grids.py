@@ -160,11 +160,24 @@ def test_probabilities_are_in_bins_that_begin_and_buckets_that_end_with_their_ed
     grid = ScoreGrid("scores", "toy:1", SCORES)
     values = [0.0] * grid.size
     for probability in probabilities:
-        values[grid.cell(probability)] += 1
-    assert grid.buckets(values) == [sum(p <= edge for p in probabilities) for edge in BUCKETS] + [len(probabilities)]
+        values[grid.start("challenger") + grid.cell(probability)] += 1
+    counted = [sum(p <= edge for p in probabilities) for edge in BUCKETS] + [len(probabilities)]
+    assert grid.buckets(values, "challenger") == counted
+    assert set(grid.buckets(values, "champion")) == {0}
     edges = (-math.inf, *SCORES.edges, math.inf)
     expected = [sum(edges[i] <= p < edges[i + 1] for p in probabilities) for i in range(4)]
     assert grid.bins(values) == expected
+
+
+def test_the_roles_of_a_model_are_apart_in_buckets_and_sums_and_together_in_bins():
+    grid = ScoreGrid("scores", "toy:1", SCORES)
+    values = [0.0] * grid.size
+    for variant, probability in (("champion", 0.2), ("challenger", 0.9), ("challenger", 0.2)):
+        values[grid.start(variant) + grid.cell(probability)] += 1
+        values[grid.total_at(variant)] += probability
+    assert [grid.buckets(values, variant)[-1] for variant in ("champion", "challenger")] == [1, 2]
+    assert [grid.total(values, variant) for variant in ("champion", "challenger")] == [0.2, pytest.approx(1.1)]
+    assert sum(grid.bins(values)) == 3
 
 
 def test_a_contract_without_numbers_is_counted_too():

@@ -79,8 +79,10 @@ def test_a_window_may_be_named_by_its_ends(folder):
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        (["--window", "yesterday"], InvalidSetting, "--window is 'yesterday'; it must be a number of m, h, d or w"),
-        (["--window", "0d"], InvalidSetting, "must be a number"),
+        (["--window", "yesterday"], InvalidSetting, "--window is 'yesterday'; it must be 1 to 999999 of m, h, d or w"),
+        (["--window", "999999w"], InvalidSetting, "--window must begin in 1970 or later, and not 999999w before"),
+        (["--to", "1969-01-01T00:00:00Z"], InvalidSetting, "--window must begin in 1970 or later"),
+        (["--window", "0d"], InvalidSetting, "must be 1 to 999999"),
         (["--from", "2026-06-20"], InvalidSetting, "--from is '2026-06-20'; it must have a time zone"),
         (["--from", "2026-06-20T12:00:00Z", *AT], InvalidSetting, "--from .* must lie before"),
         (["--from", "2026-06-19T12:00:00Z", "--window", "1d"], InvalidSetting, "give one of them"),

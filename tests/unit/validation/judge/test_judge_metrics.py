@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from judging import CHALLENGER, DAY, EXPERIMENT, START, policy, prediction, truth
+from judging import CHALLENGER, CHAMPION, DAY, EXPERIMENT, START, policy, prediction, truth
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metric_names import JUDGE_HELP
 from service.scoring.experiment import Further, write_experiment
-from tests.bench.series import A_GROUP, A_TRIAL, JUDGE
+from tests.bench.series import A_BACKLOG, A_GROUP, A_TRIAL, JUDGE
 from validation.judge.limits import Live
 from validation.judge.metrics import Looks, render_metrics
 from validation.judge.policy import GroupRule
@@ -84,6 +84,21 @@ def test_predictions_whose_cohort_is_open_are_waiting(world):
     status = looked(world, now=START + DAY)
     found = samples(status)
     assert found["gauntlet_judge_waiting_predictions",] == found["gauntlet_judge_logged_rows", "predictions"] == 200
+
+
+def test_predictions_wait_for_outcomes_while_nobody_is_on_trial_too(world):
+    alone = msgspec.structs.replace(EXPERIMENT, mode="off", challenger=None)
+    rows = [prediction(f"c{n}", mode="off", experiment=alone.id, challenger=None) for n in range(3)]
+    write_experiment(world.folder.experiment, alone)
+    world.log(*rows, prediction("tried", purpose="test", experiment=alone.id))
+    world.ship(START + DAY)
+    told = samples(step(world.folder, world.store, RULES, now=START + DAY))
+    assert told["gauntlet_judge_waiting_predictions",] == 3
+    assert len(told) == JUDGE + A_BACKLOG
+    world.ship(NOW)
+    after = render_metrics(step(world.folder, world.store, RULES, now=NOW), LOOKS).decode()
+    label = f'{{model="{CHAMPION[7:19]}",variant="champion"}}'
+    assert f"gauntlet_judge_waiting_predictions{label} 0.0" in after
 
 
 def test_what_the_last_requests_say_is_exported_where_the_policy_looks_at_them(world):
