@@ -67,7 +67,8 @@ class Visit:
         self.page.wait_for_function(
             """() => ![...document.querySelectorAll(".card > p.soft, p.reading")]
                 .some(p => p.textContent === "Reading …")
-            && [...document.querySelectorAll(".grid")].every(g => g.querySelector(".ag-row, .ag-overlay-wrapper"))"""
+            && [...document.querySelectorAll(".grid")].every(g =>
+                g.querySelector(".ag-header-cell") && g.querySelector(".ag-row, .ag-overlay-wrapper"))"""
         )
 
     def grid(self, name: str) -> Any:
