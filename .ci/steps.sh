@@ -41,6 +41,11 @@ join() {
     echo "::: $beside_name: $ended, $((SECONDS - beside_began)) s after it began"
 }
 
+# Before a command's budget and itself: it gets only what processors have left. Where Linux shares them between sessions first,
+# niceness counts within a session only: so the command has a session of its own, which stands back as well.
+standing_back=(setsid --wait bash -c 'echo 19 2> /dev/null > /proc/self/autogroup || true
+    exec nice -n 19 timeout --kill-after=30 "$@"' standing_back)
+
 # The last line of a program: exit code 1 where a step failed.
 finish() {
     if [ ${#failed[@]} -gt 0 ]; then

@@ -229,3 +229,26 @@ def test_the_cluster_tests_take_no_arguments(checkout):
     done, asked = cluster_tests(checkout, "--now")
     assert (done.returncode, asked) == (2, [])
     assert "usage" in done.stderr
+
+
+STEPS = """
+set -euo pipefail
+. .ci/steps.sh
+beside "slow" 20 "${standing_back[@]}" 20 bash -c 'nice; exit 4'
+step "quick" 20 echo quick
+join
+beside "late" 1 sleep 60
+join
+beside "good" 20 echo good
+join
+finish
+"""
+
+
+def test_a_step_beside_others_is_shown_and_counted_when_it_is_joined(checkout):
+    done = run(checkout, "bash", "-c", STEPS)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines.index("quick") < lines.index("19") < lines.index("good"), "what stood back had the least priority"
+    assert [line for line in lines if line.startswith("::: failed")] == ["::: failed: slow", "::: failed: late"]
+    assert any(line.startswith("::: good: passed") for line in lines)
