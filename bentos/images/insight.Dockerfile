@@ -14,6 +14,7 @@ RUN python -m venv /uv \
        --python /opt/gauntlet/bin/python --requirement /tmp/requirements.txt
 COPY slimming.py /tmp/
 COPY code /app/bento/src
+# Modes are set only where they must be, as a file whose mode is set is in this layer once more.
 # Bytecode is made here, as it could never be kept on a read-only root, and of what process and workers import alone.
 RUN cd /app/bento/src \
     && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. HOME=/tmp MPLBACKEND=agg /opt/gauntlet/bin/python /tmp/slimming.py \
@@ -21,7 +22,7 @@ RUN cd /app/bento/src \
        uvicorn uvicorn.loops.asyncio uvicorn.protocols.http.httptools_impl uvicorn.lifespan.on \
        service.insight.emails.writing service.insight.emails.groq_client groq jinja2 \
        shap skops.io sklearn.ensemble sklearn.linear_model sklearn.pipeline sklearn.preprocessing \
-    && chmod -R a+rX /app /opt/gauntlet
+    && find /app /opt/gauntlet ! -type l \( ! -perm -a=r -o \( -type d -o -perm -u=x \) ! -perm -a=x \) -exec chmod a+rX {} +
 
 FROM ${BASE}
 # Layers in the order in which they change: a node that had the image before takes but the last of them for another model.

@@ -13,13 +13,14 @@ RUN python -m venv /uv \
     && UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/opt/gauntlet \
        /uv/bin/uv sync --quiet --frozen --no-cache --no-install-project --no-default-groups --group training --group cluster --group console
 COPY . ./
+# Modes are set only where they must be, as a file whose mode is set is in this layer once more.
 # Bytecode is made here: on a read-only root it could never be kept, and importing mlflow would compile it in every Job.
 RUN mv slimming.py /tmp/ \
     && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. HOME=/tmp /opt/gauntlet/bin/python /tmp/slimming.py \
        /opt/gauntlet /app/installed.json jobs gauntlet training.train training.tracking validation.gate.run validation.gate.page validation.judge.process \
        service.files.scoring service.prediction_log.shipper service.console.process service.console.app bentos.registry k8s.experiment_map kubernetes.client kubernetes.config mlflow mlflow.server mlflow.server.fastapi_app \
        sklearn.ensemble sklearn.linear_model skl2onnx skops.io pandera plotly psycopg statsmodels.api matplotlib.pyplot \
-    && chmod -R a+rX /app /opt/gauntlet
+    && find /app /opt/gauntlet ! -type l \( ! -perm -a=r -o \( -type d -o -perm -u=x \) ! -perm -a=x \) -exec chmod a+rX {} +
 
 FROM ${BASE}
 # Layers in the order in which they change: a node that had the image before takes but the last for other code.

@@ -14,13 +14,14 @@ RUN python -m venv /uv \
        --python /opt/gauntlet/bin/python --requirement /tmp/requirements.txt
 COPY slimming.py /tmp/
 COPY code /app/bento/src
+# Modes are set only where they must be, as a file whose mode is set is in this layer once more.
 # Bytecode is made here, as it could never be kept on a read-only root, and of what the process imports alone.
 RUN cd /app/bento/src \
     && PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. /opt/gauntlet/bin/python /tmp/slimming.py \
        /opt/gauntlet /app/installed.json scoring service.entry service.application service.settings service.supervisor \
        uvloop uvicorn uvicorn.loops.uvloop uvicorn.protocols.http.httptools_impl uvicorn.lifespan.on \
        onnxruntime aiohttp cryptography.hazmat.primitives.asymmetric.ed25519 \
-    && chmod -R a+rX /app /opt/gauntlet
+    && find /app /opt/gauntlet ! -type l \( ! -perm -a=r -o \( -type d -o -perm -u=x \) ! -perm -a=x \) -exec chmod a+rX {} +
 
 FROM ${BASE}
 # Layers in the order in which they change: a node that had the image before takes but the last of them for another model.
