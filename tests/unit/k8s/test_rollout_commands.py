@@ -140,8 +140,8 @@ def test_shares_that_do_not_rise_are_refused_and_what_is_allowed_is_told(shares)
     assert "rising percentages up to 100, such as 5,25,50" in str(result.exception)
 
 
-@pytest.mark.parametrize("soak", ["", "1", "h", "1w", "-1h"])
+@pytest.mark.parametrize("soak", ["", "1", "h", "1w", "-1h", "9999999999d"])
 def test_a_soak_that_is_no_length_is_refused(soak):
     result = CliRunner().invoke(cli, ["rollout", "advance", "--soak", soak])
     assert isinstance(result.exception, InvalidSetting)
-    assert "such as 90m, 24h or 7d" in str(result.exception)
+    assert "it must be 0 to 999999 of m, h or d, such as 90m, 24h or 7d" in str(result.exception)
