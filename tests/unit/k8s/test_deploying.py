@@ -57,6 +57,21 @@ def test_a_first_rollout_that_fails_leaves_what_it_made_and_says_so():
     assert caught.value.left == ("configmap/gauntlet-settings", "deployment/gauntlet", "ingress/gauntlet")
 
 
+def test_what_cannot_be_taken_back_is_named_with_why_and_the_rest_is_taken_back():
+    kubectl = FakeKubectl(manifests(), standing=old())
+    roll = kubectl.on_rollout
+
+    def refuse(words, given):
+        if words[0] == "undo":
+            raise Refused("kubectl rollout undo failed with exit code 1:\nerror: no rollout history found")
+        roll(words, given)
+
+    kubectl.on_rollout = refuse
+    with pytest.raises(Undone, match="left: deployment/gauntlet, as error: no rollout history found") as caught:
+        run(kubectl, checks=BAD)
+    assert caught.value.undone == ("configmap/gauntlet-settings",)
+
+
 def test_an_image_without_the_reigning_champion_is_refused_before_anything_changes():
     kubectl = FakeKubectl(manifests(champion=B, challengers=(C,)), standing=old())
     with pytest.raises(Refused, match="does not carry the reigning champion"):
