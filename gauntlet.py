@@ -318,8 +318,6 @@ def main() -> NoReturn:
     warnings.filterwarnings("ignore", category=UserWarning, module="sklearn.utils.parallel")
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
-    except click.exceptions.Exit as e:
-        sys.exit(e.exit_code)
     except click.ClickException as e:
         e.show()
         sys.exit(GATE_ERROR if is_gate else BAD_INPUT)

@@ -76,28 +76,23 @@ def deploy(
     from k8s.live import current_cluster
     from k8s.overlay import parse_overlay
     from k8s.rollout import Rollout
-    from k8s.smoke import Door
+    from k8s.smoke import check_url
 
     if not api_key:
         raise InvalidSetting("an API key of the scopes score and outcomes is needed to try it: GAUNTLET_API_KEY")
     kubectl, cluster = Kubectl(namespace), current_cluster(namespace)
+    rendered = parse_overlay(kubectl("kustomize", overlay))
+    door = _door(rendered, ingress=ingress, host=host, api_key=api_key, authority=authority)
+    if prometheus is not None:
+        check_url("--prometheus", prometheus)
     if must_be_approved:
-        carried = parse_overlay(kubectl("kustomize", overlay)).carried
-        click.echo(f"approved: {Rollout(kubectl, cluster, who=who()).check_approved(carried)}", err=True)
-
-    def tries(rendered: Overlay) -> tuple[Checked, ...]:
-        name = host or rendered.host
-        if name is None:
-            raise InvalidSetting("the overlay's Ingress names no host; --host gives one")
-        url = ingress or f"{'https' if rendered.is_https else 'http'}://{name}"
-        return _try(kubectl, cluster, rendered, Door(name, url, api_key, authority), prometheus)
-
+        click.echo(f"approved: {Rollout(kubectl, cluster, who=who()).check_approved(rendered.carried)}", err=True)
     try:
         deployed = run(
             kubectl,
             cluster,
             overlay,
-            tries=tries,
+            tries=lambda rendered: _try(kubectl, cluster, rendered, door, prometheus),
             follows=follow_champion,
             seconds=seconds,
             told=lambda text: click.echo(f"… {text}", err=True),
@@ -111,6 +106,18 @@ def deploy(
     for line in deployed.commands:
         click.echo(f"  {line}", err=True)
     add_to_summary(f"## Deploy: {overlay} stands\n\n{_checks(deployed.checks)}")
+
+
+def _door(overlay: Overlay, *, ingress: str | None, host: str | None, api_key: str, authority: Path | None) -> Door:
+    """The way in; what is wrong with it is told before anything is changed."""
+    from k8s.smoke import Door
+
+    name = host or overlay.host
+    if name is None:
+        raise InvalidSetting("the overlay's Ingress names no host; --host gives one")
+    door = Door(name, ingress or f"{'https' if overlay.is_https else 'http'}://{name}", api_key, authority)
+    door.client().close()
+    return door
 
 
 def _try(

@@ -99,9 +99,9 @@ def _plan(shares: str, soak: str) -> Plan:
         found = ()
     if not found or sorted(set(found)) != list(found) or not 0 < found[0] <= found[-1] <= 1:
         raise InvalidSetting(f"--shares is {shares!r}; it must be rising percentages up to 100, such as 5,25,50")
-    length = re.fullmatch(r"(\d+)([mhd])", soak)
+    length = re.fullmatch(r"([0-9]{1,6})([mhd])", soak)
     if length is None:
-        raise InvalidSetting(f"--soak is {soak!r}; it must be a length such as 90m, 24h or 7d")
+        raise InvalidSetting(f"--soak is {soak!r}; it must be 0 to 999999 of m, h or d, such as 90m, 24h or 7d")
     return Plan(shares=found, soak=timedelta(hours=int(length[1]) * _HOURS[length[2]]))
 
 

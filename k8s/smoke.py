@@ -61,8 +61,13 @@ class Door:
         """A client that asks for the host, wherever the controller answers.
 
         Raises:
-            InvalidSetting: The file of certificates cannot be read.
+            InvalidSetting: The address is no URL, host or key cannot be sent, or the file of certificates cannot be
+                read.
         """
+        check_url("--ingress", self.url)
+        for name, value in (("--host", self.host), ("GAUNTLET_API_KEY", self.key)):
+            if not (value.isascii() and value.isprintable()):  # which is not shown: it may be a key
+                raise InvalidSetting(f"{name} must be printable ASCII in one line, and is not")
         try:
             trusted = ssl.create_default_context(cafile=self.authority)
         except OSError as e:
@@ -91,6 +96,22 @@ class Door:
             return answer.json()
         except ValueError as e:
             raise Unavailable(f"{method} {path} was answered by something else than JSON: {answer.text[:80]!r}") from e
+
+
+def check_url(option: str, url: str) -> None:
+    """See whether an option names an address that can be asked.
+
+    Raises:
+        InvalidSetting: It does not.
+    """
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        is_url = False
+    if not is_url:
+        raise InvalidSetting(f"{option} is {url!r}; it must be a URL such as https://gauntlet.example:8443")
 
 
 def smoke(

@@ -5,16 +5,12 @@ A real API server answers in tests/cluster.
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from http_toys import Toy, toy_server
 from kubernetes import client
 
 import k8s.live as live
@@ -27,54 +23,10 @@ JOBS = "/apis/batch/v1/namespaces/shop/jobs"
 EVENTS = "/api/v1/namespaces/shop/events"
 
 
-@dataclass
-class Toy:
-    """An API server that knows some answers by heart; everything else is not found.
-
-    Attributes:
-        url: Where it answers.
-        answers: Status and body, by method and path.
-        asked: Method, path, query and body of what was asked.
-    """
-
-    url: str = ""
-    answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
-    asked: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
-
-    def will(self, method: str, path: str, body: Any = None, status: int = 200) -> None:
-        self.answers[method, path] = (status, body)
-
-    def bodies(self, method: str, path: str) -> list[Any]:
-        return [body for how, where, _, body in self.asked if (how, where) == (method, path)]
-
-
 @pytest.fixture
 def toy() -> Iterator[Toy]:
-    found = Toy()
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            told = self.rfile.read(int(self.headers.get("content-length", 0)))
-            where = urlsplit(unquote(self.path))
-            query = {name: values[0] for name, values in parse_qs(where.query).items()}
-            found.asked.append((self.command, where.path, query, json.loads(told) if told else None))
-            status, body = found.answers.get((self.command, where.path), (404, {"message": "not found"}))
-            is_text = isinstance(body, str)
-            self.send_response(status)
-            self.send_header("content-type", "text/plain" if is_text else "application/json")
-            self.end_headers()
-            self.wfile.write(body.encode() if isinstance(body, str) else json.dumps(body).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    for method in ("GET", "POST", "PATCH"):
-        setattr(Handler, f"do_{method}", Handler.answer)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        found.url = f"http://127.0.0.1:{server.server_port}"
+    with toy_server() as found:
         yield found
-        server.shutdown()
 
 
 @pytest.fixture
@@ -130,7 +82,7 @@ def test_pods_are_scorings_ready_ones_that_stay(toy: Toy, cluster: LiveCluster) 
     starting = {"metadata": {"name": "d"}, "status": {}}
     toy.will("GET", PODS, {"items": [pod("b"), pod("a"), pod("e", ready="False"), leaving, starting]})
     assert cluster.pods() == ["a", "b"]
-    assert toy.asked[-1][2] == {"labelSelector": live.SCORING}
+    assert toy.asked[-1].query == {"labelSelector": live.SCORING}
 
 
 def test_a_pods_file_is_hurried_by_an_annotation(toy: Toy, cluster: LiveCluster) -> None:
@@ -195,7 +147,7 @@ def test_a_jobs_pods_come_newest_last(toy: Toy, cluster: LiveCluster) -> None:
     made = [pod(f"p{day}", creationTimestamp=f"2026-03-0{day}T12:00:00Z") for day in (2, 1, 3)]
     toy.will("GET", PODS, {"items": made})
     assert [one["metadata"]["name"] for one in cluster.pods_of_job("gate-1")] == ["p1", "p2", "p3"]
-    assert toy.asked[-1][2] == {"labelSelector": "job-name=gate-1"}
+    assert toy.asked[-1].query == {"labelSelector": "job-name=gate-1"}
 
 
 def test_a_log_is_what_the_pod_said(toy: Toy, cluster: LiveCluster) -> None:

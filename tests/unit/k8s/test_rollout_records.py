@@ -1,87 +1,18 @@
 """A rollout that is approved and advanced, with fakes for API server and Jobs; the real ones: tests/cluster."""
 
-import json
-import re
 from datetime import timedelta
 
-import msgspec
 import pytest
-from click.testing import CliRunner
-from rollout_toys import FIRST, NOW, SHADOW, A, B, C, verdict_on
+from rollout_toys import FIRST, NOW, SHADOW, A, B, C, FakeInstallation, said, verdict_on
 
-from bentos.errors import InvalidSetting, NotAllowedByVerdict, NotFound, Refused
-from k8s import rollout, rollout_commands
+from bentos.errors import NotAllowedByVerdict, Refused
 from k8s.advancing import Plan
 from k8s.rollout import Rollout
-from k8s.running import Ran
-from service.scoring.experiment import dump_experiment, end_trial, parse_experiment
-
-IMAGE = f"shop/gauntlet-scoring@{C}"
-
-
-class FakeInstallation:
-    """A ConfigMap with annotations, a scoring Deployment, and pods that follow at once."""
-
-    namespace = "shop"
-
-    def __init__(self, experiment=FIRST, *, image=IMAGE):
-        self.experiment, self.image, self.notes = experiment, image, {}
-
-    def __call__(self, *words, given=None):
-        if words[0] == "annotate":
-            name, _, value = words[2].partition("=")
-            assert re.fullmatch(r"[a-z.]+/[0-9a-f]{1,63}", name)  # what the API server takes
-            self.notes[name] = value
-            return ""
-        if words[1] == "configmap/gauntlet-experiment":
-            return json.dumps({"metadata": {"annotations": dict(self.notes)}})
-        told = {"gauntlet.dev/champion": A, "gauntlet.dev/challengers": B}
-        containers = [{"name": "scoring", "image": self.image}]
-        template = {"metadata": {"annotations": told}, "spec": {"containers": containers}}
-        return json.dumps({"spec": {"template": template}})
-
-    def read_map(self):
-        if self.experiment is None:
-            raise NotFound("no ConfigMap")
-        return dump_experiment(self.experiment).decode(), "1"
-
-    def write_map(self, content, _version):
-        self.experiment = parse_experiment(content.encode())
-        return True
-
-    def pods(self):
-        return ["p1"]
-
-    def annotate(self, pod, value):
-        pass
-
-    def metrics(self, pod):
-        return (
-            f"gauntlet_experiment_revision {self.experiment.revision}\ngauntlet_experiment_file_valid 1\n"
-            f'gauntlet_experiment_challenger_present 1\ngauntlet_experiment_mode{{mode="{self.experiment.mode}"}} 1\n'
-        )
-
-
-@pytest.fixture
-def jobs(monkeypatch):
-    """Jobs that were run; what each ends with is to be filled in by its first word."""
-    ran, ends = [], {}
-
-    def run_on(_cluster, cron, words, **_):
-        ran.append((cron, words))
-        code, output = ends[words[0]]
-        return Ran(job="j", exit_code=code, output=output, last_words="", commands=())
-
-    monkeypatch.setattr(rollout, "run_on", run_on)
-    return ran, ends
+from service.scoring.experiment import end_trial
 
 
 def of(installation):
     return Rollout(installation, installation, who="ann")
-
-
-def said(verdict):
-    return f"a warning of some library\n{msgspec.json.encode(verdict).decode()}\n"
 
 
 def test_nothing_advances_that_nobody_approved(jobs):
@@ -164,17 +95,3 @@ def test_without_a_verdict_there_is_no_step(jobs):
     with pytest.raises(Refused, match=r"there is no verdict: .*the store does not answer"):
         of(installation).advance(Plan())
     assert installation.experiment == SHADOW
-
-
-@pytest.mark.parametrize("shares", ["", "5,x", "25,5", "5,5", "0,5", "5,101"])
-def test_shares_that_do_not_rise_are_refused_and_what_is_allowed_is_told(shares):
-    result = CliRunner().invoke(rollout_commands.rollout, ["advance", "--shares", shares])
-    assert isinstance(result.exception, InvalidSetting)
-    assert "rising percentages up to 100, such as 5,25,50" in str(result.exception)
-
-
-@pytest.mark.parametrize("soak", ["", "1", "h", "1w", "-1h"])
-def test_a_soak_that_is_no_length_is_refused(soak):
-    result = CliRunner().invoke(rollout_commands.rollout, ["advance", "--soak", soak])
-    assert isinstance(result.exception, InvalidSetting)
-    assert "such as 90m, 24h or 7d" in str(result.exception)

@@ -146,6 +146,20 @@ def test_what_is_waited_for_is_told_once():
     assert [line.partition(": ")[2] for line in said[1:]] == ["no pod yet", "ContainerCreating"]
 
 
+def test_a_pod_that_no_node_has_room_for_says_so():
+    lacking = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available: 3 Insufficient memory"}
+    waiting = {"metadata": {"name": "p1"}, "status": {"phase": "Pending", "conditions": [lacking]}}
+    said = []
+    run(FakeJobs(pods=[[waiting], [waiting], [ended(0)]]), told=said.append)
+    assert [line for line in said if line.endswith(f"Unschedulable: {lacking['message']}")] == said[1:2]
+
+
+def test_who_said_no_last_word_makes_no_event():
+    cluster = FakeJobs(pods=[[], [], [ended(0, "")]])
+    assert run(cluster).exit_code == 0
+    assert cluster.events == []
+
+
 @pytest.fixture
 def command(monkeypatch):
     """A command with --on-cluster. Gives the command, and what ran where."""
@@ -203,6 +217,20 @@ def test_the_templates_own_arguments_hold_for_its_own_command_alone(asked, comma
     with pytest.raises(SystemExit):
         commands.run_there(cron, command, typed, "shop")
     assert asked == [(cron, arguments)]
+
+
+def test_a_job_ends_the_command_as_it_ended_and_tells_how_kubectl_does_the_same(monkeypatch, capsys):
+    ran = Ran("gate-1", 1, "FAIL\n", "", ("kubectl create job", "kubectl logs"))
+    monkeypatch.setattr("k8s.running.run_on", lambda *_, **__: ran)
+    monkeypatch.setattr("k8s.live.current_cluster", lambda namespace: namespace)
+    with pytest.raises(SystemExit) as ended_with:
+        commands.run_there("gate", "gate", [], "shop")
+    assert ended_with.value.code == 1
+    out, err = capsys.readouterr()
+    assert out == "FAIL\n"
+    assert err.splitlines() == [
+        "gate-1 ended with exit code 1; the same by hand:", "  kubectl create job", "  kubectl logs",
+    ]  # fmt: skip
 
 
 def test_a_wrong_option_is_told_before_a_job_is_made(command):
