@@ -158,7 +158,7 @@ def installation(
         kube("apply", "-k", write_overlay(place / "serving", kube, images, replicas=REPLICAS))
         for name in ("gauntlet", "gauntlet-judge", "gauntlet-insight", "gauntlet-console"):
             kube("rollout", "status", f"deployment/{name}", "--timeout=120s")
-    contract = load_artifact(find_artifact(roles.champion, (context.folder / "models",))).contract
+    contract = load_artifact(find_artifact(roles.champion, (Folder(home).bentoml / "models",))).contract
     yield Installation(kube, roles, contract, key, images)
     for tag in (scoring, f"{scoring}-again"):  # it holds this run's models; the other is kept for the next run
         cluster.remove("gauntlet-scoring", tag)
