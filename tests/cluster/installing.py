@@ -208,7 +208,8 @@ def write_overlay(
         images=[{"name": name, "newTag": tag} for name, tag in {**images, "postgres": POSTGRES}.items()],
         replicas=[
             {"name": "gauntlet", "count": replicas},
-            *({"name": f"gauntlet-{name}", "count": min(replicas, 1)} for name in ("insight", "console")),
+            # Where the experiment that a pod mounts is not there yet, its kubelet looks again a minute later only.
+            *({"name": f"gauntlet-{name}", "count": min(replicas, 1)} for name in ("insight", "console", "judge")),
         ],
         patches=[
             {"target": {"kind": kind, "name": name}, "patch": json.dumps([{"op": "add", "path": at, "value": to}])}
