@@ -7,10 +7,12 @@ place of the remote one; what only the forge itself has (keyless signing, review
 from __future__ import annotations
 
 import base64
+import os
 import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,6 +37,8 @@ LATER = timedelta(days=32)
 """When everybody who is asked now has matured."""
 WINDOW = timedelta(days=30)
 FEW, ENOUGH = 300, 1500
+BEGIN_UNTIL = "GAUNTLET_TESTS_BEGIN_UNTIL"
+"""Seconds since 1970 UTC. It takes twelve minutes, which whoever has as many and no more says to be there or not."""
 SEARCHED = 'unqualified-search-registries = ["docker.io"]\n'
 CONFIGURED = """
 version: 0.1
@@ -90,6 +94,8 @@ def runner(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Runner]:
     """A clean clone whose overlays are those of the test's namespace; afterwards the installation is as it was."""
+    if time.time() > float(os.environ.get(BEGIN_UNTIL, "inf")):
+        pytest.skip(f"too late to begin, by {BEGIN_UNTIL}; alone: pytest -m cluster tests/cluster/test_workflows.py")
     place, kube = tmp_path_factory.mktemp("pipeline"), installation.kube
     checkout = place / "checkout"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
