@@ -38,7 +38,7 @@ LATER = timedelta(days=32)
 WINDOW = timedelta(days=30)
 FEW, ENOUGH = 300, 1500
 BEGIN_UNTIL = "GAUNTLET_TESTS_BEGIN_UNTIL"
-"""Seconds since 1970 UTC. It takes twelve minutes, which whoever has as many and no more says to be there or not."""
+"""Until when it may begin, in seconds since 1970 UTC, as it takes ten minutes; without it, at any time."""
 SEARCHED = 'unqualified-search-registries = ["docker.io"]\n'
 CONFIGURED = """
 version: 0.1
