@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from cluster_tools import ROOT, CommandFailed, Kube, Step, wait_for
+from cluster_tools import ROOT, CommandFailed, Kube, Step, ask, wait_for
 from installing import Installation
 from kubernetes import client, config
 
@@ -45,25 +45,58 @@ def test_the_gate_signed_what_scoring_trusts(installation: Installation) -> None
         assert said["champion"]["digest"] == installation.roles.champion.digest
 
 
-@pytest.fixture
-def distrusting(installation: Installation, step: Step) -> Iterator[str]:
-    """A scoring Deployment beside the other whose public key is of somebody else's gate."""
-    kube = installation.kube
-    deployment = kube.read("deployment", "gauntlet")
-    trust = kube.read("configmap", "gauntlet-trust")
-    name = "gauntlet-distrusting"
-    trust["metadata"] = {"name": name}
-    trust["data"]["blessing.pub"] = OTHER_KEY
-    kube("create", "-f", "-", given=json.dumps(trust))
-    kube("create", "-f", "-", given=json.dumps(beside(deployment, name, trust=name)))
-    yield name
-    kube("delete", "deployment,configmap", name, "--wait=false")
-
-
+MODELS = "/app/bento/models"
+"""Where the scoring image has its models, in BentoML's layout."""
 OTHER_KEY = """-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 -----END PUBLIC KEY-----
 """
+
+
+class Other:
+    """A scoring Deployment beside the installation's own, which no Service selects and of which something is different.
+
+    Args:
+        installation: The one whose Deployment it copies.
+        name: Its component.
+        trust: Entries of its own copy of the ConfigMap `gauntlet-trust` that are other ones, or further ones.
+        over: The entry that takes the place of a file in its container; None where it is only what is trusted.
+    """
+
+    def __init__(
+        self, installation: Installation, name: str, *, trust: Mapping[str, str], over: tuple[str, str] | None = None
+    ) -> None:
+        self._kube, self._component, self.name = installation.kube, name, f"gauntlet-{name}"
+        trusted = self._kube.read("configmap", "gauntlet-trust")
+        trusted["metadata"] = {"name": self.name}
+        trusted["data"] |= trust
+        deployment = beside(self._kube.read("deployment", "gauntlet"), self.name, trust=self.name)
+        if over is not None:
+            entry, place = over
+            (scoring,) = deployment["spec"]["template"]["spec"]["containers"]
+            scoring["volumeMounts"].append({"name": "trust", "subPath": entry, "mountPath": place, "readOnly": True})
+        for manifest in (trusted, deployment):
+            self._kube("create", "-f", "-", given=json.dumps(manifest))
+
+    def address(self) -> str | None:
+        """The address of its pod once that is ready."""
+        return next(iter(self._kube.pods(self._component).values()), None)
+
+    def ends(self) -> int:
+        """How often its container of scoring has ended."""
+        chosen = f"app.kubernetes.io/component={self._component}"
+        pods = self._kube.read("pods", "-l", chosen)["items"]
+        containers = [one for pod in pods for one in pod["status"].get("containerStatuses", ())]
+        return sum(one["restartCount"] + ("terminated" in one["state"]) for one in containers)
+
+    def logs(self) -> str:
+        """What its container of scoring says, and what the one before it said."""
+        chosen = ("-l", f"app.kubernetes.io/component={self._component}", "-c", "scoring", "--tail=50")
+        return "".join(self._kube("logs", *chosen, *which, may_fail=True) for which in ((), ("--previous",)))
+
+    def delete(self) -> None:
+        """Take it away again."""
+        self._kube("delete", "deployment,configmap", self.name, "--wait=false")
 
 
 def beside(deployment: dict[str, Any], name: str, *, trust: str) -> dict[str, Any]:
@@ -83,21 +116,43 @@ def beside(deployment: dict[str, Any], name: str, *, trust: str) -> dict[str, An
     }
 
 
-def test_a_model_that_no_trusted_gate_blessed_never_becomes_ready_and_says_why(
-    installation: Installation, distrusting: str, step: Step
+def test_a_champion_that_another_key_signed_serves_on_and_says_so(installation: Installation, step: Step) -> None:
+    """A lost or changed key stops nobody's answers; it is the challenger whom nobody hears any more."""
+    distrusting = Other(installation, "distrusting", trust={"blessing.pub": OTHER_KEY})
+    try:
+        with step("another key's champion ready"):
+            address = wait_for(distrusting.address, "a champion of another key's does not serve", seconds=120)
+        lines = ask(f"http://{address}:3001/metrics").text.splitlines()
+        holds = {line.rsplit(" ")[-1] for line in lines if line.startswith("gauntlet_blessing_holds{")}
+        assert {float(value) for value in holds} == {0.0}
+        assert "churn version 1" in distrusting.logs()
+        assert "signed by another key" in distrusting.logs()
+    finally:
+        distrusting.delete()
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [("blessing.json", "churn version 1 must not be served"), ("training.json", "training.json")],
+    ids=["unblessed", "other bytes"],
+)
+def test_a_model_that_was_never_blessed_never_becomes_ready_and_says_why(
+    installation: Installation, step: Step, file: str, why: str
 ) -> None:
+    """The champion with a file of the challenger's: a blessing that is another model's, and bytes that none was for."""
+    champion, challenger = (
+        f"{MODELS}/{model.tag.replace(':', '/')}/artifact/{file}" for model in installation.roles.models
+    )
     kube = installation.kube
-    chosen = f"app.kubernetes.io/component={distrusting.removeprefix('gauntlet-')}"
-
-    def refusal() -> str | None:
-        logs = kube("logs", "-l", chosen, "-c", "scoring", "--tail=50", may_fail=True)
-        previous = kube("logs", "-l", chosen, "-c", "scoring", "--previous", "--tail=50", may_fail=True)
-        return next((line for line in (logs + previous).splitlines() if "signed" in line or "blessing" in line), None)
-
-    with step("an unblessed model refused"):
-        said = wait_for(refusal, "the pod did not say why it does not serve", seconds=120)
-    assert "churn version 1" in said
-    assert kube.pods(distrusting.removeprefix("gauntlet-")) == {}
+    taken = kube("exec", "deployment/gauntlet", "-c", "scoring", "--", "cat", challenger)
+    never = Other(installation, f"never-{file.removesuffix('.json')}", trust={file: taken}, over=(file, champion))
+    try:
+        with step(f"the champion with another {file} ended twice"):
+            wait_for(lambda: never.address() or never.ends() >= 2, "it neither serves nor ends", seconds=120)
+        assert never.address() is None
+        assert why in never.logs()
+    finally:
+        never.delete()
 
 
 @pytest.fixture(scope="module")
