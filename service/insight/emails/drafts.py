@@ -17,6 +17,8 @@ from service.insight.emails.languages import LANGUAGES
 
 SUBJECT_LENGTH = 120
 BODY_LENGTHS = (80, 1500)
+_SHORT = 80
+"""A greeting or a closing is not longer, in characters."""
 _LEAST_KNOWN = 0.1
 """Of a text in one language at least so many words are among its most common ones; here half of them are."""
 
@@ -65,11 +67,21 @@ def read_draft(content: str, brief: Brief) -> Draft | str:
         written = msgspec.json.decode(content, type=_Written)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return "it is no JSON object of subject and body"
-    subject, body = written.subject.strip(), written.body.strip().replace("\r\n", "\n")
+    subject, body = written.subject.strip(), _undressed(written.body.strip().replace("\r\n", "\n"))
     problem = next(_problems(subject, body, brief), None)
     if problem is not None:
         return problem
     return dressed(subject, body, brief)
+
+
+def _undressed(body: str) -> str:
+    """A body without a greeting and a closing of its own, which small models write although they are told not to."""
+    parts = [part.strip() for part in re.split(r"\n\s*\n", body)]
+    if len(parts) > 1 and len(parts[0]) <= _SHORT and parts[0].endswith((",", ":", "!")):
+        del parts[0]
+    while len(parts) > 1 and len(parts[-1]) <= _SHORT and not parts[-1].endswith((".", "!", "?")):
+        del parts[-1]
+    return "\n\n".join(parts)
 
 
 def dressed(subject: str, body: str, brief: Brief) -> Draft:

@@ -54,6 +54,18 @@ def test_a_plain_draft_is_taken_in_its_language_and_in_no_other(language, body):
         assert "not written in" in read(subject="A", body=body, language=other)
 
 
+@pytest.mark.parametrize("greeting", ["Hello,", "Dear customer:", "Hi!", "Hello Jane Doe,"])
+@pytest.mark.parametrize("closing", ["Kind regards", "Best wishes,\nThe Team", "Sincerely,\n\nYour Company", ""])
+def test_a_greeting_and_a_closing_that_nobody_asked_for_are_dropped(greeting, closing):
+    found = read(body=f"{greeting}\n\n{GOOD_BODY}\n\n{closing}")
+    assert found == read()
+
+
+@pytest.mark.parametrize("body", ["Hello,", "Hello,\n\nKind regards", "Kind regards\n\nHello,\n\nBest wishes"])
+def test_a_greeting_alone_is_no_draft(body):
+    assert "characters long" in read(body=body)
+
+
 def test_a_number_that_was_given_may_be_told():
     assert isinstance(read(body=GOOD_BODY + " It would be for 24 months."), Draft)
 
