@@ -18,6 +18,12 @@ from service.console.viewers import Viewer
 from service.routes.drafting import TONES, languages_of
 
 _FOR_OPERATORS = "e-mails are for operators alone"
+_WITHHELD = (
+    "This customer is one of the share from whom actions are withheld, so that what becomes of customers without them "
+    "stays known: write no e-mail. If one must be written nevertheless, that is recorded as a treatment, and the "
+    "customer counts as treated from then on."
+)
+"""Scoring's own notice tells programs how to ask again; here a button does."""
 
 
 def email_card(contract: Contract, who: Viewer) -> Component:
@@ -138,10 +144,11 @@ def _choice(name: str, label: str, values: tuple[str, ...]) -> Component:
 
 def _said(email: Email) -> Component:
     """Who wrote it and why, or why nobody did."""
-    warned = [html.P(email.notice, className="notice warn", role="status")] if email.notice else []
     if email.draft is None:
-        return html.Div(warned)
+        return html.P(_WITHHELD, className="notice warn", role="status")
+    warned = [html.P(email.notice, className="notice warn", role="status")] if email.notice else []
     source = "Written by Groq" if email.source == "groq" else "From the template"
     about = "; ".join(f"{r.phrase} (offer: {', '.join(r.offers)})" if r.offers else r.phrase for r in email.reasons)
-    said = [html.Strong(source), f": {email.detail.rstrip('.')}."] + ([f" It is about: {about}."] if about else [])
+    detail = email.detail.removeprefix("written by Groq ").rstrip(".")
+    said = [html.Strong(source), f": {detail}."] + ([f" It is about: {about}."] if about else [])
     return html.Div([*warned, html.P(said, className="notice", role="status")])
