@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,17 +117,28 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
-    """Wait until a server answers."""
+def wait_for(
+    url: str,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    seconds: float = 120,
+    *,
+    says: Callable[[bytes], bool] = lambda _answer: True,
+) -> None:
+    """Wait until a server answers, and what it `says` is what is waited for."""
     until = time.monotonic() + seconds
     while True:
-        try:
-            with urlopen(url, timeout=5):
+        with suppress(URLError, ConnectionError, TimeoutError), urlopen(url, timeout=5) as answer:
+            if says(answer.read()):
                 return
-        except (URLError, ConnectionError, TimeoutError):
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < until, log.read_text()[-3000:]
-            time.sleep(0.2)
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < until, log.read_text()[-3000:]
+        time.sleep(0.2)
+
+
+def hears_the_judge(experiment: bytes) -> bool:
+    """Whether scoring has the judge's word: it is ready without, and on a busy machine seconds earlier."""
+    return json.loads(experiment)["judge"].get("status") != "unavailable"
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -157,6 +170,7 @@ def installation(played: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     looking = start("console", "--folder", played, "--port", ports[1], "--service", service, log=log)
     try:
         wait_for(f"{service}/readyz", serving, log)
+        wait_for(f"{service}/v1/experiment", serving, log, says=hears_the_judge)
         wait_for(f"{console}/readyz", looking, log)
         yield Installation(played, service, console)
     finally:
