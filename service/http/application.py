@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from bentos.errors import GauntletError
@@ -257,8 +258,9 @@ async def send_response(
     all_headers = [*headers_of(response), *headers]
     await send({"type": "http.response.start", "status": response.status, "headers": all_headers})
     if response.parts is not None:
-        async for part in response.parts:
-            await patience.wait(send({"type": "http.response.body", "body": part, "more_body": True}))
+        async with aclosing(response.parts) as parts:  # also where the client leaves
+            async for part in parts:
+                await patience.wait(send({"type": "http.response.body", "body": part, "more_body": True}))
     await send({"type": "http.response.body", "body": response.body})
 
 
@@ -282,7 +284,7 @@ async def read_body(receive: Receive, limit_bytes: int, patience: Patience) -> b
         return None
 
 
-async def body_parts(receive: Receive, limit_bytes: int, patience: Patience) -> AsyncIterator[bytes]:
+async def body_parts(receive: Receive, limit_bytes: int, patience: Patience) -> AsyncGenerator[bytes, None]:
     """The body piece by piece.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,7 @@ class Request:
         client: str | None = None,
         started: float = 0.0,
         query: bytes = b"",
-        parts: AsyncIterator[bytes] | None = None,
+        parts: AsyncGenerator[bytes, None] | None = None,
     ) -> None:
         self.headers = headers
         self.body = body
@@ -63,7 +63,7 @@ class Response:
     body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    parts: AsyncIterator[bytes] | None = None
+    parts: AsyncGenerator[bytes, None] | None = None
     exemplar: str | None = None
 
 

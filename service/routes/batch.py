@@ -6,7 +6,8 @@ in one row costs the others nothing: it is named in that row's place.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -81,18 +82,19 @@ class BatchHandler:
             raise InvalidRequest("body", [Problem("rows", "missing", "at least one line")]) from None
         return Response(200, b"", NDJSON, parts=_preceded(first, answers))
 
-    async def _answers(self, request: Request) -> AsyncIterator[bytes]:
+    async def _answers(self, request: Request) -> AsyncGenerator[bytes, None]:
         client, place = request.client or EVERYBODY, 0
         try:
-            async for lines in read_lines(parts_of(request)):
-                told = [line for line in lines if line is None or line.strip()]
-                while told:
-                    some, told = told[: self._turns.rows], told[self._turns.rows :]
-                    await self._parts.rate.pay(client, len(some), may_wait=place > 0)
-                    async with self._turns.take(len(some)):
-                        answered = self._score_lines(some, request, place)
-                    place += len(some)
-                    yield answered
+            async with aclosing(read_lines(parts_of(request))) as found:
+                async for lines in found:
+                    told = [line for line in lines if line is None or line.strip()]
+                    while told:
+                        some, told = told[: self._turns.rows], told[self._turns.rows :]
+                        await self._parts.rate.pay(client, len(some), may_wait=place > 0)
+                        async with self._turns.take(len(some)):
+                            answered = self._score_lines(some, request, place)
+                        place += len(some)
+                        yield answered
         except HttpRefusal as e:  # the body came too slowly, or the client left
             if place == 0:
                 raise
@@ -151,10 +153,11 @@ class BatchHandler:
         return found
 
 
-async def _preceded(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for one in rest:
-        yield one
+async def _preceded(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for one in rest:
+            yield one
 
 
 def _first_id(answered: Sequence[Answered]) -> str | None:

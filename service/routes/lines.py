@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 
 from service.http.limits import Bound
 from service.http.messages import JSON, Request
@@ -25,26 +25,29 @@ Line = bytes | None
 """A line without its line feed; None for one that is longer than the limit, whose content nobody keeps."""
 
 
-async def read_lines(parts: AsyncIterator[bytes], limit_bytes: int = LINE_LIMIT_BYTES) -> AsyncIterator[list[Line]]:
+async def read_lines(
+    parts: AsyncGenerator[bytes, None], limit_bytes: int = LINE_LIMIT_BYTES
+) -> AsyncGenerator[list[Line], None]:
     """The lines that end in each part of a body, as soon as the part is there; a part in which none ends gives nothing.
 
     Args:
-        parts: Of the body.
+        parts: Of the body; closed with the lines.
         limit_bytes: The longest line.
     """
     begun, is_too_long = bytearray(), False
-    async for part in parts:
-        head, *rest = part.split(b"\n")
-        if not is_too_long:
-            begun += head
-        is_too_long = is_too_long or len(begun) > limit_bytes
-        if rest:
-            lines = [None if is_too_long else bytes(begun), *rest[:-1]]
-            yield [None if line is None or len(line) > limit_bytes else line for line in lines]
-            begun = bytearray(rest[-1])
-            is_too_long = len(begun) > limit_bytes
-        if is_too_long:
-            begun.clear()
+    async with aclosing(parts):
+        async for part in parts:
+            head, *rest = part.split(b"\n")
+            if not is_too_long:
+                begun += head
+            is_too_long = is_too_long or len(begun) > limit_bytes
+            if rest:
+                lines = [None if is_too_long else bytes(begun), *rest[:-1]]
+                yield [None if line is None or len(line) > limit_bytes else line for line in lines]
+                begun = bytearray(rest[-1])
+                is_too_long = len(begun) > limit_bytes
+            if is_too_long:
+                begun.clear()
     if begun or is_too_long:
         yield [None if is_too_long else bytes(begun)]
 
@@ -54,7 +57,7 @@ def kind_of_body(headers: Mapping[bytes, bytes]) -> bytes:
     return headers.get(b"content-type", JSON).split(b";", 1)[0].strip().lower()
 
 
-def parts_of(request: Request) -> AsyncIterator[bytes]:
+def parts_of(request: Request) -> AsyncGenerator[bytes, None]:
     """The parts of a request's body, where the route reads it by itself; else the body as one part."""
     return _refusing(_one(request.body) if request.parts is None else request.parts)
 
@@ -76,14 +79,15 @@ async def whole_body(request: Request, limit_bytes: int, bound: Bound) -> AsyncI
         raise _too_large(limit_bytes)
     is_large, found, size = False, [], 0
     try:
-        async for part in parts_of(request):
-            size += len(part)
-            if size > limit_bytes:
-                raise _too_large(limit_bytes)
-            if size > LARGE_BYTES and not is_large:
-                bound.enter()
-                is_large = True
-            found.append(part)
+        async with aclosing(parts_of(request)) as parts:
+            async for part in parts:
+                size += len(part)
+                if size > limit_bytes:
+                    raise _too_large(limit_bytes)
+                if size > LARGE_BYTES and not is_large:
+                    bound.enter()
+                    is_large = True
+                found.append(part)
         body = b"".join(found)
         found.clear()
         yield body
@@ -92,16 +96,17 @@ async def whole_body(request: Request, limit_bytes: int, bound: Bound) -> AsyncI
             bound.leave()
 
 
-async def _refusing(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _refusing(parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """The same parts; a client that leaves is refused like any other whose body is not whole."""
     try:
-        async for part in parts:
-            yield part
+        async with aclosing(parts):
+            async for part in parts:
+                yield part
     except ConnectionResetError as e:
         raise HttpRefusal(MALFORMED, "the client left before the end of the body") from e
 
 
-async def _one(body: bytes) -> AsyncIterator[bytes]:
+async def _one(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -154,16 +155,17 @@ class TellingHandler(Generic[Told]):
 
     async def _take_lines(self, request: Request, *, is_csv: bool) -> Response:
         reader = LineReader(self._telling, is_csv=is_csv)
-        async for lines in read_lines(parts_of(request)):
-            for start in range(0, len(lines), _ROWS_A_WRITE):
-                before, some = reader.accepted, lines[start : start + _ROWS_A_WRITE]
-                await self._rate.pay(request.client or EVERYBODY, len(some), may_wait=reader.line > 0)
-                self._keep(reader.read(some, self._clock()), kept=before)
-                if reader.refused > MOST_BAD_LINES:
-                    last = f"none behind line {reader.line:,} was read"
-                    why = f"there are more than {MOST_BAD_LINES:,} bad lines, and {last}"
-                    return self._refuse_lines(reader, why)
-                await let_others()
+        async with aclosing(read_lines(parts_of(request))) as found:
+            async for lines in found:
+                for start in range(0, len(lines), _ROWS_A_WRITE):
+                    before, some = reader.accepted, lines[start : start + _ROWS_A_WRITE]
+                    await self._rate.pay(request.client or EVERYBODY, len(some), may_wait=reader.line > 0)
+                    self._keep(reader.read(some, self._clock()), kept=before)
+                    if reader.refused > MOST_BAD_LINES:
+                        last = f"none behind line {reader.line:,} was read"
+                        why = f"there are more than {MOST_BAD_LINES:,} bad lines, and {last}"
+                        return self._refuse_lines(reader, why)
+                    await let_others()
         if not reader.accepted and not reader.refused:
             raise InvalidRequest("body", [Problem(self._telling.name, "missing", "at least one line")])
         if not reader.accepted:
