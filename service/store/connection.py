@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -49,6 +50,9 @@ class Store:
 
     def __init__(self, engine: Engine, *, may_migrate: bool = True) -> None:
         self._engine = engine
+        # A store that nobody holds any more leaves no connection open; one that is held to the end of its process may
+        # be a forked one's too, which must not end its parent's.
+        weakref.finalize(self, engine.dispose).atexit = False
         self.name = engine.url.render_as_string(hide_password=True)
         self.schema = 0
         self._may_migrate = may_migrate
