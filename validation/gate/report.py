@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -294,7 +295,20 @@ def dump_report(report: GateReport) -> bytes:
 
 def report_schema() -> bytes:
     """The JSON Schema of a report's file, as it is committed beside this module."""
-    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(GateReport), order="sorted"), indent=2) + b"\n"
+    schema = _undented(msgspec.json.schema(GateReport))
+    return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2) + b"\n"
+
+
+def _undented(schema: Any) -> Any:
+    """A schema whose descriptions, which are docstrings, are the same on every Python: from 3.13 on it undents them."""
+    if isinstance(schema, list):
+        return [_undented(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: inspect.cleandoc(one) if key == "description" and isinstance(one, str) else _undented(one)
+        for key, one in schema.items()
+    }
 
 
 def same_judgement(report: GateReport) -> bytes:
