@@ -203,7 +203,6 @@ def table(
             "domLayout": "normal" if height else "autoHeight",
             "ensureDomOrder": True,
             "enableCellTextSelection": True,
-            "suppressColumnVirtualisation": True,
             **options,
         },
         style={"height": height} if height else {"height": None},

@@ -156,14 +156,17 @@
       const same = window.dash_clientside.no_update;
       if (!drawn) return Array(10).fill(same);
       const why = drawn.wrong || drawn.nothing, look = drawn.wrong ? "notice wrong" : "notice";
+      const id = window.dash_clientside.callback_context.outputs_list[0].id, frame = partOf(id.name, "frame");
+      window.gauntletScreen.forget(frame);
       if (why) return [same, same, title, "", why, false, look, true, title, true];
-      const id = window.dash_clientside.callback_context.outputs_list[0].id;
-      const frame = partOf(id.name, "frame"), width = (frame && frame.clientWidth) || 640;
+      const width = (frame && frame.clientWidth) || 640;
       told[id.name] = drawn;
       showNumbers(id.name);
-      const figure = figureOf(drawn, theme || window.gauntletTheme.effective(), width);
+      const figure = figureOf(drawn, theme || window.gauntletTheme.effective(), width), graph = graphOf(id.name, figure);
+      const isLater = frame && !frame.firstElementChild && !window.gauntletScreen.isSeen(frame);
+      if (isLater) window.gauntletScreen.later(frame, () => window.dash_clientside.set_props(id, { children: graph }));
       return [
-        graphOf(id.name, figure), { minHeight: `${figure.layout.height}px` }, drawn.title, drawn.says, "", true, look, false,
+        isLater ? same : graph, { minHeight: `${figure.layout.height}px` }, drawn.title, drawn.says, "", true, look, false,
         `${drawn.title}. ${drawn.says}`, false,
       ];
     },

@@ -47,8 +47,10 @@ _RISKIEST = (
     {"field": "variant", "headerName": "Answered by", "minWidth": 135},
     {"field": "treatment", "headerName": "Actions", "minWidth": 120},
 )
-_DRAWING_SECONDS = 1.0
+_DRAWING_SECONDS = 2.0
 """All pictures ask within that time; then they are of the same span."""
+_FIRST = "production-first"
+"""Changes when what stands at the top of the page is there; what stands further down is asked for then."""
 _FURTHEST = ""
 """Stands for the feature that is furthest beyond its limit."""
 
@@ -83,6 +85,7 @@ def _layout(sources: Sources) -> Component:
     return html.Div(
         [
             dcc.Interval(id="production-tick", interval=1000 * sources.settings.refresh_seconds),
+            dcc.Store(id=_FIRST),
             controls(),
             html.Ul(
                 [html.Li(id=f"production-alert-{rule}") for rule in ("mean", "score", "features")],
@@ -90,7 +93,6 @@ def _layout(sources: Sources) -> Component:
                 **{"aria-label": "Alerts"},
             ),
             html.Div(id="production-totals"),
-            html.P(id="production-customers", className="soft"),
             html.Div(
                 [
                     place("volume", "Predictions over time"),
@@ -100,7 +102,10 @@ def _layout(sources: Sources) -> Component:
                     place("drift", "Drift by feature", height=600, is_narrow=True),
                     _distribution(names),
                     place("calibration", "What came true", height=380),
-                    html.Div(id="production-wrong", className="whole"),
+                    html.Div(
+                        [html.P(id="production-customers", className="soft"), html.Div(id="production-wrong")],
+                        className="whole",
+                    ),
                     table(
                         "riskiest",
                         _RISKIEST,
@@ -149,14 +154,17 @@ def _wire(app: Dash, sources: Sources) -> None:
     @app.callback(
         Output("production-totals", "children"),
         Output("production-alert-mean", "children"),
+        Output(_FIRST, "data"),
         *[drawn(name) for name in ("volume", "probabilities", "rolling")],
         Input("production-window", "value"),
         *chosen,
     )
     def show_course(window: int, *asked: Any) -> tuple[Any, ...]:
-        return _or_wrong(lambda: _course(sources, _chosen(asked), window), notices=1, silent=1, pictures=3)
+        return _or_wrong(lambda: _course(sources, _chosen(asked), window), notices=1, silent=2, pictures=3)
 
-    @app.callback(drawn("hours"), Output("production-customers", "children"), *chosen)
+    first = Input(_FIRST, "data")
+
+    @app.callback(drawn("hours"), Output("production-customers", "children"), *chosen, first)
     def show_rhythm(*asked: Any) -> tuple[Any, ...]:
         try:
             return _rhythm(sources, _chosen(asked))
@@ -173,11 +181,11 @@ def _wire(app: Dash, sources: Sources) -> None:
     def show_drift(feature: str, *asked: Any) -> tuple[Any, ...]:
         return _or_wrong(lambda: _drift(sources, _chosen(asked), feature), notices=0, silent=2, pictures=2)
 
-    @app.callback(drawn("calibration"), Input("production-moment", "value"), *chosen)
+    @app.callback(drawn("calibration"), Input("production-moment", "value"), *chosen, first)
     def show_outcomes(moment: str, *asked: Any) -> dict[str, Any]:
         return draw(lambda: _calibration(sources, _chosen(asked), moment))
 
-    @app.callback(Output("riskiest", "rowData"), Output("production-wrong", "children"), *chosen)
+    @app.callback(Output("riskiest", "rowData"), Output("production-wrong", "children"), *chosen, first)
     def list_riskiest(*asked: Any) -> tuple[Any, ...]:
         try:
             return _riskiest(sources, _chosen(asked), viewer()), None
@@ -211,6 +219,7 @@ def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
     return (
         show_totals(add_up(cells, bands=bands), contract),
         show_alert(judge_mean(points, baseline, window)),
+        str(span),
         draw(lambda: figures.volume(pieces, length, span, contract)),
         draw(lambda: figures.probabilities(histogram(cells, bands=bands), span, contract)),
         draw(lambda: figures.rolling_mean(points, window, contract, baseline)),
@@ -220,7 +229,7 @@ def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
 def _rhythm(sources: Sources, chosen: Chosen) -> tuple[Any, ...]:
     span = chosen.among(sources)
     rhythm = read_rhythm(sources.store(), span)
-    return draw(lambda: figures.hours(rhythm.hours, span)), f"{rhythm.customers:,} different customers"
+    return draw(lambda: figures.hours(rhythm.hours, span)), f"{rhythm.customers:,} different customers were scored."
 
 
 def _drift(sources: Sources, chosen: Chosen, feature: str) -> tuple[Any, ...]:
