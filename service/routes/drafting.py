@@ -15,6 +15,13 @@ LANGUAGES = ("en", "es", "de", "fr")
 ACTION = "retention-email"
 """What sending is called where it is recorded."""
 
+LEFT_ALONE = (
+    "This customer is one of the share from whom actions are withheld, so that what becomes of customers without them "
+    "stays known: write no e-mail."
+)
+RECORDED = "that is recorded as a treatment, and the customer counts as treated from then on."
+"""What an e-mail nevertheless means for the evidence."""
+
 
 def languages_of(contract: Contract) -> tuple[str, ...]:
     """In which languages drafts can be written under a contract, the default first."""

@@ -21,6 +21,7 @@ from service.prediction_log.records import Treatment
 from service.prediction_log.spool import Spool
 from service.routes.asking import Clock
 from service.routes.bodies import CUSTOMER_ID_LENGTH, id_problems, load
+from service.routes.drafting import LEFT_ALONE, RECORDED
 from service.routes.insight import InsightClient
 from service.scoring.deciding import Roles, is_untreated
 from service.scoring.watching import ExperimentWatch
@@ -33,9 +34,8 @@ OVERRIDE = "no-treatment-override"
 alone any more, whether an e-mail is sent or not."""
 
 NOTICE = (
-    "This customer is one of the share from whom actions are withheld, so that what becomes of customers without them "
-    'stays known: write no e-mail. Where one must be written nevertheless, ask again with "override": true and the '
-    "prediction_id; that is recorded as a treatment, and the customer counts as treated from then on."
+    f'{LEFT_ALONE} Where one must be written nevertheless, ask again with "override": true and the prediction_id; '
+    f"{RECORDED}"
 )
 OVERRIDDEN = (
     "This customer is one of the share from whom actions are withheld. The override is recorded as the treatment "

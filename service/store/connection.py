@@ -50,9 +50,6 @@ class Store:
 
     def __init__(self, engine: Engine, *, may_migrate: bool = True) -> None:
         self._engine = engine
-        # A store that nobody holds any more leaves no connection open; one that is held to the end of its process may
-        # be a forked one's too, which must not end its parent's.
-        weakref.finalize(self, engine.dispose).atexit = False
         self.name = engine.url.render_as_string(hide_password=True)
         self.schema = 0
         self._may_migrate = may_migrate
@@ -60,7 +57,16 @@ class Store:
         self._identity: tuple[int, int] | None = None
         self._months = KnownMonths()
         self._turn = threading.RLock()
-        sa.event.listen(engine, "before_execute", self._rewrite, retval=True)
+        rewrite = weakref.WeakMethod(self._rewrite)  # the engine must not hold its store, which could never be let go
+
+        def asked(connection: Any, statement: Any, many: Any, values: Any, options: Any) -> Any:
+            found = rewrite()
+            return (statement, many, values) if found is None else found(connection, statement, many, values, options)
+
+        sa.event.listen(engine, "before_execute", asked, retval=True)
+        # A store that nobody holds any more leaves no connection open; one that is held to the end of its process may
+        # be a forked one's too, which must not end its parent's.
+        weakref.finalize(self, engine.dispose).atexit = False
 
     @property
     def is_postgresql(self) -> bool:

@@ -197,7 +197,7 @@ def _tell(kind: str, installation: Installation, url: str, options: argparse.Nam
             progress(f"{path} on {kind}")
             seen, drawn, asked = zip(*measure(address, path, options.rounds), strict=True)
             shown, whole = statistics.median(seen), statistics.median(drawn)
-            say(f"| {kind} | {path} | **{shown:.2f}** | {max(seen):.2f} | {whole:.2f} | {max(asked):.2f} |")
+            say(f"| {kind} | {path} | {shown:.2f} | {max(seen):.2f} | **{whole:.2f}** | {max(asked):.2f} |")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

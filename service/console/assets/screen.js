@@ -2,6 +2,7 @@
 (() => {
   const LOOK_MS = 40, LONGEST_MS = 3000;
   const waiting = new Map();
+  const whenIdle = window.requestIdleCallback || (run => setTimeout(run, LOOK_MS));  // Safari has none
   let began = 0, isPlanned = false;
 
   const isSeen = element => {
@@ -16,7 +17,7 @@
     began = began || performance.now();
     const isBusy = [...document.querySelectorAll(".picture")].some(isMissing) && performance.now() - began < LONGEST_MS;
     if (isBusy) setTimeout(() => { isPlanned = false; plan(); }, LOOK_MS);
-    else window.requestIdleCallback(drawOne, { timeout: LONGEST_MS });
+    else whenIdle(drawOne, { timeout: LONGEST_MS });
   }
 
   function drawOne() {

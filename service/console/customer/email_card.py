@@ -15,14 +15,10 @@ from service.console.guard import viewer
 from service.console.parts import notice, sentence
 from service.console.sources import Sources
 from service.console.viewers import Viewer
-from service.routes.drafting import TONES, languages_of
+from service.routes.drafting import LEFT_ALONE, RECORDED, TONES, languages_of
 
 _FOR_OPERATORS = "e-mails are for operators alone"
-_WITHHELD = (
-    "This customer is one of the share from whom actions are withheld, so that what becomes of customers without them "
-    "stays known: write no e-mail. If one must be written nevertheless, that is recorded as a treatment, and the "
-    "customer counts as treated from then on."
-)
+_WITHHELD = f"{LEFT_ALONE} If one must be written nevertheless, {RECORDED}"
 """Scoring's own notice tells programs how to ask again; here a button does."""
 
 
@@ -149,6 +145,5 @@ def _said(email: Email) -> Component:
     warned = [html.P(email.notice, className="notice warn", role="status")] if email.notice else []
     source = "Written by Groq" if email.source == "groq" else "From the template"
     about = "; ".join(f"{r.phrase} (offer: {', '.join(r.offers)})" if r.offers else r.phrase for r in email.reasons)
-    detail = email.detail.removeprefix("written by Groq ").rstrip(".")
-    said = [html.Strong(source), f": {detail}."] + ([f" It is about: {about}."] if about else [])
+    said = [html.Strong(source), f": {email.detail.rstrip('.')}."] + ([f" It is about: {about}."] if about else [])
     return html.Div([*warned, html.P(said, className="notice", role="status")])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dash import Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, callback_context, dcc, html, no_update
 from dash.development.base_component import Component
 
 from bentos.command_line import rules_of
@@ -152,15 +152,17 @@ def _wire(app: Dash, sources: Sources) -> None:
         return not is_live, said, str(is_live).lower(), span != DATES
 
     @app.callback(
+        Output(_FIRST, "data"),
         Output("production-totals", "children"),
         Output("production-alert-mean", "children"),
-        Output(_FIRST, "data"),
         *[drawn(name) for name in ("volume", "probabilities", "rolling")],
         Input("production-window", "value"),
         *chosen,
     )
     def show_course(window: int, *asked: Any) -> tuple[Any, ...]:
-        return _or_wrong(lambda: _course(sources, _chosen(asked), window), notices=1, silent=2, pictures=3)
+        made = _or_wrong(lambda: _course(sources, _chosen(asked), window), notices=1, silent=1, pictures=3)
+        is_window = callback_context.triggered_id == "production-window"  # of which nothing further down knows
+        return (no_update if is_window else asked, *made)
 
     first = Input(_FIRST, "data")
 
@@ -219,7 +221,6 @@ def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
     return (
         show_totals(add_up(cells, bands=bands), contract),
         show_alert(judge_mean(points, baseline, window)),
-        str(span),
         draw(lambda: figures.volume(pieces, length, span, contract)),
         draw(lambda: figures.probabilities(histogram(cells, bands=bands), span, contract)),
         draw(lambda: figures.rolling_mean(points, window, contract, baseline)),

@@ -45,3 +45,22 @@ def test_a_line_without_an_end_is_not_kept():
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_body_that_nobody_reads_on_is_closed_with_its_lines():
+    closed = []
+
+    async def parts():
+        try:
+            yield b"a\n"
+            yield b"b\n"
+        finally:
+            closed.append(True)
+
+    async def read_one():
+        lines = read_lines(parts())
+        assert await anext(lines) == [b"a"]
+        await lines.aclose()
+        assert closed
+
+    asyncio.run(read_one())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import subprocess
 import sys
@@ -194,3 +195,11 @@ def test_a_new_file_that_others_are_just_opening_is_waited_for_and_not_for_ever(
     monkeypatch.setattr(module, "_WAIT_SECONDS", 0.05)
     with pytest.raises(sqlite3.OperationalError):
         module._use_wal(BusyCursor(10**9))
+
+
+def test_a_store_that_nobody_holds_any_more_closes_its_connections(tmp_path):
+    store, closed = open_store(f"sqlite:///{tmp_path / 'store.db'}"), []
+    sa.event.listen(store._engine, "close", lambda *_: closed.append(True))
+    del store
+    gc.collect()
+    assert closed
