@@ -50,8 +50,12 @@ class Groq:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 ours.heard.append(Heard(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 self.over = ours.over
-                self.close_connection = True
                 ours.answer(self)
+
+            def end_headers(self) -> None:
+                # Said, and not only done: a client that was not told may send its next request into the closing.
+                self.send_header("connection", "close")
+                super().end_headers()
 
             def log_message(self, *_: object) -> None:
                 """Nothing: tests read what was heard."""

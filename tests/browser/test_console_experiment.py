@@ -73,7 +73,7 @@ def test_any_two_versions_are_compared_and_the_better_one_is_named(at_console: V
     assert "39 rows against 144" in said
     assert "SYNTHETIC" in said
     for name in ("bars", "radar", "contingency", "roc", "confusion-1", "confusion-2"):
-        assert page.locator(f'[id*="experiment-{name}"] .main-svg').count() > 0
+        page.wait_for_selector(f'[id*="experiment-{name}"] .main-svg', state="attached")
     at_console.assert_clean()
 
 
