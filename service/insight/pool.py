@@ -26,6 +26,8 @@ from service.insight.frames import HEAD, LONGEST, Ask, Told, frame
 logger = logging.getLogger("gauntlet.insight")
 
 MOST_DEATHS = 2
+LOOKS = 20
+"""How often a worker is looked at within the time that a row may take."""
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 
@@ -35,7 +37,7 @@ class Limits:
     """How long things may take, in seconds.
 
     Attributes:
-        row: Work on one row.
+        row: Work on one row, as processor time of its worker; and how long a worker may get none before it hangs.
         answer: From asking to the answer, the queue included.
         start: A worker's start.
     """
@@ -75,6 +77,17 @@ class Worker:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def processor_seconds(self) -> float:
+        """How long processors have worked for it, all its threads together.
+
+        Raises:
+            OSError: It is gone.
+        """
+        # The name, in brackets, may hold anything; user and system time are the 14th and 15th field, see proc(5).
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def hear(self) -> Told:
         """Its next word.
@@ -269,12 +282,12 @@ class Pool:
 
     async def _work(self, worker: Worker, job: _Job) -> bool:
         """One row by one worker; gives whether the worker can go on."""
+        asking = asyncio.create_task(worker.ask(job.ask))
         try:
-            async with asyncio.timeout(self._limits.row):
-                told = await worker.ask(job.ask)
-        except TimeoutError:
-            _settle(job, Unavailable(f"explaining this row took longer than {self._limits.row:g} s"))
-            return False
+            if (slow := await self._too_slow(worker, asking)) is not None:
+                _settle(job, Unavailable(slow))
+                return False
+            told = await asking
         except OSError:
             job.deaths += 1
             if job.deaths < MOST_DEATHS:
@@ -282,8 +295,34 @@ class Pool:
             else:
                 _settle(job, Unavailable(f"{job.deaths} workers died over this row"))
             return False
+        finally:
+            asking.cancel()
         _settle(job, told.explanation or _error_of(told))
         return True
+
+    async def _too_slow(self, worker: Worker, asking: asyncio.Task[Told]) -> str | None:
+        """Wait until a worker said something: None; or why it is not waited for any longer.
+
+        A worker that stands back on a busy machine is not slow, it waits for its turn: so its processor time counts,
+        and other time only while it gets none at all, or once nobody can be waiting for its answer.
+
+        Raises:
+            OSError: It is gone.
+        """
+        most = self._limits.row
+        now = asyncio.get_running_loop().time
+        begun, first = now(), worker.processor_seconds
+        seen, seen_at = first, begun
+        while not (await asyncio.wait({asking}, timeout=most / LOOKS))[0]:
+            if (spent := worker.processor_seconds) > seen:
+                seen, seen_at = spent, now()
+            if spent - first > most:
+                return f"explaining this row took longer than {most:g} s of processor time"
+            if now() - seen_at > most:
+                return f"the worker hung over this row for {most:g} s"
+            if now() - begun > self._limits.answer:
+                return "nobody waits for this row any more"
+        return None
 
 
 def processors_for_workers() -> int:

@@ -32,12 +32,13 @@ class InsightSettings(BaseSettings):
     """How many processes explain: one row each at a time, each with scikit-learn, SHAP and the models in its memory. At
     a time so many work as leave one of the machine's processors to scoring; the others stand by."""
 
-    insight_niceness: int = Field(default=10, ge=0, le=19)
+    insight_niceness: int = Field(default=19, ge=0, le=19)
     """By how much workers stand back where processors are scarce, as `nice` counts: on a machine that scores too, an
     explanation waits and a score does not. 0: they count as much as everybody."""
 
     insight_row_seconds: float = Field(default=8.0, gt=0, le=120)
-    """How long one row may be worked on; the worker that takes longer is killed, and another is started."""
+    """How much processor time one row may take; the worker that needs more is killed, and another is started. So is one
+    that gets none for as long."""
 
     insight_answer_seconds: float = Field(default=15.0, gt=0, le=120)
     """How long a request may wait for its explanation, its time in the queue included. Stay below scoring's

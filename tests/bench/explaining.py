@@ -30,7 +30,7 @@ CLIENTS = 8
 RATE = 300.0
 SECONDS = 10.0
 PAIRS = 3
-NICENESS = (10, 0)
+NICENESS = (19, 0)
 LATE_MS = 5.0
 """A generator that was later (99 of 100 requests) says more of the machine than of the server."""
 _BOTH = f"{SERVER_CORE},{LOAD_CORE}"

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from serving_toys import CHECKOUT
 from bentos.errors import NotExplained, Unavailable
 from service.insight.frames import Ask
 from service.insight.pool import Limits, Pool, processors_for_workers
+
+ROW = 1.0
+"""Seconds: far more than a busy machine's worker works here, and far less than it takes."""
 
 WORKER = """
 import os, sys, time
@@ -42,6 +46,13 @@ say(Told())
 while head := os.read(0, HEAD.size):
     asked = msgspec.msgpack.decode(os.read(0, HEAD.unpack(head)[0]), type=Ask)
     what = asked.row.decode()
+    if what == "work":
+        while True:
+            pass
+    if what == "busy machine":
+        for _ in range(25):
+            time.sleep(0.09)
+            sum(range(1_000_000))
     if what == "hang":
         time.sleep(600)
     if what == "die" or (what == "die once" and not (folder / "died").exists()):
@@ -142,16 +153,40 @@ def test_a_row_that_costs_two_workers_their_lives_is_given_up_and_the_next_is_ex
     assert running(pool_in(tmp_path), act) == 0.5
 
 
-def test_a_row_that_takes_too_long_is_ended_with_its_worker_and_the_next_is_explained(tmp_path):
+@pytest.mark.parametrize(
+    ("row", "why"), [("work", r"longer than 0\.3 s of processor time"), ("hang", r"hung over this row for 0\.3 s")]
+)
+def test_a_row_that_takes_too_long_is_ended_with_its_worker_and_the_next_is_explained(tmp_path, row, why):
     async def act(pool):
         await until(lambda: pool.pids)
         (before,) = pool.pids
-        with pytest.raises(Unavailable, match=r"longer than 0\.3 s"):
-            await pool.explain(ask("hang"))
+        with pytest.raises(Unavailable, match=why):
+            await pool.explain(ask(row))
         return before, int((await pool.explain(ask("row"))).summary)
 
     before, after = running(pool_in(tmp_path, row=0.3), act)
     assert before != after
+
+
+def test_a_worker_that_a_busy_machine_lets_work_only_now_and_then_is_not_too_slow(tmp_path):
+    async def act(pool):
+        began = time.monotonic()
+        found = (await pool.explain(ask("busy machine"))).probability
+        return found, time.monotonic() - began > 2 * ROW, pool.deaths
+
+    assert running(pool_in(tmp_path, row=ROW), act) == (0.5, True, 0)
+
+
+def test_a_worker_whose_row_nobody_waits_for_any_more_is_ended(tmp_path):
+    async def act(pool):
+        await until(lambda: pool.pids)
+        (before,) = pool.pids
+        with pytest.raises(Unavailable, match=r"within 0\.4 s"):
+            await pool.explain(ask("hang"))
+        await until(lambda: pool.pids and pool.pids != [before])
+        return pool.deaths
+
+    assert running(pool_in(tmp_path, row=5, answer=0.4), act) == 1
 
 
 def test_who_waits_too_long_for_a_worker_is_told_and_the_row_that_ran_is_not_lost(tmp_path):
