@@ -154,6 +154,7 @@ class Metrics:
         """
         slots, places = self.slots, self.places
         live: list[Prediction] = []
+        customers: list[str] = []
         for one in scored:
             answer, record = one.answer, one.prediction
             slots[places.predictions[answer.variant, answer.model.digest, answer.label, record.purpose]] += 1
@@ -162,12 +163,14 @@ class Metrics:
             if record.purpose == "live":
                 live.append(record)
                 slots[places.risks[answer.variant, answer.model.digest, answer.risk]] += 1
+                if record.customer_id is not None:
+                    customers.append(record.customer_id)
         if len(live) < MANY:
             for record in live:
                 self._count_probabilities(record)
         else:
             self._count_many_probabilities(live)
-        self._customers.count([record.customer_id for record in live if record.customer_id is not None])
+        self._customers.count(customers)
         if len(live) == len(scored):
             self._rows.count(rows)
         elif live:
@@ -205,25 +208,25 @@ class Metrics:
         slots, scores = self.slots, self.places.scores
         probability = record.champion_probability
         if probability is not None:
-            graded = scores["champion", record.champion]
+            graded = scores["champion"][record.champion]
             slots[graded.start + bisect_right(graded.edges, probability)] += 1
             slots[graded.total] += probability
         probability = record.challenger_probability
         if probability is not None and record.challenger is not None:
-            graded = scores["challenger", record.challenger]
+            graded = scores["challenger"][record.challenger]
             slots[graded.start + bisect_right(graded.edges, probability)] += 1
             slots[graded.total] += probability
 
     def _count_many_probabilities(self, records: Sequence[Prediction]) -> None:
         """As `_count_probabilities` for each, all of a model in a role at once."""
-        told: dict[tuple[str, str], list[float]] = {}
+        told: dict[tuple[Variant, str], list[float]] = {}
         for record in records:
             if record.champion_probability is not None:
                 told.setdefault(("champion", record.champion), []).append(record.champion_probability)
             if record.challenger_probability is not None and record.challenger is not None:
                 told.setdefault(("challenger", record.challenger), []).append(record.challenger_probability)
-        for who, probabilities in told.items():
-            graded = self.places.scores[who]
+        for (variant, digest), probabilities in told.items():
+            graded = self.places.scores[variant][digest]
             cells = np.searchsorted(graded.edges, probabilities, side="right")
             for cell, n in enumerate(np.bincount(cells).tolist()):
                 self.slots[graded.start + cell] += n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from service import metric_names as names
 from service.counters.layout import CounterFamily, HistogramFamily, Series
@@ -44,7 +45,7 @@ class Places:
         failures: By the challenger's digest.
         calls: By the model's digest.
         rows: By the model's digest.
-        scores: By variant, which is the role that the model scored in, and the model's digest.
+        scores: By variant, which is the role that the model scored in, then by the model's digest.
         others: By metric and label values.
     """
 
@@ -55,7 +56,7 @@ class Places:
     failures: Mapping[str, int]
     calls: Mapping[str, Timed]
     rows: Mapping[str, int]
-    scores: Mapping[tuple[str, str], Graded]
+    scores: Mapping[Variant, Mapping[str, Graded]]
     others: Mapping[tuple[str, Series], int]
 
     def unexpected(self, route: str, method: str, status: int) -> int:
@@ -98,9 +99,12 @@ def places_of(found: ScoringLayout, models: Sequence[CountedModel]) -> Places:
         calls={model.digest: calls[model.label] for model in models},
         rows={model.digest: slots[names.MODEL_ROWS, (model.label,)] for model in models},
         scores={
-            (variant, digest): _graded(found, variant, digest)
-            for digest, grid in found.scores.items()
-            for variant in grid.variants
+            variant: {
+                digest: _graded(found, variant, digest)
+                for digest, grid in found.scores.items()
+                if variant in grid.variants
+            }
+            for variant in get_args(Variant)
         },
         others={key: slot for key, slot in slots.items() if key[0] not in _BY_THEMSELVES},
     )
