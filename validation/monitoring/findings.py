@@ -68,9 +68,11 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def level(self) -> Level:
-        """Bad if anything is; unknown if nothing is known to be good; good."""
-        levels = {finding.level for finding in self.findings}
-        return "bad" if "bad" in levels else "good" if "good" in levels else "unknown"
+        """Bad if anything is; good if something of what it does is; unknown where only its blessing can be told."""
+        if any(finding.level == "bad" for finding in self.findings):
+            return "bad"
+        is_good = any(finding.level == "good" and finding.name != "blessing" for finding in self.findings)
+        return "good" if is_good else "unknown"
 
 
 def on_traffic(traffic: Traffic) -> Finding:

@@ -92,6 +92,14 @@ def test_a_champion_that_does_well_exits_0(blessed):
     assert found["drift"][1] == "600 live customers in a week are as training's were"
 
 
+def test_a_blessed_champion_of_whom_nobody_asked_anything_yet_exits_3(home):
+    bless(home.artifact, now=END, days=90, checks=PROMISED)
+    done = monitor(home)
+    assert done.exit_code == 3
+    assert done.stdout.startswith("## toy version 1 cannot be told yet\n")
+    assert rows_of(done)["traffic"] == ("not known", "no live customer was ever scored")
+
+
 def test_one_without_a_blessing_exits_1_and_says_so_on_the_jobs_page_and_as_its_last_word(home, tmp_path):
     home.land(*log(600, champion=home.champion))
     kept = {"GITHUB_STEP_SUMMARY": str(tmp_path / "page.md"), "GAUNTLET_TERMINATION_FILE": str(tmp_path / "last")}

@@ -164,12 +164,12 @@ def watched(*findings):
 GOOD = Finding(name="traffic", level="good", said="many")
 BAD = Finding(name="risk", level="bad", said="worse | than before", runbook="GauntletModelStale")
 UNKNOWN = Finding(name="drift", level="unknown", said="too few")
+HOLDS = Finding(name="blessing", level="good", said="it holds")
 
 
 def test_the_worst_decides_and_what_is_unknown_is_no_good():
-    assert [watched(*some).level for some in ([GOOD, BAD, UNKNOWN], [GOOD, UNKNOWN], [UNKNOWN])] == [
-        "bad", "good", "unknown",
-    ]  # fmt: skip
+    looks = ([GOOD, BAD, UNKNOWN], [GOOD, UNKNOWN, HOLDS], [UNKNOWN, HOLDS], [UNKNOWN, BAD])
+    assert [watched(*some).level for some in looks] == ["bad", "good", "unknown", "bad"]
 
 
 def test_the_issue_says_what_is_bad_first_and_where_its_runbook_lies():
