@@ -42,7 +42,7 @@ def test_a_manager_looks_a_customer_up_tries_what_helps_and_drafts_a_letter(
     explained(page)
     assert "points" in page.inner_text(".reasons li >> nth=0")
     assert "In plain words" in page.inner_text("#customer-reasons")
-    assert page.inner_text("#customer-nearest").startswith("From ")
+    page.wait_for_selector("#customer-nearest >> text=/^From /")
 
     before = probability(page)
     slider = page.locator("[role=slider]").first
@@ -104,10 +104,9 @@ def test_what_a_page_asks_and_does_not_get_is_said_until_it_is_answered(at_conso
 def test_an_engineer_sees_what_broke_in_production_and_takes_the_list_away(at_console: Visit, tmp_path: Path) -> None:
     page = at_console.open("/production")
     at_console.settle()
-    alert = page.inner_text("#production-alert-features")
-    assert "ALERT" in alert
-    assert "TotalCharges" in alert
-    assert "No prediction has matured yet" in page.inner_text(".cards")
+    page.wait_for_selector("#production-alert-features >> text=ALERT")
+    assert "TotalCharges" in page.inner_text("#production-alert-features")
+    page.wait_for_selector(".cards >> text=No prediction has matured yet")
     page.wait_for_selector("#riskiest .ag-row")
     with page.expect_download() as saved:
         page.click("text=Save as CSV")
@@ -137,9 +136,9 @@ def test_pages_are_reached_by_keyboard_and_say_where_one_is(at_console: Visit) -
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector("h1 >> text=Production")
-    assert page.title() == "Production · Gauntlet"
-    assert page.get_attribute("nav a >> text=Production", "aria-current") == "page"
-    assert page.evaluate("document.activeElement.id") == "page-title"
+    page.wait_for_function("document.title === 'Production · Gauntlet'")
+    page.wait_for_selector("nav a[aria-current=page] >> text=Production")
+    page.wait_for_function("document.activeElement.id === 'page-title'")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -173,7 +172,7 @@ def test_the_theme_that_was_chosen_stays(at_console: Visit) -> None:
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.reload()
     page.wait_for_selector(".page h1")
-    assert page.inner_text("#theme-button") == "Theme: dark"
+    page.wait_for_selector("#theme-button:text-is('Theme: dark')")
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -48,7 +48,7 @@ def test_champion_challenger_and_archived_stand_with_who_and_when(at_console: Vi
     champion = versions.locator(".ag-row:has(.status.champion)").inner_text()
     assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", champion)
     assert "gauntlet demo" in champion
-    assert versions.locator(".ag-row:has-text('archived')").count() > 0
+    versions.locator(".ag-row:has-text('archived') >> nth=0").wait_for()
     assert "became champion" in at_console.grid("models-changes").inner_text()
     at_console.assert_clean()
 

@@ -17,7 +17,7 @@ from service.micros import from_micros, to_micros
 from service.store import Store, tables
 from validation.judge.payoffs import prices_of
 from validation.judge.policy import OnlinePolicy
-from validation.judge.selecting import experiments_of, is_first, known_truth
+from validation.judge.selecting import enrolled, experiments_of, is_first, known_truth
 
 _NAMED = 5
 _COLUMNS = ("prediction_id", "customer_id", "at", "champion_positive", "challenger_positive")
@@ -85,21 +85,22 @@ def find_disagreements(
     """
     p, moment = tables.predictions, to_micros(now)
     truth = known_truth(moment)
-    differ = p.c.champion_positive != p.c.challenger_positive
     with store.reading() as connection:
         closed_through = _closed_through(connection, experiment_id)
-        conditions = [*is_first(experiments_of(store, connection, experiment_id)), *_compared(policy)]
+        experiments = experiments_of(store, connection, experiment_id)
+        scored = connection.execute(sa.select(sa.func.count()).select_from(_firsts(experiments, policy))).scalar_one()
+        # Of those on whom the models disagree, who are few: that each is the customer's first is asked last.
+        conditions = [p.c.champion_positive != p.c.challenger_positive, *_compared(p, policy), *is_first(experiments)]
         is_open = p.c.at >= closed_through
         counts = sa.select(
-            sa.func.count(),
-            sa.func.count().filter(differ, truth.is_(None), is_open),
-            sa.func.count().filter(differ, truth.is_not(None)),
-            sa.func.count().filter(differ, truth.is_(None), ~is_open),
+            sa.func.count().filter(truth.is_(None), is_open),
+            sa.func.count().filter(truth.is_not(None)),
+            sa.func.count().filter(truth.is_(None), ~is_open),
         ).where(*conditions)
-        scored, is_awaited, told, too_late = connection.execute(counts).one()
+        is_awaited, told, too_late = connection.execute(counts).one()
         query = (
             sa.select(*(p.c[name] for name in _COLUMNS))
-            .where(*conditions, differ, truth.is_(None), is_open)
+            .where(*conditions, truth.is_(None), is_open)
             .order_by(p.c.at, p.c.prediction_id)
             .limit(limit)
         )
@@ -127,9 +128,21 @@ def check_known(store: Store, experiment_id: str) -> None:
     raise NotFound(f"nobody was scored in an experiment {shown(experiment_id)}; {there}")
 
 
-def _compared(policy: OnlinePolicy) -> list[sa.ColumnElement[bool]]:
-    """Whose pairs are evidence, beside being first."""
+def _firsts(experiments: Sequence[str], policy: OnlinePolicy) -> sa.Subquery:
+    """The customers whose first prediction is of the first of these experiments and compares: `is_first` for all.
+
+    One pass in the order of customers, where `is_first` looks each prediction's customer up.
+    """
     p = tables.predictions
+    place = sa.func.row_number().over(partition_by=p.c.customer_id, order_by=(p.c.at, p.c.prediction_id))
+    names = ("experiment", "champion_positive", "challenger_positive", "no_treatment")
+    rows = sa.select(*(p.c[name] for name in names), place.label("place")).where(*enrolled(p, experiments)).subquery()
+    first = (rows.c.place == 1, rows.c.experiment == experiments[0])
+    return sa.select(rows.c.place).where(*first, *_compared(rows, policy)).subquery()
+
+
+def _compared(p: Any, policy: OnlinePolicy) -> list[sa.ColumnElement[bool]]:
+    """Whose pairs are evidence, beside being first; `p` is the table of predictions, or rows of it."""
     both: list[sa.ColumnElement[bool]] = [p.c.champion_positive.is_not(None), p.c.challenger_positive.is_not(None)]
     return [*both, p.c.no_treatment] if policy.actions_follow_predictions else both
 

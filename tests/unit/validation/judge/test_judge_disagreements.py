@@ -9,10 +9,11 @@ from datetime import timedelta
 import msgspec
 import pytest
 from click.testing import CliRunner
-from judging import DAY, EXPERIMENT, START, policy, prediction, treatment, truth
+from judging import CHALLENGER, CHAMPION, DAY, EXPERIMENT, START, policy, prediction, treatment, truth
 
 import gauntlet
 from bentos.errors import NotFound
+from service.store import tables
 from validation.judge.closing import close_cohorts
 from validation.judge.disagreements import check_known, find_disagreements, render
 
@@ -60,6 +61,31 @@ def test_who_is_no_evidence_is_not_asked_for(world):
         prediction("unscored", challenger_positive=None, challenger_probability=None, champion_positive=True),
     )
     assert found(world).customers == ()
+
+
+def test_a_customer_counts_once_by_the_first_prediction_of_all_trials_between_the_same_models(world):
+    other = "0123456789abcdef"
+    later = START + timedelta(hours=1)
+    unscored = {"challenger_positive": None, "challenger_probability": None}
+    world.log(
+        prediction("twice"),
+        prediction("twice", later, challenger_positive=True),
+        prediction("pinned at first", enrolment="pinned"),
+        prediction("pinned at first", later),
+        prediction("not compared at first", **unscored),
+        prediction("not compared at first", later, challenger_positive=True),
+        prediction("of the other trial", experiment=other),
+        prediction("of the other trial", later, challenger_positive=True),
+        prediction("of both, here first"),
+        prediction("of both, here first", later, experiment=other),
+    )
+    assert found(world).scored == 4
+    with world.store.writing() as connection:
+        for number, name in enumerate((EXPERIMENT.id, other), 1):
+            trial = {"lineage": "churn", "number": number, "experiment": name, "first_seen_at": number}
+            connection.execute(tables.trials.insert().values(**trial, champion=CHAMPION, challenger=CHALLENGER))
+    awaited = found(world)
+    assert (awaited.scored, awaited.open) == (3, 0)
 
 
 def test_where_actions_follow_predictions_the_untreated_alone_decide(world):
