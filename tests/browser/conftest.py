@@ -42,6 +42,21 @@ class Installation:
     console: str
 
 
+_RESTS_MS = 300
+"""A table that has just got its rows draws its columns once more when it knows its width."""
+_SETTLED = """rests => {
+  const all = what => [...document.querySelectorAll(what)];
+  const isRead = !all(".card > p.soft, p.reading").some(p => p.textContent === "Reading …");
+  const hasHead = g => g.querySelector(".ag-header-cell")
+    && [...g.querySelectorAll(".ag-header-row")].every(row => row.childElementCount);
+  const stands = all(".grid").every(g => hasHead(g) && g.querySelector(".ag-row .ag-cell, .ag-overlay-wrapper"));
+  const seen = isRead && stands && all(".grid").map(g => g.querySelectorAll(".ag-cell, .ag-header-cell").length).join();
+  if (seen === false || seen !== window.settled) window.settledAt = performance.now();
+  window.settled = seen;
+  return seen !== false && performance.now() - window.settledAt >= rests;
+}"""
+
+
 @dataclass
 class Visit:
     """A browser at one console.
@@ -65,13 +80,8 @@ class Visit:
         return self.page
 
     def settle(self) -> None:
-        """Wait until no picture of the page is being read any more, and tables stand."""
-        self.page.wait_for_function(
-            """() => ![...document.querySelectorAll(".card > p.soft, p.reading")]
-                .some(p => p.textContent === "Reading …")
-            && [...document.querySelectorAll(".grid")].every(g =>
-                g.querySelector(".ag-header-cell") && g.querySelector(".ag-row, .ag-overlay-wrapper"))"""
-        )
+        """Wait until no picture of the page is being read any more, and tables stand and have come to rest."""
+        self.page.wait_for_function(_SETTLED, arg=_RESTS_MS)
 
     def grid(self, name: str) -> Any:
         """A table of the page with its rows in sight: those that are out of sight are drawn by nobody."""
@@ -86,9 +96,10 @@ class Visit:
         assert self.hosts == {urlsplit(self.url).netloc}
 
     def serious_findings(self) -> list[str]:
-        """What axe-core finds that keeps people out."""
+        """What axe-core finds that keeps people out, once the page has come to rest."""
         from axe_playwright_python.sync_playwright import Axe
 
+        self.settle()
         found = Axe().run(self.page).response["violations"]
         return [
             f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
