@@ -13,6 +13,7 @@ from service.http.application import AsgiScope, Receive, Send, send_response
 from service.http.messages import Response
 from service.http.problems import CONTENT_TYPE, describe_error
 from service.insight.application import InsightApplication
+from service.insight.priority import give_way
 from service.insight.settings import read_insight_settings
 from service.logs import log_gauntlet
 
@@ -56,7 +57,10 @@ class Insight:
     async def open(self) -> None:
         """Verify the models and start the workers."""
         log_gauntlet("insight")
-        application = InsightApplication(read_insight_settings())
+        settings = read_insight_settings()
+        if settings.insight_niceness:
+            give_way()
+        application = InsightApplication(settings)
         await application.start()
         door.application = application
 

@@ -7,7 +7,6 @@ explaining changes nothing; a row that costs two their lives is given up.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import subprocess
@@ -22,6 +21,7 @@ from bentos import errors
 from bentos.errors import GauntletError, Unavailable
 from service.insight.explanation import Explanation
 from service.insight.frames import HEAD, LONGEST, Ask, Told, frame
+from service.insight.priority import stand_back
 
 logger = logging.getLogger("gauntlet.insight")
 
@@ -235,7 +235,7 @@ class Pool:
         except BaseException:
             await worker.end()
             raise
-        _stand_back(worker.pid, self._niceness)  # not before: on a busy machine it would hardly ever be ready
+        stand_back(worker.pid, self._niceness)  # not before: on a busy machine it would hardly ever be ready
         self.failure = None
         self._ready.add(worker)
         logger.info("worker_ready", extra={"pid": worker.pid})
@@ -328,21 +328,6 @@ class Pool:
 def processors_for_workers() -> int:
     """How many processors may explain at a time: all that this process may use but one, which a score finds free."""
     return max(1, len(os.sched_getaffinity(0)) - 1)
-
-
-def _stand_back(pid: int, niceness: int) -> None:
-    """Give a worker a lower priority than this process has, and never let it interrupt anybody when it gets a row.
-
-    Where Linux shares processors between sessions first (autogroup, as on most machines outside of containers),
-    niceness counts within a session only, and the worker's session is its own: then the session stands back as well.
-    """
-    wanted = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19)
-    with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell
-        os.setpriority(os.PRIO_PROCESS, pid, wanted)
-        if niceness:
-            os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
-    with contextlib.suppress(OSError):  # this kernel has none, or it died
-        Path(f"/proc/{pid}/autogroup").write_text(str(wanted))
 
 
 def _settle(job: _Job, found: Explanation | GauntletError) -> None:

@@ -27,7 +27,10 @@ def run_insight(settings: InsightSettings) -> None:
     """
     from service.http.server import run_server
     from service.insight.application import PATIENCE_SECONDS, InsightApplication
+    from service.insight.priority import give_way
 
+    if settings.insight_niceness:
+        give_way()
     application = InsightApplication(settings)
     run_server(
         application,

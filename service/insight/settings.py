@@ -34,7 +34,7 @@ class InsightSettings(BaseSettings):
 
     insight_niceness: int = Field(default=19, ge=0, le=19)
     """By how much workers stand back where processors are scarce, as `nice` counts: on a machine that scores too, an
-    explanation waits and a score does not. 0: they count as much as everybody."""
+    explanation waits and a score does not. 0: they count as much as everybody, and nobody gives way."""
 
     insight_row_seconds: float = Field(default=8.0, gt=0, le=120)
     """How much processor time one row may take; the worker that needs more is killed, and another is started. So is one
