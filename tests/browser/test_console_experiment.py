@@ -30,6 +30,7 @@ def compared(page: Any) -> None:
 def choose(page: Any, dropdown: str, text: str) -> None:
     """Once the page is drawn: what arrives above moves the list away from under the pointer."""
     page.wait_for_load_state("networkidle")
+    page.wait_for_function("![...document.querySelectorAll('.picture:not([hidden])')].some(p => !p.firstElementChild)")
     page.click(f"#{dropdown}")
     page.click(f"[role=option]:has-text('{text}')")
 
@@ -79,6 +80,7 @@ def test_any_two_versions_are_compared_and_the_better_one_is_named(at_console: V
 
 def test_a_model_is_not_compared_with_itself(at_console: Visit) -> None:
     page = at_console.open("/experiment")
+    trial_is_shown(page, "Trial 2")
     choose(page, "experiment-first", "churn v2")
     choose(page, "experiment-second", "churn v2")
     page.click("#experiment-compare")
