@@ -47,4 +47,6 @@ def test_on_an_unknown_machine_it_is_a_batch_process_at_least():
 def test_a_worker_that_died_meanwhile_is_no_error():
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
+        before = os.getpriority(os.PRIO_PROCESS, 0)
         stand_back(gone.pid, 19)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
