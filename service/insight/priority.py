@@ -51,7 +51,7 @@ def stand_back(pid: int, niceness: int) -> None:
 
     Args:
         pid: The process, which leads a session.
-        niceness: By how much, as `nice` counts; 0 changes nothing.
+        niceness: By how much, as `nice` counts; with 0 it counts as much as this one, and gives no way.
     """
     wanted = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19)
     with contextlib.suppress(ProcessLookupError):  # it died already, which its first word will tell

@@ -89,7 +89,7 @@ def find_disagreements(
         closed_through = _closed_through(connection, experiment_id)
         experiments = experiments_of(store, connection, experiment_id)
         scored = connection.execute(sa.select(sa.func.count()).select_from(_firsts(experiments, policy))).scalar_one()
-        # Of those on whom the models disagree, who are few: that each is the customer's first is asked last.
+        # The models disagree on few: it costs little to look up whether each of these is its customer's first.
         conditions = [p.c.champion_positive != p.c.challenger_positive, *_compared(p, policy), *is_first(experiments)]
         is_open = p.c.at >= closed_through
         counts = sa.select(
