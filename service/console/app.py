@@ -15,7 +15,7 @@ from service.console.guard import Guard
 from service.console.models.page import PAGE as MODELS
 from service.console.production.page import PAGE as PRODUCTION
 from service.console.settings import ConsoleSettings
-from service.console.shell import INDEX, frame, wire_frame
+from service.console.shell import INDEX, ask_ahead, frame, wire_frame
 from service.console.sources import Sources
 
 PAGES = (CUSTOMER, MODELS, PRODUCTION, EXPERIMENT, GATE)
@@ -58,7 +58,19 @@ def make_app(settings: ConsoleSettings, sources: Sources | None = None) -> Dash:
     for page in PAGES:
         page.wire(app, sources)
     _add_probes(server, guard)
+    _ask_ahead(server, sources)
     return app
+
+
+def _ask_ahead(server: flask.Flask, sources: Sources) -> None:
+    """Ask for what a page needs as soon as somebody whom the guard let in opens its address."""
+    paths = {"/", *(page.path for page in PAGES)}
+
+    def begin() -> None:
+        if flask.request.method == "GET" and flask.request.path in paths:
+            ask_ahead(PAGES, flask.request.path, sources)
+
+    server.before_request(begin)
 
 
 def _add_probes(server: flask.Flask, guard: Guard) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dash import Dash
@@ -21,6 +21,8 @@ class Page:
         says: What is found there, in a sentence.
         layout: What is on it, made anew at every visit; may raise a GauntletError, which is shown in its place.
         wire: Adds its callbacks, once.
+        first_questions: What it asks its sources when it is opened. They are asked ahead, while the browser still
+            builds the page, so their answers must be kept (`Sources.kept`).
         needs_predictions: Whether an installation without any is told what to do first instead.
         needs_champion: The same of one whose models were all only trained or judged; it always needs one of these.
     """
@@ -30,5 +32,6 @@ class Page:
     says: str
     layout: Callable[[Sources], Component]
     wire: Callable[[Dash, Sources], None]
+    first_questions: Callable[[Sources], Sequence[Callable[[], object]]] = lambda _sources: ()
     needs_predictions: bool = True
     needs_champion: bool = True

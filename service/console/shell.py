@@ -74,6 +74,7 @@ def wire_frame(app: Dash, pages: Sequence[Page], sources: Sources) -> None:
 
     @app.callback(Output("content", "children"), Output("who", "children"), Input("place", "pathname"))
     def open_page(path: str | None) -> tuple[Component, Component]:
+        ask_ahead(pages, path, sources)
         return page_at(pages, path, sources), _who(viewer())
 
     app.clientside_callback(
@@ -112,9 +113,16 @@ def wire_frame(app: Dash, pages: Sequence[Page], sources: Sources) -> None:
     )
 
 
+def ask_ahead(pages: Sequence[Page], path: str | None, sources: Sources) -> None:
+    """Begin to ask what the page at a path is about to ask, if there is one."""
+    page = _find(pages, path)
+    if page is not None:
+        sources.ask_ahead(page.path, lambda: page.first_questions(sources))
+
+
 def page_at(pages: Sequence[Page], path: str | None, sources: Sources) -> Component:
     """What stands at a path: the page, what to do first, or why it cannot be shown."""
-    page = next((page for page in pages if page.path == path), pages[0] if path in (None, "/") else None)
+    page = _find(pages, path)
     if page is None:
         listed = ", ".join(page.path for page in pages)
         return html.Div([heading("Not here", f"There is no {path}; there are {listed}.")])
@@ -125,6 +133,10 @@ def page_at(pages: Sequence[Page], path: str | None, sources: Sources) -> Compon
     except GauntletError as e:
         content = notice(sentence(e), is_wrong=True)
     return html.Div([top, content], className="page")
+
+
+def _find(pages: Sequence[Page], path: str | None) -> Page | None:
+    return next((page for page in pages if page.path == path), pages[0] if path in (None, "/") else None)
 
 
 def _who(who: Viewer) -> Component:

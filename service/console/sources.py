@@ -7,7 +7,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,6 +26,9 @@ from service.store import Store, open_store, tables
 
 _FRESH_SECONDS = 5.0
 """For how long what the registry said of the champion is taken as it was."""
+
+_AHEAD = 2
+"""So many pages are asked for ahead at the same time; those that come then ask for themselves."""
 
 T = TypeVar("T")
 
@@ -57,6 +61,13 @@ class _Kept(Generic[T]):
                 self._value = (time.monotonic(), found)  # fresh from when it was there, however long that took
             return self._value[1]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is asking, and whoever comes next would have to."""
+        if self._turn.locked():
+            return False
+        return self._value is None or time.monotonic() - self._value[0] > self._seconds
+
 
 class Sources:
     """What one console reads from. Safe for several threads; every method may raise a GauntletError.
@@ -84,9 +95,11 @@ class Sources:
         self._read: dict[tuple[str, str], bytes] = {}
         """Files of artifacts by run and path: an artifact never changes."""
         self._turn = threading.Lock()
-        self._kept: dict[str, _Kept[Any]] = {}
+        self._kept: dict[Hashable, _Kept[Any]] = {}
+        self._ahead: ThreadPoolExecutor | None = None
+        self._asking: dict[str, Future[None]] = {}
 
-    def kept(self, what: str, ask: Callable[[], T], *, seconds: float = _FRESH_SECONDS) -> T:
+    def kept(self, what: Hashable, ask: Callable[[], T], *, seconds: float = _FRESH_SECONDS) -> T:
         """What a page asks for again only once it is no longer fresh: several pictures are drawn from one answer.
 
         Args:
@@ -95,8 +108,29 @@ class Sources:
             seconds: How long an answer is fresh.
         """
         with self._turn:
-            kept: _Kept[T] = self._kept.setdefault(what, _Kept(ask, seconds))
-        return kept()
+            if what not in self._kept:
+                for over in [key for key, kept in self._kept.items() if kept.is_over]:
+                    del self._kept[over]
+            found: _Kept[T] = self._kept.setdefault(what, _Kept(ask, seconds))
+        return found()
+
+    def ask_ahead(self, page: str, questions: Callable[[], Sequence[Callable[[], object]]]) -> None:
+        """Begin to ask what a page is about to ask and what is `kept`. What fails, the page asks again and says.
+
+        Args:
+            page: Its name; while this still goes on for it, nothing more is begun.
+            questions: Gives the questions, which are asked in turn.
+        """
+
+        def ask() -> None:
+            for question in questions():
+                question()
+
+        with self._turn:
+            before = self._asking.get(page)
+            if before is None or before.done():
+                self._ahead = self._ahead or ThreadPoolExecutor(_AHEAD, "ahead")
+                self._asking[page] = self._ahead.submit(ask)
 
     def warm(self) -> None:
         """Read what every page needs, so that the first one does not wait for MLflow to be imported."""

@@ -38,36 +38,41 @@ MATURES = 30 * DAY
 _AT_ONCE = 10_000
 _GAUNTLET = (sys.executable, "-m", "gauntlet")
 PAGES = ("/customer", "/models", "/production", "/experiment", "/gate")
-_LOOK_MS = 20
-"""How often it is looked whether the page is drawn: at each frame, which is the default, would keep a core drawing."""
+_LOOK_MS = 100
+"""How often it is looked whether the page is drawn, which costs it time; when it was, the page itself wrote down."""
 _WARMING = 3
 """Rounds that do not count: the first opens the store and fills the browser's cache, the next ones what it compiled."""
 _PATIENCE_SECONDS = 90
 _RESTS_MS = 300
-"""A page that asks nothing more for so long is drawn; that it rested is not counted."""
-_COUNTED = """
+"""A page that asks nothing more and changes nothing for so long is drawn; that it rested is not counted."""
+_FORGETS_SECONDS = 5.5
+"""So long nobody looks before a page is opened, so that the console keeps no answer from the round before."""
+_WRITTEN_DOWN = """
 window.asking = 0;
+window.changes = new Map();
 const ask = window.fetch;
 window.fetch = (...what) => { window.asking++; return ask(...what).finally(() => { window.asking--; }); };
+new MutationObserver(found => {
+  const now = performance.now(), elementOf = node => (node.nodeType === 1 ? node : node.parentElement);
+  for (const { type, target, addedNodes } of found) {
+    for (const node of type === "childList" ? addedNodes : [target]) window.changes.set(elementOf(node), now);
+  }
+}).observe(document, { childList: true, characterData: true, subtree: true });
 """
 _DRAWN = """rests => {
   const all = what => [...document.querySelectorAll(what)];
-  const isSeen = part => {
+  const isReady = !window.asking && document.querySelector(".page h1")
+    && !all(".card > p.soft, .reading").some(p => p.textContent === "Reading …")
+    && all(".picture:not([hidden])").every(p => p.querySelector(".main-svg"))
+    && all(".grid").every(g => g.querySelector(".ag-row, .ag-overlay-wrapper"));
+  const lastOf = found => Math.max(...found.map(([, at]) => at));
+  const drawn = [...window.changes].filter(([part]) => part && document.body?.contains(part));
+  if (!isReady || performance.now() - lastOf(drawn) < rests) return undefined;
+  const isSeen = ([part]) => {
     const { top, bottom } = part.getBoundingClientRect();
     return top < window.innerHeight && bottom > 0;
   };
-  const isDrawn = counts => document.querySelector(".page h1")
-    && !all(".card > p.soft, .reading").some(p => p.textContent === "Reading …" && counts(p))
-    && all(".picture:not([hidden])").every(p => !counts(p) || p.querySelector(".main-svg"))
-    && all(".grid").every(g => !counts(g) || g.querySelector(".ag-row, .ag-overlay-wrapper"));
-  const words = () => all("main h1, main h2, main h3, main p, main li, main dd, main td").filter(isSeen)
-    .map(part => part.textContent).join("|");
-  const [now, seen] = [performance.now(), isDrawn(isSeen) ? words() : undefined];
-  if (seen === undefined || seen !== window.seen) window.seenAt = seen === undefined ? undefined : now;
-  window.seen = seen;
-  window.drawnAt = !window.asking && isDrawn(() => true) ? window.drawnAt ?? now : undefined;
-  const isEnd = window.drawnAt && window.seenAt && now - Math.max(window.drawnAt, window.seenAt) >= rests;
-  return isEnd && [window.seenAt, window.drawnAt];
+  return [lastOf(drawn.filter(isSeen)), lastOf(drawn)];
 }"""
 _WRONG = """() => [...document.querySelectorAll(".wrong:not([hidden])")].map(p => p.textContent).filter(t => t)"""
 
@@ -153,10 +158,13 @@ def measure(address: str, path: str, rounds: int) -> Iterator[tuple[float, float
         )
         browser.set_default_timeout(1000 * _PATIENCE_SECONDS)
         page = browser.new_page()
-        page.add_init_script(_COUNTED)
+        page.add_init_script(_WRITTEN_DOWN)
         took: list[float] = []
         page.on("requestfinished", lambda request: took.append(_waited(request)))
         for number in range(rounds + _WARMING):
+            if number >= _WARMING:
+                page.goto("about:blank")
+                time.sleep(_FORGETS_SECONDS)
             took.clear()
             page.goto(address + path, wait_until="commit")
             seen, drawn = page.wait_for_function(_DRAWN, arg=_RESTS_MS, polling=_LOOK_MS).json_value()

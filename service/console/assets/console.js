@@ -170,6 +170,7 @@
         `${drawn.title}. ${drawn.says}`, false,
       ];
     },
+    whenDrawn: first => (first ? window.gauntletScreen.drawn().then(() => first) : window.dash_clientside.no_update),
     copy(clicks, subject, text) {
       if (!clicks) return window.dash_clientside.no_update;
       return navigator.clipboard.writeText(`${subject}\n\n${text}`)

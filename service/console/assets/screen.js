@@ -34,8 +34,22 @@
     plan();
   }
 
+  // Resolves when no picture that is to be seen is missing, or has been for too long.
+  function drawn() {
+    const until = performance.now() + LONGEST_MS;
+    const isBare = frame => !frame.hidden && isSeen(frame) && !frame.querySelector(".main-svg");
+    return new Promise(resolve => {
+      const look = () => {
+        const isWaiting = [...document.querySelectorAll(".picture")].some(isBare) && performance.now() < until;
+        if (isWaiting) setTimeout(look, LOOK_MS); else resolve();
+      };
+      look();
+    });
+  }
+
   window.gauntletScreen = {
     isSeen,
+    drawn,
     // Takes the place of what was to be drawn there before.
     later(frame, draw) {
       waiting.set(frame, draw);

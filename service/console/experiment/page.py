@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,7 @@ from service.console.sources import NextStep, Sources
 from service.micros import to_micros
 from service.store import Store
 from validation.judge.audit import Change
-from validation.judge.disagreements import find_disagreements
+from validation.judge.disagreements import Awaited, find_disagreements
 from validation.pages import Figure
 from validation.planning.remaining import how_long_still
 
@@ -234,7 +234,7 @@ class _Read:
 
 def _read(sources: Sources, experiment: str | None, *, with_open: bool) -> _Read | None:
     """A trial, read once for all who ask at the same time; None where there is none."""
-    name = f"experiment {experiment} {with_open}"
+    name = ("experiment", experiment, with_open)
     return sources.kept(name, lambda: _read_now(sources, experiment, with_open=with_open))
 
 
@@ -249,12 +249,18 @@ def _read_now(sources: Sources, experiment: str | None, *, with_open: bool) -> _
     return _Read(store, told, names, changes)
 
 
-def _trial(sources: Sources, experiment: str | None, *, with_open: bool) -> Any:
+def _read_shown(sources: Sources, experiment: str | None, *, with_open: bool) -> _Read | None:
+    """As `_read`; with the open cohorts too where no other is there."""
     found = _read(sources, experiment, with_open=with_open)
+    if found is not None and not found.told.cohorts and found.told.first_at is not None and not with_open:
+        return _read(sources, experiment, with_open=True) or found
+    return found
+
+
+def _trial(sources: Sources, experiment: str | None, *, with_open: bool) -> Any:
+    found = _read_shown(sources, experiment, with_open=with_open)
     if found is None:
         return notice("No trial was ever begun here, so that there is no evidence to show.")
-    if not found.told.cohorts and found.told.first_at is not None and not with_open:
-        found = _read(sources, experiment, with_open=True) or found
     told, names, changes = found.told, found.names, found.changes
     parts: list[Component | None] = [sections.verdict_card(told, names), sections.provisional_notice(told)]
     if told.cohorts:
@@ -293,9 +299,29 @@ def _awaited(sources: Sources, experiment: str | None) -> Any:
     found = _read(sources, experiment, with_open=False)
     if found is None or found.told.trial.ended is not None:
         return None
-    policy = found.told.policy
-    awaited = find_disagreements(found.store, found.told.trial.experiment, policy, now=datetime.now(UTC), limit=_LISTED)
-    return tables.awaited_section(awaited, viewer(), policy)
+    return tables.awaited_section(_read_awaited(sources, found), viewer(), found.told.policy)
+
+
+def _read_awaited(sources: Sources, found: _Read) -> Awaited:
+    store, experiment, policy = found.store, found.told.trial.experiment, found.told.policy
+    return sources.kept(
+        ("experiment", "awaited", experiment),
+        lambda: find_disagreements(store, experiment, policy, now=datetime.now(UTC), limit=_LISTED),
+    )
+
+
+def _first_questions(sources: Sources) -> Sequence[Callable[[], object]]:
+    """What the page asks of the trial that it shows when it is opened."""
+    trials, _ = _trials(sources)
+    if not trials:
+        return ()
+    experiment = trials[0].experiment
+
+    def ask_awaited() -> object:
+        found = _read(sources, experiment, with_open=False)
+        return None if found is None or found.told.trial.ended is not None else _read_awaited(sources, found)
+
+    return lambda: _read_shown(sources, experiment, with_open=False), ask_awaited
 
 
 PAGE = Page(
@@ -304,5 +330,6 @@ PAGE = Page(
     says="Who is on trial, what live customers say of it, and how any two models compare on the same held-out rows.",
     layout=_layout,
     wire=_wire,
+    first_questions=_first_questions,
     needs_predictions=False,
 )

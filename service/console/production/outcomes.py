@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from service.console.production.reading import answered, answered_positive, computed_once, ids_in, live_in
+from service.console.production.reading import answered, answered_positive, bin_of, computed_once, ids_in, live_in
 from service.console.production.spans import Span
 from service.store import Store, tables
 from validation.judge.selecting import last_told
@@ -116,8 +116,12 @@ def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outc
     """
     p, (first, final) = tables.predictions.c, ids_in(span)
     truths = last_told(moment, first=first, final=final)
-    number = sa.case((answered >= 1, BINS - 1), else_=sa.cast(sa.func.floor(answered * BINS), sa.Integer))
-    chosen = (p.prediction_id, number.label("bin"), answered.label("promised"), answered_positive.label("answer"))
+    chosen = (
+        p.prediction_id,
+        bin_of(store, answered, BINS).label("bin"),
+        answered.label("promised"),
+        answered_positive.label("answer"),
+    )
     matured = computed_once(sa.select(*chosen).where(*live_in(store, span), p.at <= moment - window))
     rows = computed_once(
         sa.select(matured.c.bin, matured.c.promised, matured.c.answer, truths.c.positive.label("truth")).outerjoin_from(

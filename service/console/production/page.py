@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from dash import Dash, Input, Output, callback_context, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, callback_context, dcc, html, no_update
 from dash.development.base_component import Component
 
-from bentos.command_line import rules_of
 from bentos.errors import BadInput, GauntletError, shown
 from service.console.guard import viewer
 from service.console.pages import Page
 from service.console.parts import draw, drawn, notice, place, sentence, table
 from service.console.production import drift_figures, figures
 from service.console.production.alerts import judge_features, judge_mean, judge_score
+from service.console.production.asking import Answers, Chosen, first_questions
 from service.console.production.course import add_up, by_piece, histogram, rolling
 from service.console.production.drift import compare
-from service.console.production.drift_reading import read_counted
-from service.console.production.outcomes import read_last_told, read_outcomes
-from service.console.production.reading import read_cells, read_rhythm, read_riskiest, read_seen
-from service.console.production.showing import (
-    ALL,
-    DATES,
-    LAST_TOLD,
-    SPANS,
-    WINDOWS,
-    controls,
-    show_alert,
-    show_totals,
-)
-from service.console.production.spans import Span, between, last, piece_of
+from service.console.production.showing import DATES, WINDOWS, controls, show_alert, show_totals
+from service.console.production.spans import piece_of
 from service.console.sources import Sources
 from service.console.viewers import Viewer
-from service.micros import from_micros, to_micros
-from validation.drift.counting import ReferenceModel
-from validation.judge.policy import load_policy
+from service.micros import from_micros
 
-_LISTED = 200
 _RISKIEST = (
     {"field": "customer", "headerName": "Customer", "minWidth": 150},
     {"field": "at", "headerName": "Scored, UTC", "minWidth": 190},
@@ -47,37 +30,13 @@ _RISKIEST = (
     {"field": "variant", "headerName": "Answered by", "minWidth": 135},
     {"field": "treatment", "headerName": "Actions", "minWidth": 120},
 )
-_DRAWING_SECONDS = 2.0
-"""All pictures ask within that time; then they are of the same span."""
-_FIRST = "production-first"
-"""Changes when what stands at the top of the page is there; what stands further down is asked for then."""
+_FIRST, _DRAWN = "production-first", "production-drawn"
+"""Changes when what stands at the top of the page is there, and then when the browser has drawn it; what stands further
+down is asked for then."""
+_LIST = "production-list"
+"""Where the table comes to stand, which takes the browser as long to make as three pictures."""
 _FURTHEST = ""
 """Stands for the feature that is furthest beyond its limit."""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which predictions are looked at, as the controls say.
-
-    Attributes:
-        span: A key of `SPANS`, `ALL` or `DATES`.
-        first: With `DATES` the first day.
-        final: With `DATES` the last day.
-    """
-
-    span: str
-    first: str | None
-    final: str | None
-
-    def among(self, sources: Sources) -> Span:
-        """The stretch of time that this is now."""
-        if self.span == DATES:
-            return between(self.first, self.final)
-        if self.span not in (*SPANS, ALL):
-            raise BadInput(f"time: {shown(self.span)} is not allowed; it must be one of {', '.join(SPANS)}, all, dates")
-        if self.span == ALL:
-            return sources.kept("production: seen", lambda: read_seen(sources.store()), seconds=_DRAWING_SECONDS)
-        return last(SPANS[self.span][1], to_micros(datetime.now(UTC)))
 
 
 def _layout(sources: Sources) -> Component:
@@ -86,6 +45,7 @@ def _layout(sources: Sources) -> Component:
         [
             dcc.Interval(id="production-tick", interval=1000 * sources.settings.refresh_seconds),
             dcc.Store(id=_FIRST),
+            dcc.Store(id=_DRAWN),
             controls(),
             html.Ul(
                 [html.Li(id=f"production-alert-{rule}") for rule in ("mean", "score", "features")],
@@ -96,9 +56,9 @@ def _layout(sources: Sources) -> Component:
             html.Div(
                 [
                     place("volume", "Predictions over time"),
+                    place("rolling", "Rolling mean of the probability"),
                     place("probabilities", "Probabilities and risk", is_narrow=True),
                     place("hours", "Predictions by hour of the day", is_narrow=True),
-                    place("rolling", "Rolling mean of the probability"),
                     place("drift", "Drift by feature", height=600, is_narrow=True),
                     _distribution(names),
                     place("calibration", "What came true", height=380),
@@ -106,14 +66,7 @@ def _layout(sources: Sources) -> Component:
                         [html.P(id="production-customers", className="soft"), html.Div(id="production-wrong")],
                         className="whole",
                     ),
-                    table(
-                        "riskiest",
-                        _RISKIEST,
-                        title="Customers at the highest risk",
-                        file="highest-risk",
-                        height="26rem",
-                        pagination=True,
-                    ),
+                    html.Div(id=_LIST, className="whole"),
                 ],
                 className="cards",
             ),
@@ -138,6 +91,9 @@ def _wire(app: Dash, sources: Sources) -> None:
         Input("production-tick", "n_intervals"),
     )
 
+    def _answers(asked: tuple[Any, ...]) -> Answers:
+        return Answers(sources, Chosen(*asked[:3]))
+
     @app.callback(
         Output("production-tick", "disabled"),
         Output("production-live", "children"),
@@ -160,16 +116,17 @@ def _wire(app: Dash, sources: Sources) -> None:
         *chosen,
     )
     def show_course(window: int, *asked: Any) -> tuple[Any, ...]:
-        made = _or_wrong(lambda: _course(sources, _chosen(asked), window), notices=1, silent=1, pictures=3)
+        made = _or_wrong(lambda: _course(sources, _answers(asked), window), notices=1, silent=1, pictures=3)
         is_window = callback_context.triggered_id == "production-window"  # of which nothing further down knows
         return (no_update if is_window else asked, *made)
 
-    first = Input(_FIRST, "data")
+    app.clientside_callback(ClientsideFunction("gauntlet", "whenDrawn"), Output(_DRAWN, "data"), Input(_FIRST, "data"))
+    top_drawn = Input(_DRAWN, "data")
 
-    @app.callback(drawn("hours"), Output("production-customers", "children"), *chosen, first)
+    @app.callback(drawn("hours"), Output("production-customers", "children"), *chosen, top_drawn)
     def show_rhythm(*asked: Any) -> tuple[Any, ...]:
         try:
-            return _rhythm(sources, _chosen(asked))
+            return _rhythm(_answers(asked))
         except GauntletError as e:
             return {"wrong": sentence(e)}, ""
 
@@ -181,22 +138,25 @@ def _wire(app: Dash, sources: Sources) -> None:
         *chosen,
     )
     def show_drift(feature: str, *asked: Any) -> tuple[Any, ...]:
-        return _or_wrong(lambda: _drift(sources, _chosen(asked), feature), notices=0, silent=2, pictures=2)
+        return _or_wrong(lambda: _drift(sources, _answers(asked), feature), notices=0, silent=2, pictures=2)
 
-    @app.callback(drawn("calibration"), Input("production-moment", "value"), *chosen, first)
+    @app.callback(drawn("calibration"), Input("production-moment", "value"), *chosen, top_drawn)
     def show_outcomes(moment: str, *asked: Any) -> dict[str, Any]:
-        return draw(lambda: _calibration(sources, _chosen(asked), moment))
+        return draw(lambda: _calibration(sources, _answers(asked), moment))
 
-    @app.callback(Output("riskiest", "rowData"), Output("production-wrong", "children"), *chosen, first)
+    @app.callback(Output(_LIST, "children"), top_drawn, State(_LIST, "children"), prevent_initial_call=True)
+    def place_list(is_drawn: Any, before: Any) -> Any:
+        if is_drawn is None or before is not None:  # once there, its order and filters are somebody's
+            return no_update
+        title, file = "Customers at the highest risk", "highest-risk"
+        return table("riskiest", _RISKIEST, title=title, file=file, height="26rem", pagination=True)
+
+    @app.callback(Output("riskiest", "rowData"), Output("production-wrong", "children"), *chosen, top_drawn)
     def list_riskiest(*asked: Any) -> tuple[Any, ...]:
         try:
-            return _riskiest(sources, _chosen(asked), viewer()), None
+            return _riskiest(_answers(asked), viewer()), None
         except GauntletError as e:
             return [], notice(sentence(e), is_wrong=True)
-
-
-def _chosen(asked: tuple[Any, ...]) -> Chosen:
-    return Chosen(*asked[:3])
 
 
 def _or_wrong(make: Callable[[], tuple[Any, ...]], *, notices: int, silent: int, pictures: int) -> tuple[Any, ...]:
@@ -208,14 +168,14 @@ def _or_wrong(make: Callable[[], tuple[Any, ...]], *, notices: int, silent: int,
         return (*[notice(wrong, is_wrong=True)] * notices, *[None] * silent, *[{"wrong": wrong}] * pictures)
 
 
-def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
+def _course(sources: Sources, answers: Answers, window: int) -> tuple[Any, ...]:
     if window not in WINDOWS:
         raise BadInput(
             f"rolling window: {shown(window)} is not allowed; it must be one of {', '.join(map(str, WINDOWS))}"
         )
-    contract, baseline, span = sources.contract(), sources.reference().score.mean, chosen.among(sources)
+    contract, baseline, span = sources.contract(), sources.reference().score.mean, answers.span()
     length, bands = piece_of(span), len(contract.risk_bands)
-    cells = read_cells(sources.store(), span, length, contract.risk_bands)
+    cells = answers.cells()
     pieces = by_piece(cells, bands=bands)
     points = rolling(pieces, length, window=window)
     return (
@@ -227,16 +187,13 @@ def _course(sources: Sources, chosen: Chosen, window: int) -> tuple[Any, ...]:
     )
 
 
-def _rhythm(sources: Sources, chosen: Chosen) -> tuple[Any, ...]:
-    span = chosen.among(sources)
-    rhythm = read_rhythm(sources.store(), span)
+def _rhythm(answers: Answers) -> tuple[Any, ...]:
+    span, rhythm = answers.span(), answers.rhythm()
     return draw(lambda: figures.hours(rhythm.hours, span)), f"{rhythm.customers:,} different customers were scored."
 
 
-def _drift(sources: Sources, chosen: Chosen, feature: str) -> tuple[Any, ...]:
-    reference, span = sources.reference(), chosen.among(sources)
-    model = ReferenceModel(label="", digest=sources.champion().digest, contract=sources.contract(), reference=reference)
-    counted = read_counted(sources.store(), span, model)
+def _drift(sources: Sources, answers: Answers, feature: str) -> tuple[Any, ...]:
+    reference, span, counted = sources.reference(), answers.span(), answers.counted()
     drifts = compare(reference, counted, span)
     shown = next((drift for drift in drifts if drift.name == feature), drifts[0] if drifts else None)
     overview = draw(lambda: drift_figures.overview(drifts, counted, span))
@@ -248,18 +205,12 @@ def _drift(sources: Sources, chosen: Chosen, feature: str) -> tuple[Any, ...]:
     )
 
 
-def _calibration(sources: Sources, chosen: Chosen, moment: str) -> Any:
-    store = sources.store()
-    now, told = to_micros(datetime.now(UTC)), read_last_told(store)
-    seen_from = max(now, told) if moment == LAST_TOLD and told is not None else now
-    window = load_policy(rules_of(sources.settings.policy_file, sources.folder)).maturity_window
-    outcomes = read_outcomes(store, chosen.among(sources), window=window, moment=seen_from)
-    said = f"as of {from_micros(seen_from):%Y-%m-%d %H:%M} UTC"
-    return drift_figures.calibration(outcomes, sources.contract(), seen_from=said)
+def _calibration(sources: Sources, answers: Answers, moment: str) -> Any:
+    seen = answers.outcomes(moment)
+    return drift_figures.calibration(seen.outcomes, sources.contract(), seen_from=seen.moment)
 
 
-def _riskiest(sources: Sources, chosen: Chosen, who: Viewer) -> list[dict[str, Any]]:
-    lowest, store = sources.contract().risk_bands[-1].from_probability, sources.store()
+def _riskiest(answers: Answers, who: Viewer) -> list[dict[str, Any]]:
     return [
         {
             "customer": who.customer(scored.customer_id),
@@ -268,7 +219,7 @@ def _riskiest(sources: Sources, chosen: Chosen, who: Viewer) -> list[dict[str, A
             "variant": scored.variant,
             "treatment": "withheld" if scored.no_treatment else "allowed",
         }
-        for scored in read_riskiest(store, chosen.among(sources), at_least=lowest, most=_LISTED)
+        for scored in answers.riskiest()
     ]
 
 
@@ -278,4 +229,5 @@ PAGE = Page(
     says="What was answered, to how many, and whether it still looks like what the model was trained on.",
     layout=_layout,
     wire=_wire,
+    first_questions=first_questions,
 )

@@ -89,8 +89,7 @@ def read_cells(store: Store, span: Span, length: int, bands: Sequence[RiskBand])
         (_p.variant == "challenger").label("is_challengers"),
     )
     row = computed_once(sa.select(*chosen).where(*live_in(store, span))).c
-    # A probability of exactly 1 belongs to the last bin.
-    bin_ = sa.case((row.probability >= 1, BINS - 1), else_=sa.cast(sa.func.floor(row.probability * BINS), sa.Integer))
+    bin_ = bin_of(store, row.probability, BINS)
     band = sa.case(*((row.probability >= one.from_probability, at) for at, one in [*enumerate(bands)][::-1]), else_=0)
     key = ((row.at // length * BINS + bin_) * len(bands) + band).label("key")  # one number is sorted faster than three
     sums = (
@@ -181,6 +180,17 @@ def read_riskiest(store: Store, span: Span, *, at_least: float, most: int) -> tu
     with store.reading() as connection:
         found = connection.execute(query.order_by(sa.desc("probability"), _p.prediction_id).limit(most))
         return tuple(Scored(*row) for row in found)
+
+
+def bin_of(store: Store, probability: sa.ColumnElement[float], bins: int) -> sa.ColumnElement[int]:
+    """In which of so many bins of the same width a probability is, from 0; exactly 1 belongs to the last.
+
+    A cast cuts off on SQLite and rounds on PostgreSQL; and SQLAlchemy's floor() on SQLite is Python's, which is called
+    for each row and waits each time for the other threads.
+    """
+    wide = probability * bins
+    cut_off = sa.func.floor(wide) if store.is_postgresql else wide
+    return sa.case((probability >= 1, bins - 1), else_=sa.cast(cut_off, sa.Integer))
 
 
 def computed_once(query: sa.Select[Any]) -> sa.Subquery:

@@ -1,5 +1,6 @@
 """What several pictures of a page ask for is asked for once."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,63 @@ def test_a_failure_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         sources.kept("failing", ask)
     assert sources.kept("failing", ask) == 2
+
+
+def test_answers_that_are_over_are_not_kept_for_ever(tmp_path: Path, clock: Clock) -> None:
+    sources = Sources(settings_in(tmp_path))
+    for number in range(100):
+        clock.now += 1
+        sources.kept(("page", number), lambda: "answer", seconds=2)
+    assert len(sources._kept) <= 4
+
+
+def test_what_is_kept_without_end_stays(tmp_path: Path, clock: Clock) -> None:
+    sources, answers = Sources(settings_in(tmp_path)), iter(range(9))
+    assert sources.kept("for ever", lambda: next(answers), seconds=float("inf")) == 0
+    clock.now = 1e9
+    sources.kept("another", lambda: "answer")
+    assert sources.kept("for ever", lambda: next(answers), seconds=float("inf")) == 0
+
+
+def test_what_was_asked_ahead_is_not_asked_again(tmp_path: Path) -> None:
+    sources, asked, was_asked = Sources(settings_in(tmp_path)), [], threading.Event()
+
+    def question() -> int:
+        return sources.kept("ahead", lambda: asked.append(1) or len(asked), seconds=60)
+
+    sources.ask_ahead("page", lambda: [question, was_asked.set])
+    assert was_asked.wait(10)
+    assert question() == 1
+    assert asked == [1]
+
+
+def test_while_a_page_is_asked_ahead_it_is_not_begun_again(tmp_path: Path) -> None:
+    sources, goes_on, began = Sources(settings_in(tmp_path)), threading.Event(), []
+    try:
+        for _ in range(5):
+            sources.ask_ahead("page", lambda: [lambda: began.append(1), goes_on.wait])
+        sources.ask_ahead("another", lambda: [lambda: began.append(2)])
+        sources._asking["another"].result(10)
+        assert sorted(began) == [1, 2]
+    finally:
+        goes_on.set()
+
+
+def test_what_fails_ahead_is_asked_again_and_said_by_who_needs_it(tmp_path: Path) -> None:
+    sources, asked = Sources(settings_in(tmp_path)), []
+
+    def question() -> int:
+        def ask() -> int:
+            asked.append(1)
+            raise Unavailable("the store is away")
+
+        return sources.kept("failing", ask)
+
+    sources.ask_ahead("page", lambda: [question])
+    assert isinstance(sources._asking["page"].exception(10), Unavailable)
+    with pytest.raises(Unavailable, match="the store is away"):
+        question()
+    assert len(asked) == 2
+    sources.ask_ahead("page", lambda: [lambda: asked.append(2)])
+    sources._asking["page"].result(10)
+    assert asked[-1] == 2

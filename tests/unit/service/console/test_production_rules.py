@@ -10,9 +10,9 @@ from production_toys import CELLS, HOUR, NOON, toy_counted, toy_reference
 
 from bentos.errors import BadInput, InvalidSetting
 from service.console.production.alerts import judge_features, judge_mean, judge_score
+from service.console.production.asking import Chosen
 from service.console.production.course import Point, Sums, add_up, by_piece, histogram, rolling
 from service.console.production.drift import compare
-from service.console.production.page import Chosen
 from service.console.production.reading import BINS
 from service.console.production.spans import DAY, MOST_PIECES, SECOND, Span, between, piece_of
 from service.console.sources import Sources
