@@ -168,6 +168,7 @@ def table(
     title: str,
     file: str,
     height: str | None = None,
+    grows: bool = False,
     beside: Sequence[Component] = (),
     **options: Any,
 ) -> Component:
@@ -180,10 +181,11 @@ def table(
         title: What it shows; its heading.
         file: The name of the CSV file, without its ending.
         height: A CSS height, which a few rows do not need; None: as many rows as there are.
+        grows: Whether a callback may give it more rows than it has at first.
         beside: Further buttons beside the one that saves.
         options: Further ones of AG Grid.
     """
-    if 0 < len(rows) <= _FEW_ROWS:
+    if 0 < len(rows) <= _FEW_ROWS and not grows:
         height = None
     grid = dag.AgGrid(
         id=name,

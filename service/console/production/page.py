@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, State, callback_context, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, callback_context, dcc, html, no_update, set_props
 from dash.development.base_component import Component
 
 from bentos.errors import BadInput, GauntletError, shown
 from service.console.guard import viewer
 from service.console.pages import Page
-from service.console.parts import draw, drawn, notice, place, sentence, table
+from service.console.parts import Row, draw, drawn, notice, place, sentence, table
 from service.console.production import drift_figures, figures
 from service.console.production.alerts import judge_features, judge_mean, judge_score
 from service.console.production.asking import Answers, Chosen, first_questions
@@ -66,7 +66,7 @@ def _layout(sources: Sources) -> Component:
                         [html.P(id="production-customers", className="soft"), html.Div(id="production-wrong")],
                         className="whole",
                     ),
-                    html.Div(id=_LIST, className="whole"),
+                    html.Div(id=_LIST, className="whole", hidden=True),
                 ],
                 className="cards",
             ),
@@ -144,19 +144,23 @@ def _wire(app: Dash, sources: Sources) -> None:
     def show_outcomes(moment: str, *asked: Any) -> dict[str, Any]:
         return draw(lambda: _calibration(sources, _answers(asked), moment))
 
-    @app.callback(Output(_LIST, "children"), top_drawn, State(_LIST, "children"), prevent_initial_call=True)
-    def place_list(is_drawn: Any, before: Any) -> Any:
-        if is_drawn is None or before is not None:  # once there, its order and filters are somebody's
-            return no_update
-        title, file = "Customers at the highest risk", "highest-risk"
-        return table("riskiest", _RISKIEST, title=title, file=file, height="26rem", pagination=True)
-
-    @app.callback(Output("riskiest", "rowData"), Output("production-wrong", "children"), *chosen, top_drawn)
+    @app.callback(
+        Output(_LIST, "children"),
+        Output(_LIST, "hidden"),
+        Output("production-wrong", "children"),
+        *chosen,
+        top_drawn,
+        State(_LIST, "hidden"),
+    )
     def list_riskiest(*asked: Any) -> tuple[Any, ...]:
         try:
-            return _riskiest(_answers(asked), viewer()), None
+            rows, wrong = _riskiest(_answers(asked), viewer()), None
         except GauntletError as e:
-            return [], notice(sentence(e), is_wrong=True)
+            rows, wrong = [], notice(sentence(e), is_wrong=True)
+        if asked[-1]:
+            return _list(rows), False, wrong
+        set_props("riskiest", {"rowData": rows})  # the table stays: its order and filters are somebody's
+        return no_update, no_update, wrong
 
 
 def _or_wrong(make: Callable[[], tuple[Any, ...]], *, notices: int, silent: int, pictures: int) -> tuple[Any, ...]:
@@ -221,6 +225,11 @@ def _riskiest(answers: Answers, who: Viewer) -> list[dict[str, Any]]:
         }
         for scored in answers.riskiest()
     ]
+
+
+def _list(rows: Sequence[Row]) -> Component:
+    title, file = "Customers at the highest risk", "highest-risk"
+    return table("riskiest", _RISKIEST, rows, title=title, file=file, height="26rem", grows=True, pagination=True)
 
 
 PAGE = Page(
