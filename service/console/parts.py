@@ -38,14 +38,15 @@ def reading() -> Component:
     return html.P(_READING, className="soft reading")
 
 
-def what_to_do(step: NextStep) -> Component:
-    """The first screen of an installation that lacks something."""
+def what_to_do(step: NextStep, *, looks_again: bool = True) -> Component:
+    """The first screen of an installation that lacks something, on a page that `looks_again` by itself or does not."""
+    when = "by itself" if looks_again else "when it is loaded again"
     return html.Section(
         [
             html.H2("What to do next"),
             html.P(step.says),
             html.Pre(html.Code(step.command), className="command", tabIndex="0"),
-            html.P("This page looks again when it is loaded again.", className="soft"),
+            html.P(f"This page looks again {when}.", className="soft"),
         ],
         className="card first",
     )

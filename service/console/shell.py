@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
-from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 from dash.fingerprint import build_fingerprint
 
@@ -36,6 +37,10 @@ INDEX = """<!doctype html>
 )
 """Dash itself would fetch Plotly with the first picture, when the numbers are there and somebody waits for them. By its
 version in the name browsers know that they may keep it, compiled too."""
+
+
+_AGAIN, _WHY = "again", "why-not"
+"""What stands on a page that cannot be shown: it is tried again, and replaced once there is another reason or none."""
 
 
 def frame(pages: Sequence[Page]) -> Component:
@@ -76,6 +81,18 @@ def wire_frame(app: Dash, pages: Sequence[Page], sources: Sources) -> None:
     def open_page(path: str | None) -> tuple[Component, Component]:
         ask_ahead(pages, path, sources)
         return page_at(pages, path, sources), _who(viewer())
+
+    @app.callback(
+        Output("content", "children", allow_duplicate=True),
+        Input(_AGAIN, "n_intervals"),
+        State("place", "pathname"),
+        State(_WHY, "data"),
+        prevent_initial_call=True,
+    )
+    def look_again(_tick: int, path: str | None, why: str) -> Any:
+        """Of a page that could not be shown: whoever waits for a store to come back need not load it anew."""
+        found = page_at(pages, path, sources)
+        return no_update if why_not(found) == why else found
 
     app.clientside_callback(
         ClientsideFunction("gauntlet", "arrive"),
@@ -126,13 +143,22 @@ def page_at(pages: Sequence[Page], path: str | None, sources: Sources) -> Compon
     if page is None:
         listed = ", ".join(page.path for page in pages)
         return html.Div([heading("Not here", f"There is no {path}; there are {listed}.")])
-    top = heading(page.name, page.says)
+    parts = [heading(page.name, page.says)]
     try:
         step = sources.next_step(needs_predictions=page.needs_predictions, needs_champion=page.needs_champion)
-        content = page.layout(sources) if step is None else what_to_do(step)
+        if step is None:
+            return html.Div([*parts, page.layout(sources)], className="page")
+        parts, why = [*parts, what_to_do(step)], step.says
     except GauntletError as e:
-        content = notice(sentence(e), is_wrong=True)
-    return html.Div([top, content], className="page")
+        why = sentence(e)
+        parts = [*parts, notice(why, is_wrong=True)]
+    again = dcc.Interval(id=_AGAIN, interval=1000 * sources.settings.refresh_seconds)
+    return html.Div([*parts, dcc.Store(id=_WHY, data=why), again], className="page")
+
+
+def why_not(page: Component) -> str | None:
+    """Why a page is not there; None where it is."""
+    return next((part.data for part in page.children if getattr(part, "id", None) == _WHY), None)
 
 
 def _find(pages: Sequence[Page], path: str | None) -> Page | None:

@@ -72,7 +72,7 @@ def _layout(sources: Sources) -> Component:
     reports = read_reports(sources)
     unreadable = [notice(f"Cannot be read: {why}", is_wrong=True) for why in reports.unreadable]
     if not reports.judged:
-        return html.Div([*unreadable, what_to_do(_first_step(sources))])
+        return html.Div([*unreadable, what_to_do(_first_step(sources), looks_again=False)])
     return html.Div(
         [
             *unreadable,

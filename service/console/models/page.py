@@ -7,7 +7,6 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
-from dash.exceptions import PreventUpdate
 
 from bentos.errors import BadInput, GauntletError
 from service.console.gate.reading import read_reports
@@ -80,7 +79,7 @@ def _layout(sources: Sources) -> Component:
     wrong = [f"cannot be read: {why}" for why in reports.unreadable] + ([history.wrong] if history.wrong else [])
     return html.Div(
         [
-            dcc.Store(id="models-shown"),
+            dcc.Store(id="models-shown", data=[one.run.id for one in tried]),
             dcc.Download(id="models-parquet"),
             *(notice(why[0].upper() + why[1:]) for why in wrong),
             _totals(tried),
@@ -203,7 +202,11 @@ def _choice(name: str, label: str, options: Any, value: Any, *, multi: bool = Fa
 
 def _wire(app: Dash, sources: Sources) -> None:
     app.clientside_callback(
-        ClientsideFunction("models", "shown"), Output("models-shown", "data"), Input("models-runs", "virtualRowData")
+        ClientsideFunction("models", "shown"),
+        Output("models-shown", "data"),
+        Input("models-runs", "virtualRowData"),
+        State("models-shown", "data"),
+        prevent_initial_call=True,
     )
     app.clientside_callback(
         ClientsideFunction("models", "ticked"),
@@ -221,7 +224,7 @@ def _wire(app: Dash, sources: Sources) -> None:
         State("models-shown", "data"),
         prevent_initial_call=True,
     )
-    def save(_clicks: int, shown: list[str] | None) -> tuple[Any, Any]:
+    def save(_clicks: int, shown: list[str]) -> tuple[Any, Any]:
         try:
             return dcc.send_bytes(to_parquet(_of(sources, shown)), "runs.parquet"), None
         except GauntletError as e:
@@ -233,15 +236,15 @@ def _wire_pictures(app: Dash, sources: Sources) -> None:
     basis, metric = Input("models-basis", "value"), Input("models-metric", "value")
 
     @app.callback(drawn("models-time"), shown, basis, metric)
-    def show_time(ids: list[str] | None, basis: Basis, metric: str) -> Any:
+    def show_time(ids: list[str], basis: Basis, metric: str) -> Any:
         return draw(lambda: figures.over_time(_of(sources, ids), metric, basis))
 
     @app.callback(drawn("models-impact"), shown, basis, metric, Input("models-parameter", "value"))
-    def show_impact(ids: list[str] | None, basis: Basis, metric: str, parameter: str | None) -> Any:
+    def show_impact(ids: list[str], basis: Basis, metric: str, parameter: str | None) -> Any:
         return draw(lambda: figures.impact(_of(sources, ids), parameter or "", metric, basis))
 
     @app.callback(drawn("models-parallel"), shown, basis, metric, Input("models-parameters", "value"))
-    def show_parallel(ids: list[str] | None, basis: Basis, metric: str, parameters: list[str] | None) -> Any:
+    def show_parallel(ids: list[str], basis: Basis, metric: str, parameters: list[str] | None) -> Any:
         return draw(lambda: parallel(_of(sources, ids), parameters or [], metric, basis))
 
 
@@ -278,14 +281,12 @@ def _compared(chosen: Sequence[Tried], metric: str, basis: Basis) -> Component:
         return html.Section([html.H3(metric), notice(sentence(e), is_wrong=True)], className="card half")
 
 
-def _of(sources: Sources, ids: Sequence[str] | None) -> list[Tried]:
+def _of(sources: Sources, ids: Sequence[str]) -> list[Tried]:
     """The runs of these ids, in their order.
 
     Raises:
         BadInput: None is there.
     """
-    if ids is None:
-        raise PreventUpdate  # the table has not said yet what it shows
     by_id = {one.run.id: one for one in read_tried(sources)}
     found = [by_id[run] for run in ids if run in by_id]
     if ids and not found:

@@ -154,13 +154,13 @@ def _wire(app: Dash, sources: Sources) -> None:
     )
     def list_riskiest(*asked: Any) -> tuple[Any, ...]:
         try:
-            rows, wrong = _riskiest(_answers(asked), viewer()), None
+            rows = _riskiest(_answers(asked), viewer())
         except GauntletError as e:
-            rows, wrong = [], notice(sentence(e), is_wrong=True)
+            return None, True, notice(sentence(e), is_wrong=True)
         if asked[-1]:
-            return _list(rows), False, wrong
+            return _list(rows), False, None
         set_props("riskiest", {"rowData": rows})  # the table stays: its order and filters are somebody's
-        return no_update, no_update, wrong
+        return no_update, no_update, None
 
 
 def _or_wrong(make: Callable[[], tuple[Any, ...]], *, notices: int, silent: int, pictures: int) -> tuple[Any, ...]:

@@ -2,17 +2,20 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from console_toys import settings_in
+from dash import dcc, html
 
 from bentos import palette
 from bentos.errors import InvalidSetting, NotFound, Unavailable
 from bentos.palette import IN_THE_DARK, rising
 from service.console.app import PAGES
+from service.console.pages import Page
 from service.console.parts import draw, say, table
 from service.console.settings import ConsoleSettings
-from service.console.shell import page_at
+from service.console.shell import page_at, why_not
 from service.console.sources import Sources
 from validation.pages import Figure, layout_of
 
@@ -55,6 +58,23 @@ def test_an_empty_installation_is_told_the_one_command(tmp_path: Path) -> None:
     said = str(page_at(PAGES, "/production", Sources(settings_in(tmp_path))))
     assert f"gauntlet train --folder {tmp_path}" in said
     assert list(tmp_path.iterdir()) == [], "looking makes nothing"
+
+
+def test_a_page_that_cannot_be_shown_is_tried_again_and_says_why_not(tmp_path: Path) -> None:
+    sources = Sources(settings_in(tmp_path))
+    empty = page_at(PAGES, "/production", sources)
+    assert [part.interval for part in empty.children if isinstance(part, dcc.Interval)] == [10_000]
+    assert why_not(empty) == why_not(page_at(PAGES, "/production", sources)) is not None
+    (tmp_path / "mlflow.db").write_text("this is no database")
+    assert why_not(page_at(PAGES, "/production", sources)) != why_not(empty)
+
+
+def test_a_page_that_is_shown_is_not_tried_again(tmp_path: Path) -> None:
+    page = Page("/there", "There", "It is.", lambda _: html.P("here"), lambda *_: None)
+    ready = SimpleNamespace(next_step=lambda **_: None)
+    shown = page_at([page], "/there", ready)  # type: ignore[arg-type]
+    assert why_not(shown) is None
+    assert not any(isinstance(part, dcc.Interval) for part in shown.children)
 
 
 def test_an_address_that_is_no_page_says_which_there_are(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the database adds up of production."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ def test_the_answer_is_that_of_the_variant_that_answered(tmp_path: Path) -> None
 def test_a_probability_of_one_is_in_the_last_bin(tmp_path: Path) -> None:
     [cell] = read_cells(store_with(tmp_path, [prediction(0, 1.0)]), DAY, HOUR, BANDS)
     assert (cell.bin, cell.band) == (39, 2)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.0249, 0.025, 0.0374999, 0.0375, 0.4999, 0.5, 0.99, 0.9999])
+def test_a_probability_is_in_the_bin_that_begins_below_it(tmp_path: Path, probability: float) -> None:
+    [cell] = read_cells(store_with(tmp_path, [prediction(0, probability)]), DAY, HOUR, BANDS)
+    assert cell.bin == math.floor(probability * 40)
 
 
 def test_a_band_begins_at_its_probability(tmp_path: Path) -> None:
