@@ -228,6 +228,32 @@ def test_an_empty_installation_is_told_what_to_do(chromium: Any, tmp_path: Path)
     assert not (tmp_path / "empty" / "mlflow.db").exists()
 
 
+def test_a_page_whose_store_comes_later_is_shown_by_itself(
+    chromium: Any, installation: Installation, tmp_path: Path
+) -> None:
+    folder, port, log = tmp_path / "later", free_port(), tmp_path / "console.log"
+    url = f"http://127.0.0.1:{port}"
+    folder.mkdir()
+    for one in installation.folder.iterdir():
+        if not one.name.startswith("store.db"):
+            (folder / one.name).symlink_to(one)
+    looking = start("console", "--folder", folder, "--port", port, log=log, GAUNTLET_CONSOLE_REFRESH_SECONDS=2)
+    try:
+        wait_for(f"{url}/readyz", looking, log)
+        made = visit(chromium, url)
+        made.open("/production")
+        assert "Nobody was scored yet" in made.page.inner_text(".first")
+        opened = made.page.evaluate("performance.timeOrigin")
+        (folder / "store.db").symlink_to(installation.folder / "store.db")
+        made.page.wait_for_selector("#production-totals .tile")
+        made.page.wait_for_selector("#riskiest .ag-row", state="attached")
+        assert made.page.evaluate("performance.timeOrigin") == opened, "nobody had to load it again"
+        made.assert_clean()
+        made.page.context.close()
+    finally:
+        stop(looking)
+
+
 def test_without_scoring_the_page_says_so(chromium: Any, installation: Installation, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "console.log"
     url = f"http://127.0.0.1:{port}"
