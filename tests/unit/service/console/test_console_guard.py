@@ -10,6 +10,7 @@ from console_toys import ORIGIN, browser, keys_in, log_in, settings_in
 from bentos.errors import InvalidSetting
 from service.console.app import make_app
 from service.console.sessions import EndedSessions
+from service.console.sources import Sources
 from service.http.keys import revoke_keys
 
 HTML = {"Accept": "text/html"}
@@ -39,6 +40,20 @@ def test_keys_ask_for_a_login_even_on_loopback(tmp_path: Path) -> None:
     assert (answer.status_code, answer.location) == (303, "/login?next=/production")
     assert client.get("/_dash-layout").status_code == 401
     assert client.get("/login-of-another-name", headers=HTML).status_code == 303
+
+
+def test_nothing_is_asked_ahead_for_who_may_not_come_in(tmp_path: Path) -> None:
+    key, asked = keys_in(tmp_path)["score"], []
+    sources = Sources(settings_in(tmp_path))
+    sources.ask_ahead = lambda page, _questions: asked.append(page)  # type: ignore[method-assign]
+    client = make_app(settings_in(tmp_path), sources).server.test_client()
+    assert client.get("/production", headers=HTML).status_code == 303
+    assert asked == []
+    log_in(client, key)
+    client.get("/_dash-layout")
+    assert asked == []
+    assert client.get("/production", headers=HTML).status_code == 200
+    assert asked == ["/production"]
 
 
 def test_elsewhere_than_on_loopback_nobody_comes_in_without_keys(tmp_path: Path) -> None:
