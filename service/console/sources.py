@@ -47,17 +47,28 @@ class NextStep:
 
 
 class _Kept(Generic[T]):
-    """A value that is asked for again once it is no longer fresh; a failure is not kept."""
+    """A value that is asked for again once it is no longer fresh.
+
+    A failure is not kept, but whoever waited for the question meanwhile has its answer: it failed.
+    """
 
     def __init__(self, ask: Callable[[], T], seconds: float) -> None:
         self._ask, self._seconds = ask, seconds
         self._turn = threading.Lock()
         self._value: tuple[float, T] | None = None
+        self._failure: tuple[float, GauntletError] | None = None
 
     def __call__(self) -> T:
+        came = time.monotonic()
         with self._turn:
+            if self._failure is not None and self._failure[0] > came:
+                raise self._failure[1]
             if self._value is None or time.monotonic() - self._value[0] > self._seconds:
-                found = self._ask()
+                try:
+                    found = self._ask()
+                except GauntletError as e:
+                    self._failure = (time.monotonic(), e)
+                    raise
                 self._value = (time.monotonic(), found)  # fresh from when it was there, however long that took
             return self._value[1]
 

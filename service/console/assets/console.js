@@ -170,7 +170,11 @@
         `${drawn.title}. ${drawn.says}`, false,
       ];
     },
-    whenDrawn: first => (first ? window.gauntletScreen.drawn().then(() => first) : window.dash_clientside.no_update),
+    whenDrawn(first) {
+      if (!first) return window.dash_clientside.no_update;
+      const names = window.dash_clientside.callback_context.states_list.map(({ id }) => id.name);
+      return window.gauntletScreen.drawn(names.map(name => partOf(name, "frame"))).then(() => first);
+    },
     copy(clicks, subject, text) {
       if (!clicks) return window.dash_clientside.no_update;
       return navigator.clipboard.writeText(`${subject}\n\n${text}`)

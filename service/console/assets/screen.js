@@ -34,14 +34,14 @@
     plan();
   }
 
-  // Resolves when no picture that is to be seen is missing, or has been for too long.
-  function drawn() {
+  // Resolves when none of these that is to be seen lacks its picture, or has for too long.
+  function drawn(frames) {
     const until = performance.now() + LONGEST_MS;
-    const isBare = frame => !frame.hidden && isSeen(frame) && !frame.querySelector(".main-svg");
+    const isBare = frame => frame.isConnected && !frame.hidden && isSeen(frame) && !frame.querySelector(".main-svg");
     return new Promise(resolve => {
       const look = () => {
-        const isWaiting = [...document.querySelectorAll(".picture")].some(isBare) && performance.now() < until;
-        if (isWaiting) setTimeout(look, LOOK_MS); else resolve();
+        if (frames.some(isBare) && performance.now() < until) setTimeout(look, LOOK_MS);
+        else resolve();
       };
       look();
     });

@@ -45,7 +45,7 @@ class Chosen:
         final: With `DATES` the last day.
     """
 
-    span: str
+    span: str | None
     first: str | None
     final: str | None
 

@@ -33,6 +33,8 @@ _RISKIEST = (
 _FIRST, _DRAWN = "production-first", "production-drawn"
 """Changes when what stands at the top of the page is there, and then when the browser has drawn it; what stands further
 down is asked for then."""
+_FIRST_PICTURES = ("volume", "probabilities", "rolling")
+"""Those that come with it; where a screen is tall, others are seen too, and nobody may wait for them."""
 _LIST = "production-list"
 """Where the table comes to stand, which takes the browser as long to make as three pictures."""
 _FURTHEST = ""
@@ -92,7 +94,7 @@ def _wire(app: Dash, sources: Sources) -> None:
     )
 
     def _answers(asked: tuple[Any, ...]) -> Answers:
-        return Answers(sources, Chosen(*asked[:3]))
+        return Answers(sources, Chosen(*(None if one is None else str(one) for one in asked[:3])))
 
     @app.callback(
         Output("production-tick", "disabled"),
@@ -111,7 +113,7 @@ def _wire(app: Dash, sources: Sources) -> None:
         Output(_FIRST, "data"),
         Output("production-totals", "children"),
         Output("production-alert-mean", "children"),
-        *[drawn(name) for name in ("volume", "probabilities", "rolling")],
+        *[drawn(name) for name in _FIRST_PICTURES],
         Input("production-window", "value"),
         *chosen,
     )
@@ -120,7 +122,12 @@ def _wire(app: Dash, sources: Sources) -> None:
         is_window = callback_context.triggered_id == "production-window"  # of which nothing further down knows
         return (no_update if is_window else asked, *made)
 
-    app.clientside_callback(ClientsideFunction("gauntlet", "whenDrawn"), Output(_DRAWN, "data"), Input(_FIRST, "data"))
+    app.clientside_callback(
+        ClientsideFunction("gauntlet", "whenDrawn"),
+        Output(_DRAWN, "data"),
+        Input(_FIRST, "data"),
+        *[State(drawn(name).component_id, "data") for name in _FIRST_PICTURES],
+    )
     top_drawn = Input(_DRAWN, "data")
 
     @app.callback(drawn("hours"), Output("production-customers", "children"), *chosen, top_drawn)

@@ -1,6 +1,8 @@
 """What several pictures of a page ask for is asked for once."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,33 @@ def test_a_failure_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         sources.kept("failing", ask)
     assert sources.kept("failing", ask) == 2
+
+
+def test_who_waited_while_a_question_failed_does_not_ask_it_again(tmp_path: Path) -> None:
+    sources, began, goes_on, asked = Sources(settings_in(tmp_path)), threading.Event(), threading.Event(), []
+
+    def ask() -> int:
+        asked.append(1)
+        began.set()
+        assert goes_on.wait(10)
+        raise Unavailable("away")
+
+    def question() -> str:
+        try:
+            return str(sources.kept("failing", ask))
+        except Unavailable as e:
+            return str(e)
+
+    with ThreadPoolExecutor(4) as people:
+        first = people.submit(question)
+        assert began.wait(10)
+        others = [people.submit(question) for _ in range(3)]
+        time.sleep(0.2)  # they wait by now
+        goes_on.set()
+        assert [one.result(10) for one in (first, *others)] == ["away"] * 4
+    assert len(asked) == 1
+    assert question() == "away"
+    assert len(asked) == 2, "who comes later asks anew"
 
 
 def test_answers_that_are_over_are_not_kept_for_ever(tmp_path: Path, clock: Clock) -> None:
