@@ -16,6 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SEED = "7"
 
+pytestmark = pytest.mark.timeout(900)  # two demos at once, which may take ten minutes where coverage is measured
+
 
 def gauntlet(*arguments, **options):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GAUNTLET_", "MLFLOW_"))}
@@ -30,7 +32,12 @@ def played(tmp_path_factory):
     """Two demos with the same seed: folder, output and record of each."""
     folders = [tmp_path_factory.mktemp("demo") / name for name in ("one", "two")]
     running = [gauntlet("demo", "--seed", SEED, "--folder", f, "--json", f"{f}.json") for f in folders]
-    said = [process.communicate(timeout=600) for process in running]
+    try:
+        said = [process.communicate(timeout=600) for process in running]
+    finally:
+        for process in running:
+            process.kill()  # nothing happens to one that has ended
+            process.wait()
     for process, (out, err) in zip(running, said, strict=True):
         assert process.returncode == 0, err + out[-3000:]
     records = [json.loads(Path(f"{folder}.json").read_text()) for folder in folders]

@@ -153,7 +153,7 @@ def test_a_judge_without_models_has_the_contract_from_scoring_which_may_come_lat
 
 
 def await_sample(port, line):
-    wait_for(lambda: line in metrics_of(port).splitlines(), seconds=60)
+    wait_for(lambda: line in metrics_of(port).splitlines(), seconds=180)
 
 
 def metrics_of(port):
