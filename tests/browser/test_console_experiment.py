@@ -30,7 +30,9 @@ def compared(page: Any) -> None:
 def choose(page: Any, dropdown: str, text: str) -> None:
     """Once the page is drawn: what arrives above moves the list away from under the pointer."""
     page.wait_for_load_state("networkidle")
-    page.wait_for_function("![...document.querySelectorAll('.picture:not([hidden])')].some(p => !p.firstElementChild)")
+    page.wait_for_function(
+        "() => ![...document.querySelectorAll('.picture:not([hidden])')].some(p => !p.firstElementChild)"
+    )
     page.click(f"#{dropdown}")
     page.click(f"[role=option]:has-text('{text}')")
 

@@ -136,9 +136,9 @@ def test_pages_are_reached_by_keyboard_and_say_where_one_is(at_console: Visit) -
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector("h1 >> text=Production")
-    page.wait_for_function("document.title === 'Production · Gauntlet'")
+    page.wait_for_function("() => document.title === 'Production · Gauntlet'")
     page.wait_for_selector("nav a[aria-current=page] >> text=Production")
-    page.wait_for_function("document.activeElement.id === 'page-title'")
+    page.wait_for_function("() => document.activeElement.id === 'page-title'")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
