@@ -28,7 +28,7 @@ _FRESH_SECONDS = 5.0
 """For how long what the registry said of the champion is taken as it was."""
 
 _AHEAD = 2
-"""So many pages are asked for ahead at the same time; those that come then ask for themselves."""
+"""So many pages are asked for ahead at the same time; others wait for their turn, and meanwhile ask for themselves."""
 
 T = TypeVar("T")
 
@@ -52,20 +52,21 @@ class _Kept(Generic[T]):
     A failure is not kept, but whoever waited for the question meanwhile has its answer: it failed.
     """
 
-    def __init__(self, ask: Callable[[], T], seconds: float) -> None:
-        self._ask, self._seconds = ask, seconds
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._turn = threading.Lock()
         self._value: tuple[float, T] | None = None
         self._failure: tuple[float, GauntletError] | None = None
 
-    def __call__(self) -> T:
+    def get(self, ask: Callable[[], T]) -> T:
+        """The value; `ask` is asked where it is not fresh, never who came earlier: what that one knew may be over."""
         came = time.monotonic()
         with self._turn:
             if self._failure is not None and self._failure[0] > came:
                 raise self._failure[1]
             if self._value is None or time.monotonic() - self._value[0] > self._seconds:
                 try:
-                    found = self._ask()
+                    found = ask()
                 except GauntletError as e:
                     self._failure = (time.monotonic(), e)
                     raise
@@ -78,6 +79,12 @@ class _Kept(Generic[T]):
         if self._turn.locked():
             return False
         return self._value is None or time.monotonic() - self._value[0] > self._seconds
+
+
+def _keeping(ask: Callable[[], T], seconds: float) -> Callable[[], T]:
+    """A question whose answer is kept."""
+    kept: _Kept[T] = _Kept(seconds)
+    return lambda: kept.get(ask)
 
 
 class Sources:
@@ -99,10 +106,10 @@ class Sources:
         self.settings = settings
         self.folder = Folder(settings.folder)
         self.service = service or ServiceClient(settings)
-        self.registry: Callable[[], Registry] = _Kept(lambda: registry_of(self.folder), float("inf"))
-        self.store: Callable[[], Store] = _Kept(self._open_store, float("inf"))
-        self.model: Callable[[], str] = _Kept(self._find_model, _FRESH_SECONDS)
-        self.champion: Callable[[], Version] = _Kept(self._find_champion, _FRESH_SECONDS)
+        self.registry: Callable[[], Registry] = _keeping(lambda: registry_of(self.folder), float("inf"))
+        self.store: Callable[[], Store] = _keeping(self._open_store, float("inf"))
+        self.model: Callable[[], str] = _keeping(self._find_model, _FRESH_SECONDS)
+        self.champion: Callable[[], Version] = _keeping(self._find_champion, _FRESH_SECONDS)
         self._read: dict[tuple[str, str], bytes] = {}
         """Files of artifacts by run and path: an artifact never changes."""
         self._turn = threading.Lock()
@@ -115,15 +122,15 @@ class Sources:
 
         Args:
             what: Its name, in no other place of any page.
-            ask: Asks for it, the same in effect at every call.
+            ask: Asks for it; what else its answer depends on belongs into `what`.
             seconds: How long an answer is fresh.
         """
         with self._turn:
             if what not in self._kept:
                 for over in [key for key, kept in self._kept.items() if kept.is_over]:
                     del self._kept[over]
-            found: _Kept[T] = self._kept.setdefault(what, _Kept(ask, seconds))
-        return found()
+            found: _Kept[T] = self._kept.setdefault(what, _Kept(seconds))
+        return found.get(ask)
 
     def ask_ahead(self, page: str, questions: Callable[[], Sequence[Callable[[], object]]]) -> None:
         """Begin to ask what a page is about to ask and what is `kept`. What fails, the page asks again and says.

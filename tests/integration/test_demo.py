@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -31,13 +32,12 @@ def gauntlet(*arguments, **options):
 def played(tmp_path_factory):
     """Two demos with the same seed: folder, output and record of each."""
     folders = [tmp_path_factory.mktemp("demo") / name for name in ("one", "two")]
-    running = [gauntlet("demo", "--seed", SEED, "--folder", f, "--json", f"{f}.json") for f in folders]
-    try:
-        said = [process.communicate(timeout=600) for process in running]
-    finally:
+    with ExitStack() as stack:
+        told = [("demo", "--seed", SEED, "--folder", folder, "--json", f"{folder}.json") for folder in folders]
+        running = [stack.enter_context(gauntlet(*one)) for one in told]
         for process in running:
-            process.kill()  # nothing happens to one that has ended
-            process.wait()
+            stack.callback(process.kill)  # nothing happens to one that has ended
+        said = [process.communicate(timeout=600) for process in running]
     for process, (out, err) in zip(running, said, strict=True):
         assert process.returncode == 0, err + out[-3000:]
     records = [json.loads(Path(f"{folder}.json").read_text()) for folder in folders]

@@ -305,7 +305,7 @@ def _awaited(sources: Sources, experiment: str | None) -> Any:
 def _read_awaited(sources: Sources, found: _Read) -> Awaited:
     store, experiment, policy = found.store, found.told.trial.experiment, found.told.policy
     return sources.kept(
-        ("experiment", "awaited", experiment),
+        ("experiment", "awaited", experiment, policy.digest),
         lambda: find_disagreements(store, experiment, policy, now=datetime.now(UTC), limit=_LISTED),
     )
 

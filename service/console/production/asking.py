@@ -76,41 +76,42 @@ class AsSeen:
 class Answers:
     """The store's answers for one choice; whoever asks again within two seconds gets the same.
 
-    Every method may raise a GauntletError.
+    Those that depend on the span are kept by it, so that all that is shown beside it is of it. Every method may raise a
+    GauntletError.
     """
 
     def __init__(self, sources: Sources, chosen: Chosen) -> None:
         """Ask nothing yet."""
         self._sources, self._chosen = sources, chosen
 
-    def _kept(self, what: str, ask: Callable[[], T]) -> T:
-        return self._sources.kept(("production", what, self._chosen), ask, seconds=_DRAWING_SECONDS)
+    def _kept(self, what: str, of: Chosen | Span, ask: Callable[[], T]) -> T:
+        return self._sources.kept(("production", what, of), ask, seconds=_DRAWING_SECONDS)
 
     def span(self) -> Span:
         """The stretch of time."""
-        return self._kept("span", lambda: self._chosen.among(self._sources))
+        return self._kept("span", self._chosen, lambda: self._chosen.among(self._sources))
 
     def cells(self) -> tuple[Cell, ...]:
         """Production by time, probability and risk."""
         span, bands = self.span(), self._sources.contract().risk_bands
-        return self._kept("cells", lambda: read_cells(self._sources.store(), span, piece_of(span), bands))
+        return self._kept("cells", span, lambda: read_cells(self._sources.store(), span, piece_of(span), bands))
 
     def rhythm(self) -> Rhythm:
         """Hours of the day, and customers."""
         span = self.span()
-        return self._kept("rhythm", lambda: read_rhythm(self._sources.store(), span))
+        return self._kept("rhythm", span, lambda: read_rhythm(self._sources.store(), span))
 
     def counted(self) -> Counted:
         """The newest predictions by the bins of the champion's reference."""
         sources, span = self._sources, self.span()
         digest, contract, reference = sources.champion().digest, sources.contract(), sources.reference()
         model = ReferenceModel(label="", digest=digest, contract=contract, reference=reference)
-        return self._kept("counted", lambda: read_counted(sources.store(), span, model))
+        return self._kept("counted", span, lambda: read_counted(sources.store(), span, model))
 
     def outcomes(self, moment: str) -> AsSeen:
         """What came true; `moment` is `NOW` or `LAST_TOLD`."""
         span = self.span()
-        return self._kept(f"outcomes {moment}", lambda: self._outcomes(span, moment))
+        return self._kept(f"outcomes {moment}", span, lambda: self._outcomes(span, moment))
 
     def _outcomes(self, span: Span, moment: str) -> AsSeen:
         store, sources = self._sources.store(), self._sources
@@ -124,7 +125,7 @@ class Answers:
         """The predictions with the highest probabilities, those of the highest band alone."""
         span, lowest = self.span(), self._sources.contract().risk_bands[-1].from_probability
         store = self._sources.store
-        return self._kept("riskiest", lambda: read_riskiest(store(), span, at_least=lowest, most=_LISTED))
+        return self._kept("riskiest", span, lambda: read_riskiest(store(), span, at_least=lowest, most=_LISTED))
 
 
 def first_questions(sources: Sources) -> Sequence[Callable[[], object]]:

@@ -93,7 +93,7 @@ def _wire(app: Dash, sources: Sources) -> None:
         Input("production-tick", "n_intervals"),
     )
 
-    def _answers(asked: tuple[Any, ...]) -> Answers:
+    def answers_to(asked: tuple[Any, ...]) -> Answers:
         return Answers(sources, Chosen(*(None if one is None else str(one) for one in asked[:3])))
 
     @app.callback(
@@ -118,7 +118,7 @@ def _wire(app: Dash, sources: Sources) -> None:
         *chosen,
     )
     def show_course(window: int, *asked: Any) -> tuple[Any, ...]:
-        made = _or_wrong(lambda: _course(sources, _answers(asked), window), notices=1, silent=1, pictures=3)
+        made = _or_wrong(lambda: _course(sources, answers_to(asked), window), notices=1, silent=1, pictures=3)
         is_window = callback_context.triggered_id == "production-window"  # of which nothing further down knows
         return (no_update if is_window else asked, *made)
 
@@ -133,7 +133,7 @@ def _wire(app: Dash, sources: Sources) -> None:
     @app.callback(drawn("hours"), Output("production-customers", "children"), *chosen, top_drawn)
     def show_rhythm(*asked: Any) -> tuple[Any, ...]:
         try:
-            return _rhythm(_answers(asked))
+            return _rhythm(answers_to(asked))
         except GauntletError as e:
             return {"wrong": sentence(e)}, ""
 
@@ -145,11 +145,11 @@ def _wire(app: Dash, sources: Sources) -> None:
         *chosen,
     )
     def show_drift(feature: str, *asked: Any) -> tuple[Any, ...]:
-        return _or_wrong(lambda: _drift(sources, _answers(asked), feature), notices=0, silent=2, pictures=2)
+        return _or_wrong(lambda: _drift(sources, answers_to(asked), feature), notices=0, silent=2, pictures=2)
 
     @app.callback(drawn("calibration"), Input("production-moment", "value"), *chosen, top_drawn)
     def show_outcomes(moment: str, *asked: Any) -> dict[str, Any]:
-        return draw(lambda: _calibration(sources, _answers(asked), moment))
+        return draw(lambda: _calibration(sources, answers_to(asked), moment))
 
     @app.callback(
         Output(_LIST, "children"),
@@ -161,7 +161,7 @@ def _wire(app: Dash, sources: Sources) -> None:
     )
     def list_riskiest(*asked: Any) -> tuple[Any, ...]:
         try:
-            rows = _riskiest(_answers(asked), viewer())
+            rows = _riskiest(answers_to(asked), viewer())
         except GauntletError as e:
             return None, True, notice(sentence(e), is_wrong=True)
         if asked[-1]:

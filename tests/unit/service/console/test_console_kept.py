@@ -38,6 +38,13 @@ def test_an_answer_is_asked_for_again_once_it_is_no_longer_fresh(tmp_path: Path,
     assert sources.kept("b", lambda: next(answers)) == 2
 
 
+def test_a_question_that_is_asked_again_is_the_new_one(tmp_path: Path, clock: Clock) -> None:
+    sources = Sources(settings_in(tmp_path))
+    assert sources.kept("a", lambda: "then", seconds=5) == "then"
+    clock.now = 6
+    assert sources.kept("a", lambda: "now", seconds=5) == "now"
+
+
 def test_an_answer_that_took_long_is_fresh_from_when_it_was_there(tmp_path: Path, clock: Clock) -> None:
     sources, asked = Sources(settings_in(tmp_path)), []
 
