@@ -128,8 +128,9 @@ FAULTS = {
 
 @pytest.mark.parametrize(("answer", "reason"), FAULTS.values(), ids=FAULTS)
 def test_for_every_fault_the_template_stands_in_and_the_answer_says_which(answer, reason):
+    # Only a fault of time has little of it: a busy machine may not make one of another.
     with Groq(answer) as groq:
-        found, desk = draft(groq, seconds=0.5)
+        found, desk = draft(groq, seconds=0.5 if reason == "timeout" else 30.0)
     assert (found.source, found.reason) == ("template", reason)
     assert found.detail
     assert "- a contract for one year" in found.draft.text
