@@ -123,11 +123,11 @@ def layout_of(height: int, x: str, y: str, *, unit: bool = False, is_numeric: bo
         height: In pixels.
         x: The title of the axis below.
         y: The title of the axis beside.
-        unit: Whether both axes go from 0 to 1.
+        unit: Whether both axes go from 0 to 1, which is numeric.
         is_numeric: Whether they bear short numbers and times alone: then nobody needs to measure what stands beside
             them, for which Plotly takes as long as for all the rest.
     """
-    ends = {"range": [-0.02, 1.02]} if unit else {}
+    ends, is_numeric = {"range": [-0.02, 1.02]} if unit else {}, is_numeric or unit
     return {
         "height": height,
         "margin": {"l": 68 if is_numeric else 56, "r": 16, "t": 8, "b": 52 if is_numeric else 48},

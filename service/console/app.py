@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import flask
@@ -13,15 +12,14 @@ from service.console.experiment.page import PAGE as EXPERIMENT
 from service.console.gate.page import PAGE as GATE
 from service.console.guard import Guard
 from service.console.models.page import PAGE as MODELS
+from service.console.page_code import FOLDER
 from service.console.production.page import PAGE as PRODUCTION
 from service.console.settings import ConsoleSettings
-from service.console.shell import INDEX, ask_ahead, frame, wire_frame
+from service.console.shell import ask_ahead, index_html, opened_frame, wire_frame
 from service.console.sources import Sources
 
 PAGES = (CUSTOMER, MODELS, PRODUCTION, EXPERIMENT, GATE)
 """In the order of the navigation; the first is shown at `/`."""
-
-_ASSETS = Path(__file__).parent / "assets"
 
 
 def make_app(settings: ConsoleSettings, sources: Sources | None = None) -> Dash:
@@ -41,19 +39,19 @@ def make_app(settings: ConsoleSettings, sources: Sources | None = None) -> Dash:
     app = Dash(
         "gauntlet",
         server=server,
-        assets_folder=str(_ASSETS),
-        assets_ignore=r"theme\.js|icon\.svg",  # the page itself names them
+        assets_folder=str(FOLDER),
+        include_assets_files=False,  # the page itself names them
         serve_locally=True,
         suppress_callback_exceptions=True,  # a page's own parts are there only while it is shown
         update_title="",
         title="Gauntlet",
-        index_string=INDEX,
+        index_string=index_html(),
         add_log_handler=False,
         use_pages=False,
         use_async=False,  # callbacks are plain functions: an event loop for each would only be in the way
         enable_mcp=False,
     )
-    app.layout = frame(PAGES)
+    app.layout = lambda: opened_frame(PAGES, sources)
     wire_frame(app, PAGES, sources)
     for page in PAGES:
         page.wire(app, sources)

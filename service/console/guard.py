@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import flask
 
 from bentos.errors import InvalidSetting
+from service.console import page_code
 from service.console.login import login_page
 from service.console.sessions import EndedSessions
 from service.console.settings import ConsoleSettings
@@ -30,8 +31,8 @@ logger = logging.getLogger("gauntlet.console")
 
 COOKIE = "gauntlet_console"
 PROBES = ("/livez", "/readyz")
-_LOGIN, _LOGOUT, _ASSETS = "/login", "/logout", "/assets/"
-_CODE = (_ASSETS, "/_dash-component-suites/")
+_LOGIN, _LOGOUT = "/login", "/logout"
+_CODE = (page_code.AT, "/_dash-component-suites/")
 """What browsers may keep: it says nothing of anybody, and the pictures' code alone is 5 MB."""
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
 _SHORTEST_KEY_BYTES = 32
@@ -117,7 +118,7 @@ class Guard:
             return _refused("this console asks nobody to log in, and so is only for this machine")
         if request.method not in _SAFE and not self._is_from_here(request):
             return _refused("this request does not come from a page of this console")
-        if request.path in (_LOGIN, _LOGOUT) or request.path.startswith(_ASSETS):
+        if request.path in (_LOGIN, _LOGOUT) or request.path.startswith(page_code.AT):
             return None
         viewer = self._viewer(request)
         if viewer is None:
@@ -183,9 +184,13 @@ class Guard:
 
 
 def _keeping(response: flask.Response) -> str:
-    """Whether a browser may keep an answer: code, which it asks for anew each time and gets if it has changed."""
-    is_code = flask.request.path.startswith(_CODE) and response.status_code in (200, 304)
-    return "private, no-cache" if is_code else "no-store"
+    """Whether a browser may keep an answer: code, and unasked what its address names by content."""
+    path = flask.request.path
+    if not path.startswith(_CODE) or response.status_code not in (200, 304):
+        return "no-store"
+    if page_code.may_be_kept(path, flask.request.args.get("v", "")):
+        return "private, max-age=31536000, immutable"
+    return "private, no-cache"
 
 
 def _split(address: str) -> SplitResult:

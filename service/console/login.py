@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote
 
+from service.console.page_code import address
+
 
 def login_page(onward: str, *, problem: str = "") -> str:
     """The page.
@@ -16,8 +18,9 @@ def login_page(onward: str, *, problem: str = "") -> str:
     wrong = f'<p class="notice wrong" role="alert">{escape(problem)}</p>' if problem else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Log in · Gauntlet</title><script src="/assets/theme.js"></script>
-<link rel="icon" href="/assets/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/assets/console.css"></head>
+<title>Log in · Gauntlet</title><script src="{address("theme.js")}"></script>
+<link rel="icon" href="{address("icon.svg")}" type="image/svg+xml">
+<link rel="stylesheet" href="{address("console.css")}"></head>
 <body><main class="login"><h1>Gauntlet console</h1>{wrong}
 <form method="post" action="/login?next={quote(onward)}">
 <label for="key">API key</label>

@@ -5,49 +5,91 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
+import flask
 from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 from dash.fingerprint import build_fingerprint
 
 from bentos.errors import GauntletError
 from service.console.guard import viewer
+from service.console.page_code import address, script_tags, style_tags
 from service.console.pages import Page
 from service.console.parts import heading, notice, sentence, what_to_do
 from service.console.sources import Sources
 from service.console.viewers import Viewer
 
-INDEX = """<!doctype html>
-<html lang="en">
-<head>
-{%metas%}
-<title>{%title%}</title>
-<script src="/assets/theme.js"></script>
-<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
-{%css%}
-</head>
-<body>
-{%app_entry%}
-<noscript>The console draws its pictures with JavaScript, which this browser has switched off.</noscript>
-<footer>{%config%}{%scripts%}{%renderer%}<script src="PLOTLY" async></script></footer>
-</body>
-</html>
-""".replace(
-    "PLOTLY", "/_dash-component-suites/" + build_fingerprint("plotly/package_data/plotly.min.js", version("plotly"), 0)
-)
+_PLOTLY = "/_dash-component-suites/" + build_fingerprint("plotly/package_data/plotly.min.js", version("plotly"), 0)
 """Dash itself would fetch Plotly with the first picture, when the numbers are there and somebody waits for them. By its
 version in the name browsers know that they may keep it, compiled too."""
 
+
+def index_html() -> str:
+    """What every page is made of before anything is in it, for Dash to fill in."""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+{{%metas%}}
+<title>{{%title%}}</title>
+<script src="{address("theme.js")}"></script>
+<link rel="icon" href="{address("icon.svg")}" type="image/svg+xml">
+<link rel="preload" href="/_dash-layout" as="fetch" crossorigin>
+<link rel="preload" href="/_dash-dependencies" as="fetch" crossorigin>
+{{%css%}}
+{style_tags()}
+</head>
+<body>
+{{%app_entry%}}
+<noscript>The console draws its pictures with JavaScript, which this browser has switched off.</noscript>
+<footer>{{%config%}}{{%scripts%}}{script_tags()}{{%renderer%}}<script src="{_PLOTLY}" async></script></footer>
+</body>
+</html>
+"""
+
+
+_OPENS_SECONDS = 1.0
+"""So long a frame waits for its page."""
 
 _AGAIN, _WHY = "again", "why-not"
 """What stands on a page that cannot be shown: it is tried again, and replaced once there is another reason or none."""
 
 
-def frame(pages: Sequence[Page]) -> Component:
-    """The frame that stays while pages change, the same for everybody."""
+def opened_frame(pages: Sequence[Page], sources: Sources) -> Component:
+    """The frame, with the page in it whose address somebody opened.
+
+    A page that takes its time comes after the frame, as does one whose address the browser does not say.
+    """
+    path = _opened_path()
+    if path is None or _find(pages, path) is None:
+        return frame(pages)
+    content = sources.in_time(flask.copy_current_request_context(lambda: page_at(pages, path, sources)), _OPENS_SECONDS)
+    return frame(pages) if content is None else frame(pages, path, content, _who(viewer()))
+
+
+def _opened_path() -> str | None:
+    """Of the page that asks for its frame; None where the browser does not say it, or nobody asks."""
+    asking = flask.request.headers.get("Referer") if flask.has_request_context() else None
+    try:
+        return urlsplit(asking).path if asking else None
+    except ValueError:
+        return None
+
+
+def frame(
+    pages: Sequence[Page], path: str | None = None, content: Component | None = None, who: Component | None = None
+) -> Component:
+    """The frame that stays while pages change.
+
+    Args:
+        pages: In the order of the navigation.
+        path: Of the page that is in it already; None: the browser says where it is, and is given the page then.
+        content: That page.
+        who: Who is here.
+    """
     return html.Div(
         [
-            dcc.Location(id="place"),
+            dcc.Location(id="place", **({} if path is None else {"pathname": path})),
             dcc.Store(id="theme"),
             html.A("To the content", href="#content", className="skip"),
             html.Header(
@@ -59,7 +101,7 @@ def frame(pages: Sequence[Page]) -> Component:
                     ),
                     html.Div(
                         [
-                            html.Div(id="who"),
+                            html.Div(who, id="who"),
                             html.Button("Theme", id="theme-button", className="quiet", n_clicks=0),
                         ],
                         className="right",
@@ -67,7 +109,7 @@ def frame(pages: Sequence[Page]) -> Component:
                 ],
                 className="top",
             ),
-            html.Main(id="content", tabIndex="-1"),
+            html.Main(content, id="content", tabIndex="-1"),
             html.Div(id="trouble", role="alert", className="notice wrong", hidden=True),
             html.Div(id="announced", role="status", className="unseen"),
         ]
@@ -77,7 +119,12 @@ def frame(pages: Sequence[Page]) -> Component:
 def wire_frame(app: Dash, pages: Sequence[Page], sources: Sources) -> None:
     """Add the callbacks of the frame."""
 
-    @app.callback(Output("content", "children"), Output("who", "children"), Input("place", "pathname"))
+    @app.callback(
+        Output("content", "children"),
+        Output("who", "children"),
+        Input("place", "pathname"),
+        prevent_initial_call=True,  # a frame that lacks its page lacks its path too, and is told it by the browser
+    )
     def open_page(path: str | None) -> tuple[Component, Component]:
         ask_ahead(pages, path, sources)
         return page_at(pages, path, sources), _who(viewer())
@@ -103,24 +150,11 @@ def wire_frame(app: Dash, pages: Sequence[Page], sources: Sources) -> None:
     app.clientside_callback(
         ClientsideFunction("gauntlet", "theme"), Output("theme", "data"), Input("theme-button", "n_clicks")
     )
-    parts = (
-        ("frame", "children"),
-        ("frame", "style"),
-        ("title", "children"),
-        ("says", "children"),
-        ("wrong", "children"),
-        ("wrong", "hidden"),
-        ("wrong", "className"),
-        ("frame", "hidden"),
-        ("frame", "aria-label"),
-        ("details", "hidden"),
-    )
     app.clientside_callback(
         ClientsideFunction("gauntlet", "draw"),
-        *[Output({"part": part, "name": MATCH}, what) for part, what in parts],
+        Output({"part": "frame", "name": MATCH}, "children"),
         Input({"part": "drawn", "name": MATCH}, "data"),
         Input("theme", "data"),
-        State({"part": "title", "name": MATCH}, "children"),
     )
     app.clientside_callback(
         ClientsideFunction("gauntlet", "save"),

@@ -115,6 +115,7 @@ class Sources:
         self._turn = threading.Lock()
         self._kept: dict[Hashable, _Kept[Any]] = {}
         self._ahead: ThreadPoolExecutor | None = None
+        self._opening: ThreadPoolExecutor | None = None
         self._asking: dict[str, Future[None]] = {}
 
     def kept(self, what: Hashable, ask: Callable[[], T], *, seconds: float = _FRESH_SECONDS) -> T:
@@ -149,6 +150,20 @@ class Sources:
             if before is None or before.done():
                 self._ahead = self._ahead or ThreadPoolExecutor(_AHEAD, "ahead")
                 self._asking[page] = self._ahead.submit(ask)
+
+    def in_time(self, make: Callable[[], T], seconds: float) -> T | None:
+        """What is made within so many seconds; None where it takes longer or fails, and whoever asks again is told why.
+
+        It goes on meanwhile, so that who asks again waits less.
+        """
+        with self._turn:
+            self._opening = self._opening or ThreadPoolExecutor(self.settings.threads, "opening")
+        made = self._opening.submit(make)
+        try:
+            return made.result(seconds)
+        except Exception:  # whoever asks again has it again, and there it is said
+            made.cancel()
+            return None
 
     def warm(self) -> None:
         """Read what every page needs, so that the first one does not wait for MLflow to be imported."""

@@ -113,7 +113,7 @@ def _histogram(answers: Sequence[Answers]) -> Figure:
                 for (low, high), count in zip(pairwise(edges), counts, strict=True)
                 if count
             ]
-    layout = layout_of(_HEIGHT, "probability", "share of the rows")
+    layout = layout_of(_HEIGHT, "probability", "share of the rows", is_numeric=True)
     layout["xaxis"] |= {"range": [-0.02, 1.02]}
     layout["yaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
     says = "Where a model puts truly negative (dotted) and truly positive rows; the further apart, the better."

@@ -6,6 +6,7 @@
     "#94a3b8": "#64748b", "#0f766e": "#2dd4bf", "#7c3aed": "#a78bfa", "#be185d": "#f472b6", "#9a3412": "#ea580c",
   };
   const PAPER = { light: ["#1f2937", "#e5e7eb", "#9ca3af"], dark: ["#e5e7eb", "#374151", "#6b7280"] };
+  const FONT = "system-ui, sans-serif", SIZE = 13;
   const told = {};
 
   const repaint = value => {
@@ -21,8 +22,8 @@
     const [ink, grid, zero] = PAPER[theme];
     const found = {
       ...(theme === "dark" ? repaint(layout) : layout), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: "system-ui, sans-serif", size: 13, color: ink }, uirevision: "kept", autosize: true,
-      hoverlabel: { font: { family: "system-ui, sans-serif" } },
+      font: { family: FONT, size: SIZE, color: ink }, uirevision: "kept", autosize: false,
+      hoverlabel: { font: { family: FONT } },
     };
     for (const key of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) {
       found[key] = { gridcolor: grid, zerolinecolor: zero, linecolor: grid, fixedrange: true, ...found[key] };
@@ -55,8 +56,24 @@
     };
   }
 
+  // Plotly finds out what names take by drawing the picture, and then draws it a second time. Those of rows are measured
+  // here instead; below, names stand aslant where there is little room, and only Plotly knows how they come to stand.
+  const ruler = document.createElement("canvas").getContext("2d"), NARROW = 480;
+  function roomy(layout, width) {
+    const { xaxis, yaxis, margin } = layout, names = (yaxis && yaxis.showticklabels !== false && yaxis.ticktext) || [];
+    if (xaxis && width < NARROW) return { ...layout, xaxis: { ...xaxis, automargin: true } };
+    if (!names.length || !yaxis.automargin) return layout;
+    ruler.font = `${SIZE}px ${FONT}`;
+    const titled = axis => !!(axis.title && axis.title.text);
+    const l = Math.ceil(Math.max(...names.map(name => ruler.measureText(name).width))) + (titled(yaxis) ? 40 : 14);
+    return {
+      ...layout, margin: { ...margin, l, b: Math.max(margin.b, titled(xaxis) ? 52 : 28) },
+      xaxis: { ...xaxis, automargin: false }, yaxis: { ...yaxis, automargin: false },
+    };
+  }
+
   function figureOf(drawn, theme, width) {
-    const layout = coloured(fitted(drawn.layout, width), theme);
+    const layout = { ...coloured(roomy(fitted(drawn.layout, width), width), theme), width };
     const traces = inked(drawn.data, PAPER[theme][0]);
     return { data: theme === "dark" ? repaint(traces) : traces, layout };
   }
@@ -66,7 +83,7 @@
     namespace: "dash_core_components", type: "Graph",
     props: {
       id: { name, part: "graph" }, figure, style: { height: `${figure.layout.height}px` },
-      config: { displaylogo: false, displayModeBar: false, responsive: true },
+      config: { displaylogo: false, displayModeBar: false, responsive: false }, responsive: false,
     },
   });
 
@@ -95,6 +112,18 @@
   document.addEventListener("toggle", event => {
     if (event.target.id && event.target.id.startsWith("{")) showNumbers(JSON.parse(event.target.id).name);
   }, true);
+
+  // What stands around a picture, written by the browser alone: of Dash, each word would be a change of the whole page.
+  function say(name, { title, says, wrong: isWrong }, why) {
+    const part = which => partOf(name, which), wrong = part("wrong"), frame = part("frame");
+    if (!why) part("title").textContent = title;
+    part("says").textContent = why ? "" : says;
+    wrong.textContent = why || "";
+    wrong.hidden = !why;
+    wrong.className = isWrong ? "notice wrong" : "notice";
+    frame.hidden = part("details").hidden = !!why;
+    frame.setAttribute("aria-label", why ? part("title").textContent : `${title}. ${says}`);
+  }
 
   const label = () => {
     const button = document.getElementById("theme-button"), chosen = window.gauntletTheme.chosen();
@@ -132,7 +161,12 @@
     }
     for (const twice of document.querySelectorAll("[aria-hidden=true][tabindex='0']")) twice.tabIndex = -1;
   };
-  new MutationObserver(named).observe(document.body, { childList: true, subtree: true });
+  let isNaming = false;
+  new MutationObserver(() => {
+    if (isNaming) return;
+    isNaming = true;  // once for all that changes until the next picture of the screen
+    requestAnimationFrame(() => { isNaming = false; named(); });
+  }).observe(document.body, { childList: true, subtree: true });
 
   // Announced to those who hear the page, and seen for a moment by the others.
   function shown(text) {
@@ -152,23 +186,23 @@
       label();
       return effective();
     },
-    draw(drawn, theme, title) {
+    draw(drawn, theme) {
       const same = window.dash_clientside.no_update;
-      if (!drawn) return Array(10).fill(same);
-      const why = drawn.wrong || drawn.nothing, look = drawn.wrong ? "notice wrong" : "notice";
-      const id = window.dash_clientside.callback_context.outputs_list[0].id, frame = partOf(id.name, "frame");
+      if (!drawn) return same;
+      const id = window.dash_clientside.callback_context.outputs_list.id, part = name => partOf(id.name, name);
+      const frame = part("frame"), why = drawn.wrong || drawn.nothing;
       window.gauntletScreen.forget(frame);
-      if (why) return [same, same, title, "", why, false, look, true, title, true];
-      const width = (frame && frame.clientWidth) || 640;
+      say(id.name, drawn, why);
+      if (why) return same;
       told[id.name] = drawn;
       showNumbers(id.name);
-      const figure = figureOf(drawn, theme || window.gauntletTheme.effective(), width), graph = graphOf(id.name, figure);
-      const isLater = frame && !frame.firstElementChild && !window.gauntletScreen.isSeen(frame);
-      if (isLater) window.gauntletScreen.later(frame, () => window.dash_clientside.set_props(id, { children: graph }));
-      return [
-        isLater ? same : graph, { minHeight: `${figure.layout.height}px` }, drawn.title, drawn.says, "", true, look, false,
-        `${drawn.title}. ${drawn.says}`, false,
-      ];
+      const figure = () => figureOf(drawn, theme || window.gauntletTheme.effective(), frame.clientWidth || 640);
+      const graph = () => graphOf(id.name, figure());
+      const isLater = !frame.firstElementChild && !window.gauntletScreen.isSeen(frame);
+      if (isLater) window.gauntletScreen.later(frame, () => window.dash_clientside.set_props(id, { children: graph() }));
+      widths.observe(frame);
+      frame.style.minHeight = `${figure().layout.height}px`;
+      return isLater ? same : graph();
     },
     whenDrawn(first) {
       if (!first) return window.dash_clientside.no_update;
@@ -231,21 +265,31 @@
   });
   window.addEventListener("afterprint", unprint);
 
-  // Paper is light, and as wide as it is.
-  const graphs = () => [...document.querySelectorAll(".card .dash-graph")].map(place => {
-    const id = JSON.parse(place.id);
-    return { drawn: told[id.name], plot: place.querySelector(".js-plotly-plot"), isHalf: !!place.closest(".half") };
-  }).filter(found => found.drawn && found.plot);
-  window.addEventListener("beforeprint", () => {
-    for (const { drawn, plot, isHalf } of graphs()) {
-      const width = isHalf ? 299 : 650, figure = figureOf(drawn, "light", width);
-      window.Plotly.react(plot, figure.data, { ...figure.layout, width, autosize: false });
+  // All pictures that are there, anew: in a theme, or those alone whose width is another one now.
+  function redraw(theme, widthOf) {
+    for (const place of document.querySelectorAll(".card .dash-graph")) {
+      const drawn = told[JSON.parse(place.id).name], plot = place.querySelector(".js-plotly-plot");
+      const width = drawn && plot && plot.layout && widthOf(place);
+      if (!width || (!theme && width === plot.layout.width)) continue;
+      const figure = figureOf(drawn, theme || window.gauntletTheme.effective(), width);
+      place.style.height = `${figure.layout.height}px`;
+      window.Plotly.react(plot, figure.data, figure.layout);
     }
+  }
+  const roomOf = place => place.parentElement.clientWidth;
+  let isOnPaper = false, resized;
+  const widths = new ResizeObserver(() => {
+    clearTimeout(resized);
+    resized = setTimeout(() => isOnPaper || redraw(null, roomOf), 100);  // not at every step of a window that is pulled wider
+  });
+
+  // Paper is light, and as wide as it is.
+  window.addEventListener("beforeprint", () => {
+    isOnPaper = true;
+    redraw("light", place => (place.closest(".half") ? 299 : 650));
   });
   window.addEventListener("afterprint", () => {
-    for (const { drawn, plot } of graphs()) {
-      const figure = figureOf(drawn, window.gauntletTheme.effective(), plot.parentElement.clientWidth);
-      window.Plotly.react(plot, figure.data, { ...figure.layout, width: undefined });
-    }
+    isOnPaper = false;
+    redraw(window.gauntletTheme.effective(), roomOf);
   });
 })();

@@ -245,7 +245,7 @@ def has_split(evidence: Evidence) -> bool:
 
 def _timed(y: str, told: Told, changes: Sequence[Change]) -> dict[str, Any]:
     """A layout over time, with the beginnings of phases and the changes of roles marked."""
-    layout = layout_of(360, "end of the cohort, UTC", y)
+    layout = layout_of(360, "end of the cohort, UTC", y, is_numeric=True)
     layout["margin"]["t"] = 56
     layout["hovermode"] = "x unified"
     layout["xaxis"]["nticks"] = 6

@@ -87,7 +87,7 @@ def over_time(tried: Sequence[Tried], metric: str, basis: Basis) -> Figure:
     found = sorted(_measured(tried, metric, basis), key=lambda pair: pair[0].run.started_ms)
     best = _best_so_far([each.value for _, each in found], metric)
     moments = [_moment(one) for one, _ in found]
-    layout = layout_of(360, "when the run began, UTC", metric)
+    layout = layout_of(360, "when the run began, UTC", metric, is_numeric=True)
     has_bars = len(found) <= _MOST_BARS
     return Figure(
         name="models-time",
@@ -128,9 +128,9 @@ def impact(tried: Sequence[Tried], parameter: str, metric: str, basis: Basis) ->
         raise NotFound(f"no run that is shown has {parameter} and {metric}")
     found = sorted(given, key=lambda pair: in_order(pair[0].run.parameters[parameter]))
     values = [one.run.parameters[parameter] for one, _ in found]
-    layout = layout_of(360, parameter, metric)
     numbers = [number_of for number_of in map(as_number, values) if number_of is not None]
     is_number = len(numbers) == len(values)
+    layout = layout_of(360, parameter, metric, is_numeric=is_number)
     x: Sequence[Any] = numbers if is_number else [_cut(value) for value in values]
     layout["xaxis"] |= _axis_of(numbers) if is_number else {"type": "category"}
     different = len(set(values))

@@ -155,9 +155,7 @@ def calibration(outcomes: Outcomes, contract: Contract, *, seen_from: str) -> Fi
         "hoverinfo": "skip",
     }
     positive = contract.labels.positive
-    layout = layout_of(
-        380, f"promised probability of {positive}", f"share that came true as {positive}", unit=True, is_numeric=True
-    )
+    layout = layout_of(380, f"promised probability of {positive}", f"share that came true as {positive}", unit=True)
     return Figure(
         name="calibration",
         title="What came true",

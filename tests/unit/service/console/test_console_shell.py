@@ -1,0 +1,100 @@
+"""The frame of every page: what is in it when somebody opens an address, and where browsers find its code."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from console_toys import browser, settings_in
+
+from service.console import page_code, shell
+from service.console.app import make_app
+from service.console.sources import NextStep, Sources
+
+FROM = "http://localhost"
+FIRST = "What to do next"
+
+
+def frame_of(client: Any, opened: str | None) -> str:
+    headers = {} if opened is None else {"Referer": opened}
+    return client.get("/_dash-layout", headers=headers).text
+
+
+@pytest.mark.parametrize("path", ["/", "/gate", "/models"])
+def test_who_opens_a_page_gets_it_with_its_frame(tmp_path: Path, path: str) -> None:
+    frame = frame_of(browser(tmp_path), f"{FROM}{path}?version=2")
+    assert FIRST in frame
+    assert json.loads(frame)["props"]["children"][0]["props"]["pathname"] == path
+
+
+@pytest.mark.parametrize("opened", [None, "", f"{FROM}/elsewhere", "http://[", f"{FROM}/login?next=/gate"])
+def test_where_no_page_is_named_the_browser_is_given_it_later(tmp_path: Path, opened: str | None) -> None:
+    frame = frame_of(browser(tmp_path), opened)
+    assert FIRST not in frame
+    assert '"pathname"' not in frame
+    assert '"id":"content"' in frame
+
+
+class _Asked(Sources):
+    """Sources whose first answer is whatever a test wants."""
+
+    def __init__(self, folder: Path, answer: Any) -> None:
+        super().__init__(settings_in(folder))
+        self._answer = answer
+
+    def next_step(self, **_: Any) -> NextStep | None:
+        return self._answer()
+
+
+def test_a_page_that_takes_its_time_does_not_keep_the_frame_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "_OPENS_SECONDS", 0.05)
+    answers = threading.Event()
+
+    def late() -> NextStep:
+        answers.wait()
+        return NextStep("at last", "true")
+
+    client = make_app(settings_in(tmp_path), _Asked(tmp_path, late)).server.test_client()
+    try:
+        assert "at last" not in frame_of(client, f"{FROM}/gate")
+    finally:
+        answers.set()
+    monkeypatch.undo()
+    assert "at last" in frame_of(client, f"{FROM}/gate")
+
+
+def test_a_page_that_fails_leaves_the_frame_and_is_asked_again(tmp_path: Path) -> None:
+    def fails() -> NextStep:
+        raise RuntimeError("of this test")
+
+    client = make_app(settings_in(tmp_path), _Asked(tmp_path, fails)).server.test_client()
+    frame = frame_of(client, f"{FROM}/gate")
+    assert '"id":"content"' in frame
+    assert '"pathname"' not in frame
+
+
+def test_every_script_and_style_is_named_by_what_is_in_it(tmp_path: Path) -> None:
+    page = browser(tmp_path).get("/").text
+    named = set(re.findall(r'"/assets/([^"?]+)\?v=[0-9a-f]{16}"', page))
+    assert named == {path.name for path in page_code.FOLDER.iterdir()}
+
+
+def test_browsers_keep_a_file_that_is_what_its_address_says(tmp_path: Path) -> None:
+    client, address = browser(tmp_path), page_code.address("console.js")
+
+    def keeping(asked: str) -> str:
+        answer = client.get(asked, buffered=True)
+        assert answer.status_code == 200
+        return answer.headers["Cache-Control"]
+
+    assert keeping(address) == "private, max-age=31536000, immutable"
+    # Of another version of the console, which an upgrade may have answering beside this one.
+    assert keeping(address[:-1] + ("0" if address[-1] != "0" else "1")) == "private, no-cache"
+    assert keeping("/assets/console.js") == "private, no-cache"
+    assert client.get("/assets/gone.js?v=").headers["Cache-Control"] == "no-store"
