@@ -164,6 +164,37 @@ def test_a_phone_shows_a_page_without_scrolling_sideways(chromium: Any, installa
     made.page.context.close()
 
 
+def test_pictures_are_as_wide_as_their_place_and_stay_so(at_console: Visit) -> None:
+    page = at_console.open("/production")
+    fits = """width => {
+        const pictures = [...document.querySelectorAll(".picture:not([hidden])")];
+        const plots = pictures.map(picture => picture.querySelector(".js-plotly-plot"));
+        return window.innerWidth === width && plots.length > 3 && plots.every((plot, i) => (
+            plot && plot.querySelector(".main-svg") && plot.layout.width === pictures[i].clientWidth));
+    }"""
+    page.wait_for_function(fits, arg=1280)
+    for size in (PHONE, {"width": 1280, "height": 900}):
+        page.set_viewport_size(size)
+        page.wait_for_function(fits, arg=size["width"])
+    at_console.assert_clean()
+
+
+def test_a_page_that_is_opened_is_not_asked_for_a_second_time(at_console: Visit) -> None:
+    asked: list[str] = []
+    at_console.page.on("request", lambda request: asked.append(request.post_data or ""))
+    page = at_console.open("/production?from=elsewhere")
+    at_console.settle()
+    assert not any(json.loads(body)["output"].startswith("..content.children") for body in asked if body)
+    length = page.evaluate("history.length")
+    page.click("nav >> text=Customer")
+    page.wait_for_selector("nav a[aria-current=page] >> text=Customer")
+    assert any('"..content.children' in body for body in asked)
+    assert page.evaluate("history.length") == length + 1
+    page.go_back()
+    page.wait_for_selector("nav a[aria-current=page] >> text=Production")
+    assert page.url.endswith("/production?from=elsewhere")
+
+
 def test_the_theme_that_was_chosen_stays(at_console: Visit) -> None:
     page = at_console.open("/production")
     for theme in ("light", "dark"):  # the browser answers a click when Dash gets round to it
