@@ -56,6 +56,14 @@ _SETTLED = """rests => {
   return seen !== false && performance.now() - window.settledAt >= rests;
 }"""
 
+_MOST_LOOKS = 5
+"""A table that is drawn anew has no columns for a moment; what is wrong with a page is wrong however often one looks."""
+_WATCHED = """() => {
+  window.moved = false;
+  window.watching = window.watching || new MutationObserver(() => { window.moved = true; });
+  window.watching.observe(document.querySelector("main"), { childList: true, subtree: true });
+}"""
+
 
 @dataclass
 class Visit:
@@ -96,11 +104,15 @@ class Visit:
         assert self.hosts == {urlsplit(self.url).netloc}
 
     def serious_findings(self) -> list[str]:
-        """What axe-core finds that keeps people out, once the page has come to rest."""
+        """What axe-core finds that keeps people out, of a page that stood still while it looked."""
         from axe_playwright_python.sync_playwright import Axe
 
-        self.settle()
-        found = Axe().run(self.page).response["violations"]
+        for _ in range(_MOST_LOOKS):
+            self.settle()
+            self.page.evaluate(_WATCHED)
+            found = Axe().run(self.page).response["violations"]
+            if not found or not self.page.evaluate("window.moved"):
+                break
         return [
             f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
             for one in found

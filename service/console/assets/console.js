@@ -125,6 +125,31 @@
     frame.setAttribute("aria-label", why ? part("title").textContent : `${title}. ${says}`);
   }
 
+  // React may put a place into the page some moments after its data came; or never, when somebody has left the page.
+  const LOOK_MS = 20, MOST_LOOKS = 250;
+  function onceThere(name, then, looks = MOST_LOOKS) {
+    const frame = partOf(name, "frame");
+    if (frame) return then(frame);
+    if (!looks) return window.dash_clientside.no_update;
+    return new Promise(resolve => setTimeout(resolve, LOOK_MS)).then(() => onceThere(name, then, looks - 1));
+  }
+
+  function drawnIn(frame, id, drawn, theme) {
+    const same = window.dash_clientside.no_update, why = drawn.wrong || drawn.nothing;
+    window.gauntletScreen.forget(frame);
+    say(id.name, drawn, why);
+    if (why) return same;
+    told[id.name] = drawn;
+    showNumbers(id.name);
+    const figure = () => figureOf(drawn, theme || window.gauntletTheme.effective(), frame.clientWidth || 640);
+    const graph = () => graphOf(id.name, figure());
+    const isLater = !frame.firstElementChild && !window.gauntletScreen.isSeen(frame);
+    if (isLater) window.gauntletScreen.later(frame, () => window.dash_clientside.set_props(id, { children: graph() }));
+    widths.observe(frame);
+    frame.style.minHeight = `${figure().layout.height}px`;
+    return isLater ? same : graph();
+  }
+
   const label = () => {
     const button = document.getElementById("theme-button"), chosen = window.gauntletTheme.chosen();
     if (button) button.textContent = `Theme: ${chosen || "system"}`;
@@ -164,7 +189,7 @@
   let isNaming = false;
   new MutationObserver(() => {
     if (isNaming) return;
-    isNaming = true;  // once for all that changes until the next picture of the screen
+    isNaming = true;  // once for all that changes until the screen is painted again
     requestAnimationFrame(() => { isNaming = false; named(); });
   }).observe(document.body, { childList: true, subtree: true });
 
@@ -187,22 +212,8 @@
       return effective();
     },
     draw(drawn, theme) {
-      const same = window.dash_clientside.no_update;
-      if (!drawn) return same;
-      const id = window.dash_clientside.callback_context.outputs_list.id, part = name => partOf(id.name, name);
-      const frame = part("frame"), why = drawn.wrong || drawn.nothing;
-      window.gauntletScreen.forget(frame);
-      say(id.name, drawn, why);
-      if (why) return same;
-      told[id.name] = drawn;
-      showNumbers(id.name);
-      const figure = () => figureOf(drawn, theme || window.gauntletTheme.effective(), frame.clientWidth || 640);
-      const graph = () => graphOf(id.name, figure());
-      const isLater = !frame.firstElementChild && !window.gauntletScreen.isSeen(frame);
-      if (isLater) window.gauntletScreen.later(frame, () => window.dash_clientside.set_props(id, { children: graph() }));
-      widths.observe(frame);
-      frame.style.minHeight = `${figure().layout.height}px`;
-      return isLater ? same : graph();
+      const id = window.dash_clientside.callback_context.outputs_list.id;
+      return drawn ? onceThere(id.name, frame => drawnIn(frame, id, drawn, theme)) : window.dash_clientside.no_update;
     },
     whenDrawn(first) {
       if (!first) return window.dash_clientside.no_update;
