@@ -57,7 +57,7 @@ _SETTLED = """rests => {
 }"""
 
 _MOST_LOOKS = 5
-"""A table that is drawn anew has no columns for a moment; what is wrong with a page is wrong however often one looks."""
+"""A table that is drawn anew has no columns for a moment; what is really wrong is so however often one looks."""
 _WATCHED = """() => {
   window.moved = false;
   window.watching = window.watching || new MutationObserver(() => { window.moved = true; });
