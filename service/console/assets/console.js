@@ -83,7 +83,7 @@
     namespace: "dash_core_components", type: "Graph",
     props: {
       id: { name, part: "graph" }, figure, style: { height: `${figure.layout.height}px` },
-      config: { displaylogo: false, displayModeBar: false, responsive: false }, responsive: false,
+      config: { displaylogo: false, displayModeBar: false }, responsive: false,
     },
   });
 
