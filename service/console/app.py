@@ -12,14 +12,25 @@ from service.console.experiment.page import PAGE as EXPERIMENT
 from service.console.gate.page import PAGE as GATE
 from service.console.guard import Guard
 from service.console.models.page import PAGE as MODELS
-from service.console.page_code import FOLDER
+from service.console.page_code import FOLDER, needed_of_dash
 from service.console.production.page import PAGE as PRODUCTION
 from service.console.settings import ConsoleSettings
-from service.console.shell import ask_ahead, index_html, opened_frame, wire_frame
+from service.console.shell import ask_ahead, index_html, opened_frame, preload_tags, wire_frame
 from service.console.sources import Sources
 
 PAGES = (CUSTOMER, MODELS, PRODUCTION, EXPERIMENT, GATE)
 """In the order of the navigation; the first is shown at `/`."""
+
+
+class _Console(Dash):  # type: ignore[misc]
+    """Dash, whose pages carry what they need."""
+
+    def interpolate_index(self, **parts: str) -> str:
+        """The page as HTML, by Dash's own hook."""
+        ahead = preload_tags(PAGES, flask.request.path)
+        needed = {"css": f"{ahead}\n{parts['css']}", "scripts": needed_of_dash(parts["scripts"])}
+        index: str = super().interpolate_index(**parts | needed)
+        return index
 
 
 def make_app(settings: ConsoleSettings, sources: Sources | None = None) -> Dash:
@@ -36,7 +47,7 @@ def make_app(settings: ConsoleSettings, sources: Sources | None = None) -> Dash:
     guard = Guard(settings)
     server = flask.Flask("gauntlet", static_folder=None)
     guard.protect(server, lambda: app.csp_hashes())
-    app = Dash(
+    app = _Console(
         "gauntlet",
         server=server,
         assets_folder=str(FOLDER),

@@ -14,6 +14,9 @@ FOLDER = Path(__file__).parent / "assets"
 AT = "/assets/"
 
 _SHOWN = 16
+_POLYFILL, _TABLES = "/polyfill@", "/dash_table/"
+"""Of Dash: what browsers of ten years ago lacked, for which each page would wait a twentieth of a second, and Dash's
+former tables. Of the first, two of its scripts need one function, which `generators.js` is."""
 _SCRIPTS = ("screen.js", "console.js", "grid.js", "models.js", "trouble.js")
 _STYLES = ("console.css", "experiment.css", "reports.css")
 
@@ -40,7 +43,17 @@ def may_be_kept(path: str, version: str) -> bool:
 
 def script_tags() -> str:
     """The scripts of every page, as HTML."""
-    return "\n".join(f'<script src="{address(name)}"></script>' for name in _SCRIPTS)
+    return "\n".join(map(_tag, _SCRIPTS))
+
+
+def needed_of_dash(scripts: str) -> str:
+    """Dash's own scripts, one a line, without those that no page needs."""
+    lines = [line for line in scripts.splitlines() if _POLYFILL not in line and _TABLES not in line]
+    return "\n".join([_tag("generators.js"), *lines])
+
+
+def _tag(name: str) -> str:
+    return f'<script src="{address(name)}"></script>'
 
 
 def style_tags() -> str:

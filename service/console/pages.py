@@ -23,6 +23,7 @@ class Page:
         wire: Adds its callbacks, once.
         first_questions: What it asks its sources when it is opened. They are asked ahead, while the browser still
             builds the page, so their answers must be kept (`Sources.kept`).
+        has_tables: Whether tables come to stand on it: their code, the largest of all, is fetched with the page then.
         needs_predictions: Whether an installation without any is told what to do first instead.
         needs_champion: The same of one whose models were all only trained or judged; it always needs one of these.
     """
@@ -33,5 +34,6 @@ class Page:
     layout: Callable[[Sources], Component]
     wire: Callable[[Dash, Sources], None]
     first_questions: Callable[[Sources], Sequence[Callable[[], object]]] = lambda _sources: ()
+    has_tables: bool = True
     needs_predictions: bool = True
     needs_champion: bool = True

@@ -164,7 +164,7 @@ def sentence(error: GauntletError) -> str:
 def table(
     name: str,
     columns: Sequence[Mapping[str, Any]],
-    rows: Sequence[Row] = (),
+    rows: Sequence[Row] | None = (),
     *,
     title: str,
     file: str,
@@ -178,7 +178,7 @@ def table(
     Args:
         name: Its id; a callback may give it `rowData`.
         columns: Of AG Grid: `field`, `headerName`, and `type: "rightAligned"` for numbers.
-        rows: What is in it at first.
+        rows: What is in it at first; None: they are being read, and a callback gives them.
         title: What it shows; its heading.
         file: The name of the CSV file, without its ending.
         height: A CSS height, which a few rows do not need; None: as many rows as there are.
@@ -186,12 +186,12 @@ def table(
         beside: Further buttons beside the one that saves.
         options: Further ones of AG Grid.
     """
-    if 0 < len(rows) <= _FEW_ROWS and not grows:
+    if rows and len(rows) <= _FEW_ROWS and not grows:
         height = None
     grid = dag.AgGrid(
         id=name,
         columnDefs=[dict(column) for column in columns],
-        rowData=[dict(row) for row in rows],
+        rowData=None if rows is None else [dict(row) for row in rows],
         defaultColDef={
             "sortable": True,
             "filter": True,

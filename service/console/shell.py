@@ -42,10 +42,22 @@ def index_html() -> str:
 <body>
 {{%app_entry%}}
 <noscript>The console draws its pictures with JavaScript, which this browser has switched off.</noscript>
-<footer>{{%config%}}{{%scripts%}}{script_tags()}{{%renderer%}}<script src="{_PLOTLY}" async></script></footer>
+<footer>{{%config%}}{{%scripts%}}{script_tags()}{{%renderer%}}
+<script id="plotly" src="{_PLOTLY}" async></script></footer>
 </body>
 </html>
 """
+
+
+_CHOICES, _TABLES = "dash/dcc/async-dropdown.js", "dash_ag_grid/async-community.js"
+"""Code that Dash fetches only when it comes upon the first control or table of its kind, and then waits for."""
+
+
+def preload_tags(pages: Sequence[Page], path: str) -> str:
+    """What a browser is to fetch at once with the page at a path, as HTML."""
+    page = _find(pages, path)
+    codes = [_CHOICES, *([_TABLES] if page is None or page.has_tables else [])]
+    return "\n".join(f'<link rel="preload" href="/_dash-component-suites/{code}" as="script">' for code in codes)
 
 
 _OPENS_SECONDS = 1.0

@@ -47,33 +47,40 @@ _RESTS_MS = 300
 """A page that asks nothing more and changes nothing for so long is drawn; that it rested is not counted."""
 _FORGETS_SECONDS = 5.5
 """So long nobody looks before a page is opened, so that the console keeps no answer from the round before."""
-_WRITTEN_DOWN = """
-window.asking = 0;
-window.changes = new Map();
-const ask = window.fetch;
-window.fetch = (...what) => { window.asking++; return ask(...what).finally(() => { window.asking--; }); };
-new MutationObserver(found => {
-  const now = performance.now(), elementOf = node => (node.nodeType === 1 ? node : node.parentElement);
-  for (const { type, target, addedNodes } of found) {
-    for (const node of type === "childList" ? addedNodes : [target]) window.changes.set(elementOf(node), now);
-  }
-}).observe(document, { childList: true, characterData: true, subtree: true });
-"""
-_DRAWN = """rests => {
+_TOLD = "drawn"
+_LOOKS = """(told, rests, looks) => {
+  window.asking = 0;
+  window.changes = new Map();
+  const ask = window.fetch;
+  window.fetch = (...what) => { window.asking++; return ask(...what).finally(() => { window.asking--; }); };
+  new MutationObserver(found => {
+    const now = performance.now(), elementOf = node => (node.nodeType === 1 ? node : node.parentElement);
+    for (const { type, target, addedNodes } of found) {
+      for (const node of type === "childList" ? addedNodes : [target]) window.changes.set(elementOf(node), now);
+    }
+  }).observe(document, { childList: true, characterData: true, subtree: true });
   const all = what => [...document.querySelectorAll(what)];
-  const isReady = !window.asking && document.querySelector(".page h1")
-    && !all(".card > p.soft, .reading").some(p => p.textContent === "Reading …")
-    && all(".picture:not([hidden])").every(p => p.querySelector(".main-svg"))
-    && all(".grid").every(g => g.querySelector(".ag-row, .ag-overlay-wrapper"));
-  const lastOf = found => Math.max(...found.map(([, at]) => at));
-  const drawn = [...window.changes].filter(([part]) => part && document.body?.contains(part));
-  if (!isReady || performance.now() - lastOf(drawn) < rests) return undefined;
-  const isSeen = ([part]) => {
-    const { top, bottom } = part.getBoundingClientRect();
-    return top < window.innerHeight && bottom > 0;
+  const look = () => {
+    const isReady = !window.asking && document.querySelector(".page h1")
+      && !all(".card > p.soft, .reading").some(p => p.textContent === "Reading …")
+      && all(".picture:not([hidden])").every(p => p.querySelector(".main-svg"))
+      && all(".grid").every(g => g.querySelector(".ag-row, .ag-overlay-wrapper"));
+    if (!isReady) return;
+    const lastOf = found => Math.max(...found.map(([, at]) => at));
+    const drawn = [...window.changes].filter(([part]) => part && document.body.contains(part));
+    if (performance.now() - lastOf(drawn) < rests) return;
+    const isSeen = ([part]) => {
+      const { top, bottom } = part.getBoundingClientRect();
+      return top < window.innerHeight && bottom > 0;
+    };
+    clearInterval(looking);
+    console.debug(told, lastOf(drawn.filter(isSeen)), lastOf(drawn));
   };
-  return [lastOf(drawn.filter(isSeen)), lastOf(drawn)];
+  const looking = setInterval(look, looks);
 }"""
+_TELLS = f"({_LOOKS})({json.dumps(_TOLD)}, {_RESTS_MS}, {_LOOK_MS})"
+"""Run in each page before its own scripts. That it is drawn a page tells by itself: what a browser's driver puts into
+it to ask takes it a twentieth of a second."""
 _WRONG = """() => [...document.querySelectorAll(".wrong:not([hidden])")].map(p => p.textContent).filter(t => t)"""
 
 
@@ -158,7 +165,7 @@ def measure(address: str, path: str, rounds: int) -> Iterator[tuple[float, float
         )
         browser.set_default_timeout(1000 * _PATIENCE_SECONDS)
         page = browser.new_page()
-        page.add_init_script(_WRITTEN_DOWN)
+        page.add_init_script(_TELLS)
         took: list[float] = []
         page.on("requestfinished", lambda request: took.append(_waited(request)))
         for number in range(rounds + _WARMING):
@@ -166,8 +173,9 @@ def measure(address: str, path: str, rounds: int) -> Iterator[tuple[float, float
                 page.goto("about:blank")
                 time.sleep(_FORGETS_SECONDS)
             took.clear()
-            page.goto(address + path, wait_until="commit")
-            seen, drawn = page.wait_for_function(_DRAWN, arg=_RESTS_MS, polling=_LOOK_MS).json_value()
+            with page.expect_console_message(lambda said: said.text.startswith(f"{_TOLD} ")) as told:
+                page.goto(address + path, wait_until="commit")
+            seen, drawn = map(float, told.value.text.split()[1:])
             wrong = page.evaluate(_WRONG)
             if wrong:
                 raise CannotMeasure(f"{path} says: {'; '.join(wrong)}")

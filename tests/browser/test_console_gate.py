@@ -21,7 +21,7 @@ def shown(made: Visit, path: str = "/gate") -> Any:
     page = made.open(path)
     page.wait_for_selector("#gate-of")
     page.wait_for_selector("#gate-all-checks .ag-row", state="attached")
-    page.wait_for_selector("#gate-pictures .dash-graph .scatterlayer .point")
+    page.wait_for_selector("#gate-pictures .picture .scatterlayer .point")
     made.settle()
     return page
 
@@ -53,7 +53,7 @@ def test_every_topic_of_the_report_can_be_drawn(at_console: Visit) -> None:
     page.click(".dash-dropdown-option >> text=Probabilities and answers")
     page.keyboard.press("Escape")
     page.wait_for_selector("#gate-pictures .topic >> text=Probabilities and answers")
-    page.wait_for_selector("[id*='gate-roc'].dash-graph .scatterlayer .js-line")
+    page.wait_for_selector("[id*='gate-roc'].picture .scatterlayer .js-line")
     at_console.settle()
     at_console.assert_clean()
 

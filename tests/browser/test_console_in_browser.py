@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,29 @@ def test_a_phone_shows_a_page_without_scrolling_sideways(chromium: Any, installa
     made.page.context.close()
 
 
+def test_an_engineer_looks_at_certain_days_and_then_at_everything_again(at_console: Visit) -> None:
+    page = at_console.open("/production")
+    at_console.settle()
+
+    def shown(span: str, said: str) -> None:
+        page.click("#production-span")
+        page.click(f".dash-dropdown-option >> text={span}")
+        page.wait_for_selector(f"section:has([id*='volume']) >> text={said}")
+
+    shown("between two days", "Choose a first and a last day")
+    today = datetime.now(UTC).date()
+    for name, day in (("start", today - timedelta(days=1)), ("end", today + timedelta(days=1))):
+        field = page.locator(f"#production-days-place .dash-datepicker-{name}-date")
+        field.fill(day.isoformat())
+        field.press("Enter")
+        page.keyboard.press("Escape")  # closes the calendar
+    until = today + timedelta(days=2)
+    page.wait_for_selector(f"text=/live predictions, {today - timedelta(days=1)} 00:00 to {until} 00:00 UTC/")
+    shown("everything", "live predictions")
+    page.wait_for_selector("#production-days-place", state="hidden")
+    at_console.assert_clean()
+
+
 def test_pictures_are_as_wide_as_their_place_and_stay_so(at_console: Visit) -> None:
     page = at_console.open("/production")
     fits = """width => {
@@ -177,6 +201,17 @@ def test_pictures_are_as_wide_as_their_place_and_stay_so(at_console: Visit) -> N
         page.set_viewport_size(size)
         page.wait_for_function(fits, arg=size["width"])
     at_console.assert_clean()
+
+
+def test_pictures_whose_code_does_not_come_are_said_to_be_missing_and_the_rest_is_there(at_console: Visit) -> None:
+    at_console.page.route("**/plotly*.min.js", lambda route: route.abort())
+    page = at_console.open("/production")
+    page.wait_for_selector("section:has([id*='volume']) .wrong >> text=could not be loaded. Load the page again")
+    page.wait_for_selector("#riskiest .ag-row")
+    assert "predictions" in page.inner_text("#production-totals")
+    at_console.page.unroute("**/plotly*.min.js")
+    at_console.page.reload()
+    page.wait_for_selector("[id*='volume'].picture .main-svg")
 
 
 def test_a_page_that_is_opened_is_not_asked_for_a_second_time(at_console: Visit) -> None:

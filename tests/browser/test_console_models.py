@@ -23,7 +23,7 @@ _JUDGED = """() => {
   return found;
 }"""
 """The rows with a gate's report, whose column is not drawn as long as it is out of sight."""
-_COMPARED = "[id*='compare-f1_positive'].dash-graph .scatterlayer .point"
+_COMPARED = "[id*='compare-f1_positive'].picture .scatterlayer .point"
 
 
 def drawn(made: Visit) -> Any:
@@ -32,7 +32,7 @@ def drawn(made: Visit) -> Any:
     for grid in ("models-runs", "models-side-by-side"):
         page.wait_for_selector(f"#{grid} .ag-row", state="attached")
     for name in ("models-time", "models-impact", "models-parallel"):
-        page.wait_for_selector(f"[id*='{name}'].dash-graph .scatterlayer .point")
+        page.wait_for_selector(f"[id*='{name}'].picture .scatterlayer .point")
     made.settle()
     return page
 

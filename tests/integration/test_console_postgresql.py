@@ -106,7 +106,9 @@ def test_both_databases_add_up_alike(both):
 
 
 def test_both_databases_know_the_same_truths(both):
-    sqlite, postgresql = (read_outcomes(store, SPAN, window=HOUR, moment=NOON + 3 * HOUR) for store in both)
+    sqlite, postgresql = (
+        read_outcomes(store, SPAN, predictions=1000, window=HOUR, moment=NOON + 3 * HOUR) for store in both
+    )
     assert (postgresql.n, postgresql.told, postgresql.waiting) == (sqlite.n, sqlite.told, sqlite.waiting)
     assert [(t.bin, t.positive, t.right) for t in postgresql.bins] == [
         (t.bin, t.positive, t.right) for t in sqlite.bins

@@ -26,7 +26,8 @@
       hoverlabel: { font: { family: FONT } },
     };
     for (const key of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) {
-      found[key] = { gridcolor: grid, zerolinecolor: zero, linecolor: grid, fixedrange: true, ...found[key] };
+      found[key] = {
+        gridcolor: grid, zerolinecolor: zero, linecolor: grid, fixedrange: true, ticklabeloverflow: "allow", ...found[key] };
     }
     if (found.polar) {
       const axis = { gridcolor: grid, linecolor: grid };
@@ -78,14 +79,25 @@
     return { data: theme === "dark" ? repaint(traces) : traces, layout };
   }
 
-  // Only when there is something to draw: Plotly takes as long for seven empty pictures as for two that are not.
-  const graphOf = (name, figure) => ({
-    namespace: "dash_core_components", type: "Graph",
-    props: {
-      id: { name, part: "graph" }, figure, style: { height: `${figure.layout.height}px` },
-      config: { displaylogo: false, displayModeBar: false }, responsive: false,
-    },
+  const CONFIG = { displaylogo: false, displayModeBar: false, responsive: false };
+  // Plotly's code is fetched beside all other, and may come last or not at all.
+  const whenPlotly = new Promise((resolve, reject) => {
+    document.addEventListener("load", event => event.target.id === "plotly" && resolve(), true);
+    document.addEventListener("error", event => event.target.id === "plotly" && reject(), true);
   });
+  whenPlotly.catch(() => {});  // said where a picture is missing
+
+  // By the browser alone: of Dash, each picture would be a change of the whole page.
+  function paint(frame, figure) {
+    let plot = frame.querySelector(".plot");
+    if (!plot) {
+      plot = document.createElement("div");
+      plot.className = "plot";
+      frame.append(plot);
+    }
+    plot.style.height = `${figure.layout.height}px`;
+    window.Plotly.react(plot, figure.data, figure.layout, CONFIG);
+  }
 
   const partOf = (name, part) => document.getElementById(JSON.stringify({ name, part }));
 
@@ -129,25 +141,26 @@
   const LOOK_MS = 20, MOST_LOOKS = 250;
   function onceThere(name, then, looks = MOST_LOOKS) {
     const frame = partOf(name, "frame");
-    if (frame) return then(frame);
-    if (!looks) return window.dash_clientside.no_update;
-    return new Promise(resolve => setTimeout(resolve, LOOK_MS)).then(() => onceThere(name, then, looks - 1));
+    if (frame) then(frame);
+    else if (looks) setTimeout(() => onceThere(name, then, looks - 1), LOOK_MS);
   }
 
-  function drawnIn(frame, id, drawn, theme) {
-    const same = window.dash_clientside.no_update, why = drawn.wrong || drawn.nothing;
+  function drawnIn(frame, name, drawn, theme) {
+    const why = drawn.wrong || drawn.nothing;
     window.gauntletScreen.forget(frame);
-    say(id.name, drawn, why);
-    if (why) return same;
-    told[id.name] = drawn;
-    showNumbers(id.name);
+    say(name, drawn, why);
+    if (why) return;
+    told[name] = drawn;
+    showNumbers(name);
     const figure = () => figureOf(drawn, theme || window.gauntletTheme.effective(), frame.clientWidth || 640);
-    const graph = () => graphOf(id.name, figure());
     const isLater = !frame.firstElementChild && !window.gauntletScreen.isSeen(frame);
-    if (isLater) window.gauntletScreen.later(frame, () => window.dash_clientside.set_props(id, { children: graph() }));
-    widths.observe(frame);
+    const paintNow = () => frame.isConnected && paint(frame, figure());
     frame.style.minHeight = `${figure().layout.height}px`;
-    return isLater ? same : graph();
+    widths.observe(frame);
+    whenPlotly.then(
+      () => (isLater ? window.gauntletScreen.later(frame, paintNow) : paintNow()),
+      () => say(name, { ...drawn, wrong: true }, "The code that draws pictures could not be loaded. Load the page again."),
+    );
   }
 
   const label = () => {
@@ -212,8 +225,9 @@
       return effective();
     },
     draw(drawn, theme) {
-      const id = window.dash_clientside.callback_context.outputs_list.id;
-      return drawn ? onceThere(id.name, frame => drawnIn(frame, id, drawn, theme)) : window.dash_clientside.no_update;
+      const { name } = window.dash_clientside.callback_context.outputs_list.id;
+      if (drawn) onceThere(name, frame => drawnIn(frame, name, drawn, theme));
+      return window.dash_clientside.no_update;
     },
     whenDrawn(first) {
       if (!first) return window.dash_clientside.no_update;
@@ -278,18 +292,19 @@
 
   // All pictures that are there, anew: in a theme, or those alone whose width is another one now.
   function redraw(theme, widthOf) {
-    for (const place of document.querySelectorAll(".card .dash-graph")) {
-      const drawn = told[JSON.parse(place.id).name], plot = place.querySelector(".js-plotly-plot");
-      const width = drawn && plot && plot.layout && widthOf(place);
+    for (const plot of document.querySelectorAll(".card .plot")) {
+      const frame = plot.parentElement, drawn = told[JSON.parse(frame.id).name], width = drawn && widthOf(frame);
       if (!width || (!theme && width === plot.layout.width)) continue;
-      const figure = figureOf(drawn, theme || window.gauntletTheme.effective(), width);
-      place.style.height = `${figure.layout.height}px`;
-      window.Plotly.react(plot, figure.data, figure.layout);
+      paint(frame, figureOf(drawn, theme || window.gauntletTheme.effective(), width));
     }
   }
-  const roomOf = place => place.parentElement.clientWidth;
+  const roomOf = frame => frame.clientWidth;
   let isOnPaper = false, resized;
-  const widths = new ResizeObserver(() => {
+  const widths = new ResizeObserver(changed => {
+    for (const { target } of changed.filter(({ target }) => !target.isConnected)) {
+      widths.unobserve(target);
+      target.querySelectorAll(".plot").forEach(window.Plotly.purge);
+    }
     clearTimeout(resized);
     resized = setTimeout(() => isOnPaper || redraw(null, roomOf), 100);  // not at every step of a window that is pulled wider
   });

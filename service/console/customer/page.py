@@ -193,5 +193,6 @@ PAGE = Page(
     says="What the model says of one customer, why, and what could be done.",
     layout=_layout,
     wire=_wire,
+    has_tables=False,
     needs_predictions=False,
 )

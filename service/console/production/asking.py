@@ -20,7 +20,7 @@ from service.console.production.reading import (
     read_riskiest,
     read_seen,
 )
-from service.console.production.showing import ALL, DATES, LAST_TOLD, SPANS
+from service.console.production.showing import ALL, DATES, LAST_TOLD, NOW, SPANS
 from service.console.production.spans import Span, between, last, piece_of
 from service.console.sources import Sources
 from service.micros import from_micros, to_micros
@@ -118,7 +118,8 @@ class Answers:
         now, told = to_micros(datetime.now(UTC)), read_last_told(store)
         seen_from = max(now, told) if moment == LAST_TOLD and told is not None else now
         window = load_policy(rules_of(sources.settings.policy_file, sources.folder)).maturity_window
-        outcomes = read_outcomes(store, span, window=window, moment=seen_from)
+        predictions = sum(cell.n for cell in self.cells())
+        outcomes = read_outcomes(store, span, predictions=predictions, window=window, moment=seen_from)
         return AsSeen(outcomes, f"as of {from_micros(seen_from):%Y-%m-%d %H:%M} UTC")
 
     def riskiest(self) -> tuple[Scored, ...]:
@@ -129,6 +130,6 @@ class Answers:
 
 
 def first_questions(sources: Sources) -> Sequence[Callable[[], object]]:
-    """What the page's first screen asks when it is opened, in the order in which it shows the answers."""
+    """What the page asks when it is opened: of its first screen first, then what takes the browser the longest."""
     answers = Answers(sources, Chosen(ALL, None, None))
-    return answers.cells, answers.counted
+    return answers.cells, answers.counted, answers.riskiest, answers.rhythm, lambda: answers.outcomes(NOW)

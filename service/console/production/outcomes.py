@@ -102,12 +102,13 @@ def read_last_told(store: Store) -> int | None:
     return None if found is None else int(found)
 
 
-def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outcomes:
+def read_outcomes(store: Store, span: Span, *, predictions: int, window: int, moment: int) -> Outcomes:
     """Matured predictions of a span with their truths, as seen from a moment.
 
     Args:
         store: The store.
         span: What is looked at.
+        predictions: How many live ones there are in it; those that did not mature are not read once more.
         window: How long after a prediction its outcome is final, microseconds.
         moment: From when it is looked, microseconds since 1970 UTC.
 
@@ -137,9 +138,8 @@ def read_outcomes(store: Store, span: Span, *, window: int, moment: int) -> Outc
         sa.func.coalesce(sa.func.sum(rows.c.promised).filter(is_told), 0.0),
         sa.func.coalesce(sa.func.sum((rows.c.promised - seen) * (rows.c.promised - seen)).filter(is_told), 0.0),
     )
-    waiting = (
-        sa.select(sa.func.count()).select_from(tables.predictions).where(*live_in(store, span), p.at > moment - window)
-    )
     with store.reading() as connection:
         found = connection.execute(sa.select(rows.c.bin, *sums).group_by(rows.c.bin).order_by(rows.c.bin))
-        return Outcomes(tuple(Told(*row) for row in found), int(connection.execute(waiting).scalar_one()))
+        bins = tuple(Told(*row) for row in found)
+    rest = predictions - sum(told.n for told in bins)
+    return Outcomes(bins, max(0, rest))  # a late one may have come since they were counted

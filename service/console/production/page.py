@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, State, callback_context, dcc, html, no_update, set_props
+from dash import ClientsideFunction, Dash, Input, Output, State, callback_context, dcc, html, no_update
 from dash.development.base_component import Component
 
 from bentos.errors import BadInput, GauntletError, shown
 from service.console.guard import viewer
 from service.console.pages import Page
-from service.console.parts import Row, draw, drawn, notice, place, sentence, table
+from service.console.parts import draw, drawn, notice, place, sentence, table
 from service.console.production import drift_figures, figures
 from service.console.production.alerts import judge_features, judge_mean, judge_score
 from service.console.production.asking import Answers, Chosen, first_questions
 from service.console.production.course import add_up, by_piece, histogram, rolling
 from service.console.production.drift import compare
-from service.console.production.showing import DATES, WINDOWS, controls, show_alert, show_totals
+from service.console.production.showing import (
+    DATES,
+    DAYS,
+    PICKER,
+    WINDOWS,
+    controls,
+    days_picker,
+    show_alert,
+    show_totals,
+)
 from service.console.production.spans import piece_of
 from service.console.sources import Sources
 from service.console.viewers import Viewer
@@ -36,7 +45,8 @@ down is asked for then."""
 _FIRST_PICTURES = ("volume", "probabilities", "rolling")
 """Those that come with it; where a screen is tall, others are seen too, and nobody may wait for them."""
 _LIST = "production-list"
-"""Where the table comes to stand, which takes the browser as long to make as three pictures."""
+"""Where the table stands. The browser takes as long to make it as three pictures: it does while the first numbers are
+still asked for."""
 _FURTHEST = ""
 """Stands for the feature that is furthest beyond its limit."""
 
@@ -68,7 +78,7 @@ def _layout(sources: Sources) -> Component:
                         [html.P(id="production-customers", className="soft"), html.Div(id="production-wrong")],
                         className="whole",
                     ),
-                    html.Div(id=_LIST, className="whole", hidden=True),
+                    html.Div(_list(), id=_LIST, className="whole"),
                 ],
                 className="cards",
             ),
@@ -85,29 +95,50 @@ def _distribution(names: list[str]) -> Component:
     return html.Div([choice, place("distribution", "Training and now")], className="stack half")
 
 
-def _wire(app: Dash, sources: Sources) -> None:
-    chosen = (
-        Input("production-span", "value"),
-        Input("production-days", "start_date"),
-        Input("production-days", "end_date"),
-        Input("production-tick", "n_intervals"),
-    )
-
-    def answers_to(asked: tuple[Any, ...]) -> Answers:
-        return Answers(sources, Chosen(*(None if one is None else str(one) for one in asked[:3])))
-
+def _wire_controls(app: Dash, sources: Sources) -> None:
     @app.callback(
         Output("production-tick", "disabled"),
         Output("production-live", "children"),
         Output("production-live", "aria-pressed"),
-        Output("production-days-place", "hidden"),
         Input("production-live", "n_clicks"),
-        Input("production-span", "value"),
     )
-    def choose(clicks: int, span: str) -> tuple[bool, str, str, bool]:
+    def choose(clicks: int) -> tuple[bool, str, str]:
         is_live = not clicks % 2
         said = f"Live, every {sources.settings.refresh_seconds} s" if is_live else "Paused"
-        return not is_live, said, str(is_live).lower(), span != DATES
+        return not is_live, said, str(is_live).lower()
+
+    @app.callback(
+        Output("production-days-place", "hidden"),
+        Output("production-days-place", "children"),
+        Input("production-span", "value"),
+        State("production-days-place", "children"),
+        prevent_initial_call=True,
+    )
+    def offer_days(span: str, there: Any) -> tuple[bool, Any]:
+        return span != DATES, no_update if there or span != DATES else days_picker()
+
+    @app.callback(
+        Output(DAYS, "data"),
+        Input(PICKER, "start_date"),
+        Input(PICKER, "end_date"),
+        prevent_initial_call=True,
+    )
+    def choose_days(first: str | None, final: str | None) -> list[str | None]:
+        return [first, final]
+
+
+def _wire(app: Dash, sources: Sources) -> None:
+    _wire_controls(app, sources)
+    chosen = (
+        Input("production-span", "value"),
+        Input(DAYS, "data"),
+        Input("production-tick", "n_intervals"),
+    )
+
+    def answers_to(asked: tuple[Any, ...]) -> Answers:
+        span, days, *_ = asked
+        first, final = days if isinstance(days, list) and len(days) == 2 else (None, None)
+        return Answers(sources, Chosen(*(None if one is None else str(one) for one in (span, first, final))))
 
     @app.callback(
         Output(_FIRST, "data"),
@@ -152,22 +183,17 @@ def _wire(app: Dash, sources: Sources) -> None:
         return draw(lambda: _calibration(sources, answers_to(asked), moment))
 
     @app.callback(
-        Output(_LIST, "children"),
+        Output("riskiest", "rowData"),
         Output(_LIST, "hidden"),
         Output("production-wrong", "children"),
         *chosen,
         top_drawn,
-        State(_LIST, "hidden"),
     )
     def list_riskiest(*asked: Any) -> tuple[Any, ...]:
         try:
-            rows = _riskiest(answers_to(asked), viewer())
+            return _riskiest(answers_to(asked), viewer()), False, None
         except GauntletError as e:
-            return None, True, notice(sentence(e), is_wrong=True)
-        if asked[-1]:
-            return _list(rows), False, None
-        set_props("riskiest", {"rowData": rows})  # the table stays: its order and filters are somebody's
-        return no_update, no_update, None
+            return no_update, True, notice(sentence(e), is_wrong=True)
 
 
 def _or_wrong(make: Callable[[], tuple[Any, ...]], *, notices: int, silent: int, pictures: int) -> tuple[Any, ...]:
@@ -234,9 +260,9 @@ def _riskiest(answers: Answers, who: Viewer) -> list[dict[str, Any]]:
     ]
 
 
-def _list(rows: Sequence[Row]) -> Component:
+def _list() -> Component:
     title, file = "Customers at the highest risk", "highest-risk"
-    return table("riskiest", _RISKIEST, rows, title=title, file=file, height="26rem", grows=True, pagination=True)
+    return table("riskiest", _RISKIEST, None, title=title, file=file, height="26rem", grows=True, pagination=True)
 
 
 PAGE = Page(

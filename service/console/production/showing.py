@@ -17,6 +17,8 @@ SPANS = {"hour": ("the last hour", HOUR), "day": ("the last 24 hours", DAY), "we
     "month": ("the last 30 days", 30 * DAY)
 }
 ALL, DATES = "all", "dates"
+DAYS, PICKER = "production-days", "production-picker"
+"""What holds the two chosen days, and what they are chosen with."""
 NOW, LAST_TOLD = "now", "last"
 WINDOWS = (50, 100, 200, 500, 1000, 2000, 5000)
 _STATES = {"well": "well", "alert": "ALERT", "unknown": "cannot say"}
@@ -28,17 +30,19 @@ def controls() -> Component:
     return html.Div(
         [
             _choice("production-span", "Time", times, ALL),
-            html.Div(
-                [html.Div("Days, UTC", className="label"), dcc.DatePickerRange(id="production-days")],
-                id="production-days-place",
-                hidden=True,
-            ),
+            dcc.Store(id=DAYS),
+            html.Div(id="production-days-place", hidden=True),
             _choice("production-window", "Rolling window", [(n, f"{n:,} predictions") for n in WINDOWS], 200),
             _choice("production-moment", "Truths as of", [(NOW, "now"), (LAST_TOLD, "the last that was told")], NOW),
             html.Button("Live", id="production-live", className="quiet", n_clicks=0, **{"aria-pressed": "true"}),
         ],
         className="bar",
     )
+
+
+def days_picker() -> list[Component]:
+    """Which days, made for those alone who choose between two: a browser needs as long for it as for a picture."""
+    return [html.Div("Days, UTC", className="label"), dcc.DatePickerRange(id=PICKER)]
 
 
 def show_totals(sums: Sums, contract: Contract) -> Component:

@@ -98,3 +98,33 @@ def test_browsers_keep_a_file_that_is_what_its_address_says(tmp_path: Path) -> N
     assert keeping(address[:-1] + ("0" if address[-1] != "0" else "1")) == "private, no-cache"
     assert keeping("/assets/console.js") == "private, no-cache"
     assert client.get("/assets/gone.js?v=").headers["Cache-Control"] == "no-store"
+
+
+def test_a_page_carries_what_it_needs_of_dash_and_no_more(tmp_path: Path) -> None:
+    page = browser(tmp_path).get("/production").text
+    scripts = re.findall(r'<script [^>]*src="([^"]+)"', page)
+    assert not [script for script in scripts if "polyfill" in script or "dash_table" in script]
+    first_of_dash = next(number for number, script in enumerate(scripts) if "/_dash-component-suites/" in script)
+    assert scripts.index(page_code.address("generators.js")) < first_of_dash
+
+
+def test_generators_are_all_that_dash_s_scripts_need_of_the_runtime_that_is_left_out(tmp_path: Path) -> None:
+    client = browser(tmp_path)
+    scripts = re.findall(r'<script [^>]*src="(/_dash-component-suites/[^"]+)"', client.get("/").text)
+    code = "\n".join(client.get(script, buffered=True).text for script in scripts)
+    assert set(re.findall(r"regeneratorRuntime\.(\w+)", code)) == {"mark", "wrap"}
+    made = re.findall(r"regeneratorRuntime\.wrap\(function\((\w+)\)\{(.*?)\},\w+\)", code)
+    assert len(made) == code.count("regeneratorRuntime.wrap")
+    for state, body in made:
+        assert set(re.findall(rf"\b{state}\.(\w+)", body)) == {"prev", "next", "stop"}
+        assert "try" not in body
+
+
+@pytest.mark.parametrize(("path", "has_tables"), [("/production", True), ("/customer", False), ("/", False)])
+def test_what_a_page_will_need_is_fetched_with_it(tmp_path: Path, path: str, *, has_tables: bool) -> None:
+    client = browser(tmp_path)
+    ahead = re.findall(
+        r'<link rel="preload" href="(/_dash-component-suites/[^"]+)" as="script">', client.get(path).text
+    )
+    assert any("dash_ag_grid" in code for code in ahead) is has_tables
+    assert {client.get(code, buffered=True).status_code for code in ahead} == {200}

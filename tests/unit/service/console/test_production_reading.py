@@ -151,7 +151,7 @@ def test_only_what_has_matured_counts_with_the_truth_known_then(tmp_path: Path) 
         outcome(rows[3], True, after=MINUTE),
     ]
     store = store_with(tmp_path, rows, told)
-    found = read_outcomes(store, DAY, window=HOUR, moment=NOON + HOUR + 30 * MINUTE)
+    found = read_outcomes(store, DAY, predictions=4, window=HOUR, moment=NOON + HOUR + 30 * MINUTE)
     [tenth] = found.bins
     assert (tenth.bin, tenth.n, tenth.told, tenth.positive, tenth.right) == (7, 3, 2, 1, 1)
     assert (tenth.promised, found.waiting) == (pytest.approx(1.5), 1)
