@@ -20,6 +20,8 @@ import click
 from bentos.command_line import (
     POLICIES,
     as_json_option,
+    candidate_file_option,
+    candidate_in,
     explain,
     folder_option,
     in_folder,
@@ -96,11 +98,18 @@ def _experiment_elsewhere() -> ExperimentMap | None:
 
 
 @click.command()
-@click.option("--champion", default="models:/churn@champion", show_default=True, metavar="MODEL")
+@click.option(
+    "--champion",
+    metavar="MODEL",
+    help="Default: models:/churn@champion; with --candidate-file the champion of that version's name.",
+)
 @click.option("--challenger", "challengers", multiple=True, metavar="MODEL", help="Repeatable. Default: none.")
+@candidate_file_option("Pack the version that `gauntlet train` wrote there, if no challenger is named.")
 @in_folder
 @as_json_option
-def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json: bool) -> None:
+def package(
+    champion: str | None, challengers: tuple[str, ...], candidate_file: Path | None, folder: Folder, as_json: bool
+) -> None:
     """Pack champion and challengers into one Bento.
 
     A model without a blessing that holds is refused; `gauntlet gate` gives one. A challenger that is blessed for the
@@ -110,11 +119,16 @@ def package(champion: str, challengers: tuple[str, ...], folder: Folder, as_json
     from bentos.registry import registry_of
     from bentos.revocations import trust_of
 
+    named = challengers
+    if candidate_file is not None and not challengers:
+        named = (candidate_in(candidate_file),)
     registry = registry_of(folder)
+    found = [registry.resolve(name) for name in named]
+    model = "churn" if named == challengers else found[0].name
     packed = run(
         registry,
-        champion=registry.resolve(champion),
-        challengers=[registry.resolve(name) for name in challengers],
+        champion=registry.resolve(champion or f"models:/{model}@champion"),
+        challengers=found,
         folder=folder,
         now=datetime.now(UTC),
         trust=trust_of(folder, os.environ),

@@ -170,6 +170,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("tiers", nargs="+", metavar="TIER", help="each must have run")
     parser.add_argument("--least", type=float, metavar="PERCENT", help="of each plane; without it coverage is left out")
     given = parser.parse_args(arguments)
+    if not given.reports.is_dir():
+        parser.error(f"{given.reports} is no folder; it must be the one of the tiers' reports")
     reached: list[Reach] = []
     if given.least is not None:
         project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from bentos.errors import PROBLEMS_SHOWN, InvalidSetting, WithProblems
+from bentos.errors import PROBLEMS_SHOWN, InvalidSetting, NotFound, WithProblems, shown
 from bentos.folder import Folder
 from bentos.last_words import SETTING as LAST_WORDS
 
@@ -61,7 +61,7 @@ def as_json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def candidate_file_option(told: str) -> Callable[..., Any]:
-    """Give a subcommand `--candidate-file`, by which a training hands over to the gate that comes after it."""
+    """Give a subcommand `--candidate-file`, by which a training hands over to what comes after it."""
     return click.option(
         "--candidate-file",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -70,6 +70,28 @@ def candidate_file_option(told: str) -> Callable[..., Any]:
         metavar="FILE",
         help=told,
     )
+
+
+_LONGEST_NAMED = 1000
+"""Characters of a file that is to name a candidate: whatever else it is, it is not read to its end."""
+
+
+def candidate_in(file: Path) -> str:
+    """The version that a training wrote into a file, such as models:/churn/7.
+
+    Raises:
+        NotFound: There is none in it.
+    """
+    try:
+        with file.open(encoding="utf-8") as opened:
+            named = opened.read(_LONGEST_NAMED).strip()
+    except (OSError, UnicodeDecodeError) as e:
+        raise NotFound(f"{file} names no candidate, as it cannot be read: {e}") from e
+    if not named:
+        raise NotFound(f"{file} names no candidate, as it is empty")
+    if not named.startswith("models:/") or len(named.split()) > 1:
+        raise NotFound(f"{file} names no candidate: it holds {shown(named)}, and must hold one such as models:/churn/7")
+    return named
 
 
 class Percent(click.ParamType[float]):

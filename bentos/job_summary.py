@@ -12,6 +12,15 @@ SETTING = "GITHUB_STEP_SUMMARY"
 """Names the file; the runner sets it, and nobody else does."""
 
 
+def check_summary() -> None:
+    """Whether the job's summary can be added to, asked before what is to be added takes minutes.
+
+    Raises:
+        Unavailable: The file cannot be written.
+    """
+    _append("")
+
+
 def add_to_summary(markdown: str) -> None:
     """Add a section to the job's summary; outside a CI job nothing is done.
 
@@ -21,12 +30,16 @@ def add_to_summary(markdown: str) -> None:
     Raises:
         Unavailable: The file cannot be written.
     """
+    _append(f"{markdown.rstrip()}\n\n")
+
+
+def _append(text: str) -> None:
     path = os.environ.get(SETTING)
     if not path:
         return
     try:
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"{markdown.rstrip()}\n\n")
+            file.write(text)
     except OSError as e:
         raise Unavailable(f"the job's summary {path} ({SETTING}) cannot be written: {e.strerror or e}") from e
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bentos.artifact import BLESSING, MANIFEST, Artifact, load_artifact
-from bentos.errors import ArtifactDamaged, BadInput, NotFound, Unavailable
+from bentos.errors import ArtifactDamaged, BadInput, NotFound, Unavailable, shown
 from bentos.folder import Folder
 from bentos.tracked import PAGE_SIZE, TrackedRun, every, run_of
+from bentos.tracking_uri import tracking_uri_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -94,9 +95,10 @@ def registry_of(folder: Folder) -> Registry:
     """The registry that `MLFLOW_TRACKING_URI` names; without it the folder's own.
 
     Raises:
+        InvalidSetting: It names nothing that can be a tracking server.
         Unavailable: The tracking server does not answer.
     """
-    return open_registry(folder, os.environ.get("MLFLOW_TRACKING_URI"))
+    return open_registry(folder, tracking_uri_of(os.environ))
 
 
 class Registry:
@@ -311,7 +313,9 @@ class Registry:
             return name, lambda: self._latest(name)
         if uri.startswith("models:/") and slash and name and number.isdigit():
             return name, lambda: self.client.get_model_version(name, number)
-        raise BadInput(f"{uri!r} names no model; write models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest")
+        raise BadInput(
+            f"{shown(uri)} names no model; write models:/NAME@ALIAS, models:/NAME/NUMBER or models:/NAME/latest"
+        )
 
     def _latest(self, name: str) -> MlflowVersion | None:
         newest = max(self._search(name), key=lambda version: int(version.version), default=None)

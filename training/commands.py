@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bentos.command_line import as_json_option, candidate_file_option, in_folder, print_result, progress, suggest
+from bentos.errors import Unavailable
 from bentos.folder import Folder
 
 USE_CASES = Path(__file__).parent / "use_cases"
@@ -70,7 +71,7 @@ def train(
     The data is validated as a whole first; a fifth of the ids is held out for the gate; the ONNX form must answer as
     scikit-learn does. Everything is tracked in MLflow.
     """
-    from bentos.artifact import write_beside
+    from bentos.artifact import check_file
     from bentos.last_words import leave
     from bentos.registry import registry_of
     from training.terminal import describe
@@ -87,9 +88,20 @@ def train(
         seed=options["seed"],
         rows=options["rows"],
     )
+    if candidate_file is not None:
+        check_file("--candidate-file", candidate_file)
     trained = run(request, registry=registry_of(folder), folder=folder, progress=progress)
     if candidate_file is not None:
-        write_beside(candidate_file, f"{trained.version.uri}\n".encode())
+        _hand_over(trained.version.uri, candidate_file)
     print_result(trained, as_json, describe)
     leave(f"{trained.version.name} version {trained.version.number}, candidate: {trained.digest}")
     suggest(folder, f"gate models:/{trained.version.name}/{trained.version.number}")
+
+
+def _hand_over(uri: str, file: Path) -> None:
+    from bentos.artifact import write_beside
+
+    try:
+        write_beside(file, f"{uri}\n".encode())
+    except OSError as e:
+        raise Unavailable(f"--candidate-file: {file} cannot be written: {e.strerror or e}; {uri} is registered") from e

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.artifact import Contract, Encoder
-from bentos.errors import InvalidSetting, NotConvertible
+from bentos.errors import InvalidSetting, NotConvertible, shown
 from bentos.pipeline import as_read, one_openmp_thread
 
 Parameter = str | int | float | bool | None
@@ -52,6 +52,21 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
     }
 )
 _GIVEN = {"random_state": "--seed sets it", "n_jobs": "it changes no answer", "verbose": "progress is shown otherwise"}
+_MOST: Mapping[str, int] = MappingProxyType(
+    {
+        "n_estimators": 10_000,
+        "max_iter": 100_000,
+        "max_depth": 10_000,
+        "max_leaf_nodes": 1_000_000,
+        "max_fun": 1_000_000,
+        "max_iter_predict": 100_000,
+        "n_restarts_optimizer": 1_000,
+        "hidden_layer_sizes": 10_000,
+        "Cs": 1_000,
+        "cv": 100,
+    }
+)
+"""Of parameters that say how much work a fit is: ten times what makes sense, and far from what never ends."""
 _SCALED = ("sklearn.linear_model.", "sklearn.svm.", "sklearn.neural_network.")
 """Where estimators live that need columns of one scale. Trees do not, and a scaler before them costs parity."""
 
@@ -144,7 +159,7 @@ def fit(recipe: Recipe, rows: NDArray[np.float32], truth: NDArray[np.int64]) -> 
     try:
         with one_openmp_thread():
             pipeline.fit(as_read(pipeline, rows), truth)
-    except (ValueError, TypeError) as e:  # InvalidParameterError is a ValueError
+    except (ValueError, TypeError, OverflowError) as e:  # InvalidParameterError is a ValueError
         raise InvalidSetting(f"{recipe.path} refuses its parameters: {' '.join(str(e).split())[:400]}") from e
     _settle(pipeline.named_steps["estimator"])
     return pipeline
@@ -173,26 +188,33 @@ def _round_thresholds_down(nodes: Any) -> None:
 
 
 def _class_of(path: str) -> Any:
-    from sklearn.base import is_classifier
+    from sklearn.base import BaseEstimator, ClassifierMixin
 
     module, _, name = path.rpartition(".")
     allowed = (
         f"{', '.join(KNOWN)}, or a scikit-learn classifier's import path such as sklearn.ensemble.ExtraTreesClassifier"
     )
-    if not module.startswith("sklearn."):
-        raise InvalidSetting(f"there is no estimator {path!r}; name one of {allowed}")
+    if not module.startswith("sklearn.") or not all(map(_is_public, path.split("."))):
+        raise InvalidSetting(f"there is no estimator {shown(path)}; name one of {allowed}")
     try:
         kind = getattr(importlib.import_module(module), name)
-        instance = kind()
     except (ImportError, AttributeError) as e:
-        raise InvalidSetting(f"scikit-learn has no {path!r}; name one of {allowed}") from e
+        raise InvalidSetting(f"scikit-learn has no {shown(path)}; name one of {allowed}") from e
+    is_classifier = inspect.isclass(kind) and issubclass(kind, BaseEstimator) and issubclass(kind, ClassifierMixin)
+    if not is_classifier or inspect.isabstract(kind):
+        raise InvalidSetting(f"{path} is no classifier; name one of {allowed}")
+    try:
+        kind()
     except TypeError as e:
         raise NotConvertible(f"{path} cannot be made from plain parameters: {e}; name one of {allowed}") from e
-    if not is_classifier(instance):
-        raise InvalidSetting(f"{path} is no classifier; name one of {allowed}")
     if not hasattr(kind, "predict_proba"):
         raise NotConvertible(f"{path} gives no probabilities; name one of {allowed}")
     return kind
+
+
+def _is_public(part: str) -> bool:
+    """Whether a part of an import path may be imported: scikit-learn's tests and inner modules are not."""
+    return part.isidentifier() and not part.startswith("_") and part != "tests"
 
 
 def _parameters_of(kind: Any) -> list[str]:
@@ -210,6 +232,13 @@ def _check_parameters(kind: Any, estimator: str, given: Mapping[str, Parameter])
             raise InvalidSetting(f"{estimator} has no parameter {name!r}{meant}; it has {', '.join(allowed)}")
         if not isinstance(given[name], Parameter):
             raise InvalidSetting(f"{estimator}: the parameter {name} must be a text, a number, true, false or null")
+        _check_amount(estimator, name, given[name])
+
+
+def _check_amount(estimator: str, name: str, value: Parameter) -> None:
+    most = _MOST.get(name)
+    if most is not None and isinstance(value, int | float) and value > most:
+        raise InvalidSetting(f"{estimator}: the parameter {name} is {shown(value)}; it must be at most {most:,}")
 
 
 def _columns_read(contract: Contract, without: Sequence[str]) -> tuple[int, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,10 @@ _DATABASES = {
     "postgresql+psycopg": "postgresql+psycopg",
     "sqlite": "sqlite",
 }
-ALLOWED = "a file, https://HOST/PATH.parquet (or .csv), or postgresql://USER@HOST/DATABASE with a query"
+ALLOWED = (
+    "a file, https://HOST/PATH.parquet (or .csv; http:// on this machine alone), or with a query "
+    "postgresql://USER@HOST/DATABASE or sqlite:///FILE"
+)
 
 
 def is_elsewhere(source: str) -> bool:
@@ -34,7 +38,7 @@ def is_database(source: str) -> bool:
     """Whether a source is a database, of which a query must say what is meant.
 
     Raises:
-        InvalidSetting: It is a URL of neither kind.
+        InvalidSetting: It is a URL of neither kind, or one by which anybody on the way could change the data.
     """
     scheme = source.partition("://")[0]
     if scheme not in (*_WEB, *_DATABASES):
@@ -43,7 +47,24 @@ def is_database(source: str) -> bool:
         raise InvalidSetting(
             "the URL of the data holds a user's name or password; it must be a signed link, or an open one"
         )
+    if scheme in _WEB and not _is_trusted(source):
+        raise InvalidSetting(f"data is {scheme}://...; it must be {ALLOWED}")
     return scheme in _DATABASES
+
+
+def _is_trusted(url: str) -> bool:
+    """Whether a web URL names a host, and one that is reached by TLS or is this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # which is read here as it raises where it is no number
+    except ValueError:
+        return False
+    if not host or parts.scheme == "https":
+        return bool(host)
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def told_of(source: str) -> str:

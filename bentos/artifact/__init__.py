@@ -34,7 +34,17 @@ from bentos.artifact.contract import (
 from bentos.artifact.encoding import Encoder, Value, categories_of, category_of, floats_of, is_allowed
 from bentos.artifact.holding import Finding, Trust, check_blessing, examine_blessing, policies_of, problems_in
 from bentos.artifact.loading import Artifact, load_artifact
-from bentos.artifact.manifest import BLESSING, FILES, MANIFEST, sha256, verify, write_beside, write_files
+from bentos.artifact.manifest import (
+    BLESSING,
+    FILES,
+    MANIFEST,
+    check_file,
+    check_folder,
+    sha256,
+    verify,
+    write_beside,
+    write_files,
+)
 from bentos.artifact.reference import Binned, Reference, TrainingRecord, dump_json
 from bentos.artifact.scorer import INPUT, OUTPUT, Scorer
 from bentos.artifact.signing import (
@@ -84,6 +94,8 @@ __all__ = [
     "category_of",
     "check_blessing",
     "check_contract",
+    "check_file",
+    "check_folder",
     "dump_blessing",
     "dump_contract",
     "dump_json",

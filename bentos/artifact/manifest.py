@@ -7,11 +7,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from bentos.errors import ArtifactDamaged, BadInput, NotFound
+from bentos.errors import ArtifactDamaged, BadInput, InvalidSetting, NotFound
 
 MANIFEST = "MANIFEST.json"
 BLESSING = "blessing.json"
@@ -77,6 +78,47 @@ def write_beside(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def check_file(option: str, file: Path) -> None:
+    """Whether `write_beside` can write a file, asked before what is to be kept there takes minutes; makes its folder.
+
+    Args:
+        option: How whoever named the file did so, such as `--html`.
+        file: The file; one that is there is left as it is.
+
+    Raises:
+        InvalidSetting: It cannot; the message names the option and says why not.
+    """
+    with suppress(OSError):  # what cannot even be looked at cannot be written either, which is told next
+        if file.exists() and not file.is_file():
+            found = "a folder" if file.is_dir() else "a device or a pipe"
+            raise InvalidSetting(f"{option} is {file}, {found}; it must be a file")
+    check_folder(option, file.parent, beside=file.name)
+
+
+def check_folder(option: str, folder: Path, *, beside: str = "") -> None:
+    """Whether files can be written into a folder, which is made if needed; as `check_file`.
+
+    Args:
+        option: How whoever named the folder did so.
+        folder: The folder.
+        beside: Beside which file of it `write_beside` is to write.
+
+    Raises:
+        InvalidSetting: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InvalidSetting(f"{option}: {folder} cannot be made: {e.strerror}") from e
+    try:
+        # Tried and not asked: permissions say nothing of a full disk, a name that is too long, or root in /proc.
+        handle, name = tempfile.mkstemp(prefix=f".{beside}-", dir=folder)
+    except OSError as e:
+        raise InvalidSetting(f"{option}: nothing may be written to {folder / beside}: {e.strerror}") from e
+    os.close(handle)
+    Path(name).unlink()
 
 
 def verify(folder: Path) -> str:

@@ -57,7 +57,7 @@ def image(
     same id.
     """
     from bentos.images.engines import find_engine
-    from bentos.images.making import Order, make_image
+    from bentos.images.making import Order, check_order, make_image
 
     order = Order(
         kind=kind,
@@ -69,6 +69,7 @@ def image(
         release=release,
         further=further,
     )
+    check_order(order)  # before an engine is looked for: what is wrong with the order is wrong with every engine
     print_result(make_image(order, find_engine(engine_name), folder, progress=progress), as_json, _render)
 
 

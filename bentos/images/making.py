@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from bentos.artifact import write_beside
-from bentos.errors import InvalidSetting
+from bentos.artifact import check_file, check_folder, write_beside
+from bentos.errors import InvalidSetting, shown
 from bentos.folder import Folder
 from bentos.images.bill import make_bill, read_installed
 from bentos.images.contexts import Context, lay_out_insight, lay_out_jobs, lay_out_scoring
@@ -22,6 +22,17 @@ from bentos.packing import CHECKOUT, read_version
 
 INSTALLED = "/app/installed.json"
 LICENSE = "Apache-2.0"
+
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    # A first part without dot and port is no host but a part of the repository, whose letters are small.
+    rf"(?P<name>(?:(?:localhost|{_LABEL}(?:\.{_LABEL})+|{_LABEL}(?=:)|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?"
+    rf"{_PART}(?:/{_PART})*):\w[\w.-]{{0,127}}",
+    re.ASCII,
+)
+"""`NAME:TAG` as the OCI distribution specification has it: a host, a repository of small letters, a tag."""
+_LONGEST_NAME = 255
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,12 +98,11 @@ def make_image(order: Order, engine: Engine, folder: Folder, *, progress: Callab
         progress: Is told what goes on.
 
     Raises:
-        InvalidSetting: The reference has no tag, or something could not be written where it is to go.
-        BadInput: What is to become a release is something else.
+        BadInput: As `check_order`.
         NotFound: There is no Bento, or no checkout.
         Refused: The builder fails.
     """
-    _check(order)
+    check_order(order)
     epoch, revision = when_and_what(CHECKOUT)
     progress(f"base {order.base}")
     base_digest = engine.digest_of_base(order.base)
@@ -161,30 +171,29 @@ def _pushed(order: Order, engine: Engine, context: Context) -> str | None:
     return digest
 
 
-def _check(order: Order) -> None:
+def check_order(order: Order) -> None:
+    """Whether an image can be called as is asked, and kept where.
+
+    Raises:
+        InvalidSetting: The reference is no `NAME:TAG`, or something could not be written where it is to go.
+        BadInput: What is to become a release is something else.
+    """
     if order.release is not None and not order.is_pushed:
         raise InvalidSetting("--release goes with --push: only a registry gives the digest by which an image is pulled")
-    name, colon, tag = order.reference.rpartition(":")
-    if not (colon and name and tag) or "/" in tag or "@" in order.reference:
-        raise InvalidSetting(f"--tag is {order.reference!r}; it must be NAME:TAG, such as registry.example/gauntlet:1")
+    found = _REFERENCE.fullmatch(order.reference)
+    if found is None or len(found["name"]) > _LONGEST_NAME:
+        raise InvalidSetting(
+            f"--tag is {shown(order.reference)}; it must be NAME:TAG, such as registry.example/gauntlet:1, with small "
+            f"letters, digits and . _ - between them in NAME (at most {_LONGEST_NAME}), and letters, digits and . _ - "
+            "in TAG (at most 128)"
+        )
     # A build takes minutes: what could not be kept afterwards is said before.
-    _check_place("--sbom", order.bill.parent, order.bill)
+    check_file("--sbom", order.bill)
     if order.archive is not None:
-        _check_place("--archive", order.archive.parent, order.archive)
+        check_file("--archive", order.archive)
     if order.release is not None:
-        _check_place("--release", order.release)
+        check_folder("--release", order.release)
         check_release(order.release)
-
-
-def _check_place(option: str, folder: Path, file: Path | None = None) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise InvalidSetting(f"{option}: {folder} cannot be made: {e.strerror}") from e
-    if file is not None and file.is_dir():
-        raise InvalidSetting(f"{option} is {file}, a folder; it must be a file")
-    if not os.access(file if file is not None and file.exists() else folder, os.W_OK):
-        raise InvalidSetting(f"{option}: nothing may be written to {file or folder}")
 
 
 def _context(kind: str, place: Path, folder: Folder, epoch: int) -> Context:

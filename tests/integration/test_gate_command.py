@@ -128,12 +128,13 @@ def test_what_could_not_be_drawn_is_told_beside_json_too(gate_here, monkeypatch)
     assert "KeyError: 'colour'; the verdict stands" in err
 
 
-def test_a_page_that_cannot_be_written_is_an_error_after_the_verdict(gate_here, tmp_path):
+def test_a_page_that_cannot_be_written_keeps_the_gate_from_judging(gate_here, home, tmp_path):
     (tmp_path / "file").write_text("")
+    before = set(home.glob("reports/*"))
     code, out, err = gate_here("models:/bad/1", "--html", str(tmp_path / "file" / "gate.html"))
-    assert code == 3
-    assert "FAIL  not blessed" in out
-    assert "gate.html cannot be written: " in err
+    assert (code, out) == (3, "")
+    assert err == f"gate: --html: {tmp_path / 'file'} cannot be made: File exists\n"
+    assert set(home.glob("reports/*")) == before
 
 
 @pytest.mark.parametrize(

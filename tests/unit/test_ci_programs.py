@@ -101,7 +101,7 @@ def test_a_secret_s_text_is_a_file_of_one_s_own_while_the_command_runs_and_gone_
 def test_images_are_pushed_into_the_release_signed_when_asked_and_told_by_digest(checkout):
     put(checkout / ".ci" / "gauntlet", IMAGE)
     put(checkout / "bin" / "cosign", SAID)
-    given = {"GAUNTLET_REGISTRY": "here/shop", "GAUNTLET_IMAGE_TAG": "1", "GITHUB_OUTPUT": str(checkout / "output")}
+    given = {"GAUNTLET_REGISTRY": "here/Shop", "GAUNTLET_IMAGE_TAG": "1", "GITHUB_OUTPUT": str(checkout / "output")}
     done = run(checkout, "bash", ".ci/images", "staging", GAUNTLET_SIGN="yes", **given)
     assert done.returncode == 0, done.stderr
     asked = said(checkout)
@@ -109,7 +109,8 @@ def test_images_are_pushed_into_the_release_signed_when_asked_and_told_by_digest
         f"cosign sign --yes here/shop/gauntlet-{kind}@sha256:0123" for kind in ("jobs", "scoring", "insight")
     ]
     assert "--tag here/shop/gauntlet-scoring:1 --push --release k8s/overlays/staging/release" in asked[2]
-    assert (checkout / "output").read_text() == "jobs=sha256:0123\nscoring=sha256:0123\ninsight=sha256:0123\n"
+    told = "registry=here/shop\njobs=sha256:0123\nscoring=sha256:0123\ninsight=sha256:0123\n"
+    assert (checkout / "output").read_text() == told
     assert json.loads((checkout / "reports" / "images" / "jobs.json").read_text()) == {"digest": "sha256:0123"}
     assert not any("--engine" in line for line in asked)
     plain = run(checkout, "bash", ".ci/images", "staging", GAUNTLET_IMAGE_ENGINE="buildah", **given)
@@ -127,7 +128,7 @@ def test_images_are_pushed_into_the_release_signed_when_asked_and_told_by_digest
 )
 def test_images_say_what_they_lack(checkout, words, missing, told):
     done = run(checkout, "bash", ".ci/images", *words, **missing)
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert told in done.stderr
     assert said(checkout) == []
 
@@ -161,19 +162,20 @@ def test_the_notes_of_a_release_are_its_section_of_the_changelog(checkout, tag, 
 
 
 @pytest.mark.parametrize(
-    ("words", "tag", "told"),
+    ("words", "tag", "code", "told"),
     [
-        (["notes"], "v0.3.0", "no section 0.3.0"),
-        (["notes"], "main", "must be like v0.2.0"),
-        (["image"], "v0.2.0", "GAUNTLET_REGISTRY"),
-        ([], "v0.2.0", "usage"),
+        (["notes"], "v0.3.0", 1, "no section 0.3.0"),
+        (["notes"], "main", 2, "must be like v0.2.0"),
+        (["notes"], "", 2, "GITHUB_REF_NAME"),
+        (["image"], "v0.2.0", 2, "GAUNTLET_REGISTRY"),
+        ([], "v0.2.0", 2, "usage"),
     ],
 )
-def test_a_release_says_what_it_lacks(checkout, words, tag, told):
+def test_a_release_says_what_it_lacks(checkout, words, tag, code, told):
     put(checkout / "bin" / "gh", SAID)
     put(checkout / ".github" / "CHANGELOG.md", CHANGELOG)
     done = run(checkout, "bash", ".ci/release", *words, GITHUB_REF_NAME=tag)
-    assert done.returncode != 0
+    assert done.returncode == code
     assert told in done.stderr
     assert said(checkout) == []
 
@@ -223,6 +225,13 @@ def test_what_failed_of_the_cluster_tests_is_named_and_they_are_summed_up_all_th
     assert done.returncode == 1
     assert f"::: failed: {told}\n" in done.stdout
     assert any("summary.py" in line for line in asked)
+
+
+@pytest.mark.parametrize("program", ["quality", "monitor", "servers", "tests", "run"])
+def test_a_program_refuses_what_it_does_not_know(checkout, program):
+    done = run(checkout, "bash", f".ci/{program}", "--nope")
+    assert (done.returncode, said(checkout)) == (2, [])
+    assert f"usage: bash .ci/{program}" in done.stderr
 
 
 def test_the_cluster_tests_take_no_arguments(checkout):

@@ -144,7 +144,8 @@ def packed(monkeypatch):
     class Names:
         def resolve(self, uri):
             number = "1" if uri.endswith("@champion") else "2"
-            return Version(name="churn", number=number, digest=f"sha256:{number}", run="r")
+            name = uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
+            return Version(name=name, number=number, digest=f"sha256:{number}", run="r")
 
     def package(registry, *, champion, challengers, folder, now, trust):
         asked.update(champion=champion.uri, challengers=[one.uri for one in challengers], folder=folder.path)
@@ -165,6 +166,17 @@ def test_package_says_who_is_in_the_bento_and_what_to_type_next(typed, packed, t
     assert packed == {"champion": "models:/churn/1", "challengers": ["models:/churn/2"], "folder": tmp_path}
     assert out.startswith("gauntlet:1: champion churn version 1, ")
     assert err == f"  next: gauntlet serve --folder {tmp_path}\n"
+
+
+def test_package_takes_the_version_that_a_training_handed_over_and_the_champion_of_its_name(typed, packed, tmp_path):
+    (tmp_path / "candidate").write_text("models:/malignancy/2\n")
+    handed = ("--candidate-file", str(tmp_path / "candidate"), "--folder", str(tmp_path))
+    assert typed("package", *handed)[0] == 0
+    assert (packed["champion"], packed["challengers"]) == ("models:/malignancy/1", ["models:/malignancy/2"])
+    assert typed("package", "--challenger", "models:/churn/2", *handed)[0] == 0
+    assert (packed["champion"], packed["challengers"]) == ("models:/churn/1", ["models:/churn/2"])
+    code, _, err = typed("package", "--candidate-file", str(tmp_path / "none"), "--folder", str(tmp_path))
+    assert (code, "none names no candidate" in err) == (2, True)
 
 
 def test_package_as_json_names_models_by_digest(typed, packed, tmp_path):

@@ -56,6 +56,27 @@ def test_every_step_is_one_command_that_the_readme_names() -> None:
             assert f"`{command.strip()}`" in readme, f"{where}: the README does not name {command!r}"
 
 
+def test_whoever_waits_for_an_approval_keeps_no_other_run_waiting() -> None:
+    """A run of main has a group of its own; where runs change the same installation, those jobs take turns."""
+    pipeline = WORKFLOWS["pipeline.yml"]
+    assert "github.run_id" in pipeline["concurrency"]["group"]
+    for name in ("staging", "production"):
+        job = pipeline["jobs"][name]
+        assert (job["environment"], job["concurrency"]) == (name, {"group": name})
+
+
+def test_stages_hand_over_which_version_they_are_about() -> None:
+    pipeline = WORKFLOWS["pipeline.yml"]
+    for name in ("validate", "staging"):
+        taken = [step["with"]["name"] for step in pipeline["jobs"][name]["steps"] if "download" in step.get("uses", "")]
+        assert taken == ["candidate"]
+
+
+def test_what_a_run_by_hand_does_not_name_the_variables_name() -> None:
+    inputs = WORKFLOWS["pipeline.yml"][True]["workflow_dispatch"]["inputs"]  # YAML takes the key `on` for a truth
+    assert {name: told["default"] for name, told in inputs.items()} == {"estimator": "", "data": ""}
+
+
 def test_no_checkout_leaves_its_token_behind() -> None:
     for where, step in steps():
         if step.get("uses", "").startswith("actions/checkout@"):

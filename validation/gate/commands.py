@@ -6,14 +6,17 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bentos.command_line import as_json_option, candidate_file_option, in_folder, progress, suggest
-from bentos.errors import NotFound, Unavailable
+from bentos.command_line import as_json_option, candidate_file_option, candidate_in, in_folder, progress, suggest
+from bentos.errors import BadInput, Unavailable
 from bentos.folder import Folder
 from validation.gate.defaults import POLICIES, POLICY
+
+if TYPE_CHECKING:
+    from validation.gate.report import GateReport
 
 
 def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,17 +70,18 @@ def run_and_print_gate(
     """
     from rich.console import Console
 
-    from bentos.job_summary import add_to_summary
+    from bentos.job_summary import check_summary
     from bentos.last_words import leave
     from bentos.registry import registry_of
     from validation.announcing import announce_pass, check_setting
-    from validation.gate.markdown import to_markdown
     from validation.gate.report import dump_report
-    from validation.gate.run import run_gate, write_copies
+    from validation.gate.run import check_copies, run_gate
     from validation.gate.terminal import next_commands, render
     from validation.gate.wording import last_words_of
 
     check_setting()
+    check_copies(html=html, junit=junit)
+    check_summary()
     report = run_gate(
         candidate,
         against=against,
@@ -105,9 +109,21 @@ def run_and_print_gate(
     else:
         if told is not None:
             progress(f"{told} was told of the PASS")
-    write_copies(report, html=html, junit=junit)
-    add_to_summary(to_markdown(report))
+    _give_copies(report, html=html, junit=junit)
     return report.exit_code
+
+
+def _give_copies(report: GateReport, *, html: Path | None, junit: Path | None) -> None:
+    """Write the report wherever else somebody wants it; by now it is kept, and what it blessed is blessed."""
+    from bentos.job_summary import add_to_summary
+    from validation.gate.markdown import to_markdown
+    from validation.gate.run import write_copies
+
+    try:
+        write_copies(report, html=html, junit=junit)
+        add_to_summary(to_markdown(report))
+    except (BadInput, Unavailable) as e:
+        raise Unavailable(f"{e}; the verdict stands: {report.verdict}") from e
 
 
 CANDIDATE = "models:/churn@candidate"
@@ -129,17 +145,5 @@ def gate(candidate: str | None, candidate_file: Path | None, **options: Any) -> 
     Exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 ERROR (a check that cannot be computed, or anything that kept the gate
     from judging: wrong arguments, no tracking server, a damaged artifact, no holdout).
     """
-    sys.exit(run_and_print_gate(candidate or _named_in(candidate_file), progress=progress, **options))
-
-
-def _named_in(file: Path | None) -> str:
-    """The candidate that a training left in a file; without one the alias says who it is."""
-    if file is None:
-        return CANDIDATE
-    try:
-        named = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as e:
-        raise NotFound(f"{file} names no candidate, as it cannot be read: {e}") from e
-    if not named:
-        raise NotFound(f"{file} names no candidate, as it is empty")
-    return named
+    named = candidate or (CANDIDATE if candidate_file is None else candidate_in(candidate_file))
+    sys.exit(run_and_print_gate(named, progress=progress, **options))

@@ -20,8 +20,19 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
-from bentos.artifact import BLESSING, Artifact, Contract, Encoder, Numeric, Reference, signing_key_of, write_beside
-from bentos.errors import ArtifactDamaged, BadInput, Refused
+from bentos.artifact import (
+    BLESSING,
+    Artifact,
+    Contract,
+    Encoder,
+    Numeric,
+    Reference,
+    check_file,
+    check_folder,
+    signing_key_of,
+    write_beside,
+)
+from bentos.errors import ArtifactDamaged, BadInput, Refused, Unavailable
 from bentos.folder import Folder
 from bentos.pipeline import load_estimator, probabilities
 from bentos.registry import Registry, Version
@@ -94,11 +105,13 @@ def run_gate(
         progress: Told what happens next.
 
     Raises:
-        GauntletError: The gate could not judge; nothing was blessed.
+        GauntletError: The gate could not judge, and nothing was blessed; or the folder no longer took the report of a
+            verdict that stands, as the message then says.
     """
     started = time.perf_counter()
     if now.tzinfo is None:
         raise BadInput("now must have a time zone")
+    check_folder("--folder", folder.reports)
     policy, policy_digest = load_policy(policy_path)
     key = signing_key_of(os.environ)
     candidate = registry.resolve(candidate_uri)
@@ -299,7 +312,6 @@ def _keep(
     content = dump_report(report)
     stem = f"gate-{candidate.name}-{candidate.number}-{report.judged_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
     name = f"{stem}.json"
-    folder.reports.mkdir(parents=True, exist_ok=True)
     (scratch / name).write_bytes(content)
     registry.attach(candidate, scratch / name)
     settle(report, standing, registry, folder, now=report.judged_at)
@@ -309,7 +321,12 @@ def _keep(
         gate_policy=f"{report.judged_by.policy} {report.judged_by.policy_digest}",
         gate_reason=report.reasons[0][:_TAG_LENGTH],
     )
-    write_beside(folder.reports / name, content)
+    try:
+        write_beside(folder.reports / name, content)
+    except OSError as e:
+        raise Unavailable(
+            f"{folder.reports / name} cannot be written: {e.strerror or e}; the verdict stands: {report.verdict}"
+        ) from e
     page, lost = folder.reports / f"{stem}.html", []
     for path, draw in ((page, to_html), (page.with_suffix(".xml"), to_junit)):
         # All that counts is kept by now: what cannot be drawn is told, and costs a picture and no verdict.
@@ -325,6 +342,17 @@ def _keep(
         page_path=str(page) if page.is_file() else UNSET,
         lost="; ".join(lost) or UNSET,
     )
+
+
+def check_copies(*, html: Path | None, junit: Path | None) -> None:
+    """Whether `write_copies` could write, asked before anything is judged.
+
+    Raises:
+        InvalidSetting: A file cannot be written; the message names its option.
+    """
+    for option, path in (("--html", html), ("--junit", junit)):
+        if path is not None:
+            check_file(option, path)
 
 
 def write_copies(report: GateReport, *, html: Path | None, junit: Path | None) -> None:

@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.artifact import FILES, MANIFEST, load_artifact, sha256, verify, write_beside, write_files
-from bentos.errors import ArtifactDamaged, BadInput, NotFound
+from bentos.artifact import (
+    FILES,
+    MANIFEST,
+    check_file,
+    check_folder,
+    load_artifact,
+    sha256,
+    verify,
+    write_beside,
+    write_files,
+)
+from bentos.errors import ArtifactDamaged, BadInput, InvalidSetting, NotFound
 
 CONTENTS = {name: f"the content of {name}".encode() for name in FILES}
 
@@ -118,3 +128,29 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
         write_beside(tmp_path / "file", "text, not bytes")  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"old")
+    for name in ("old", "new", "folder/new"):
+        check_file("--html", tmp_path / name)
+    check_folder("--release", tmp_path / "release")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "old", "release"]
+    assert (tmp_path / "old").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("{tmp}", "--html is {tmp}, a folder; it must be a file"),
+        ("/dev/null", "--html is /dev/null, a device or a pipe; it must be a file"),
+        ("{tmp}/file/page", "--html: {tmp}/file cannot be made: File exists"),
+        ("{tmp}/" + "x" * 300, "File name too long"),
+        ("/proc/page", "--html: nothing may be written to /proc/page: "),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_with_its_option(tmp_path: Path, place: str, told: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidSetting) as caught:
+        check_file("--html", Path(place.format(tmp=tmp_path)))
+    assert told.format(tmp=tmp_path) in str(caught.value)

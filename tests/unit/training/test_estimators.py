@@ -51,6 +51,19 @@ def test_only_linear_models_are_scaled(telco_use_case: UseCase) -> None:
         ("sklearn.ensemble.RandomForrest", {}, "has no 'sklearn.ensemble.RandomForrest'"),
         ("sklearn.nowhere.Thing", {}, "has no 'sklearn.nowhere.Thing'"),
         ("sklearn.ensemble.RandomForestRegressor", {}, "is no classifier"),
+        ("sklearn.base.ClassifierMixin", {}, "is no classifier; name one of"),
+        ("sklearn.utils.deprecation.deprecated", {}, "is no classifier; name one of"),
+        ("sklearn.ensemble.BaseEnsemble", {}, "is no classifier; name one of"),
+        ("sklearn.tests.test_base.NoEstimator", {}, "no estimator 'sklearn.tests.test_base.NoEstimator'; name one of"),
+        ("sklearn.ensemble._forest.RandomForestClassifier", {}, "no estimator 'sklearn.ensemble._forest"),
+        ("sklearn..ensemble", {}, "no estimator 'sklearn..ensemble'"),
+        (
+            "random_forest",
+            {"n_estimators": 10**21},
+            "n_estimators is 1000000000000000000000; it must be at most",
+        ),
+        ("hist_gradient_boosting", {"max_iter": 100_001}, "max_iter is 100001; it must be at most 100,000"),
+        ("random_forest", {"max_depth": float("inf")}, "max_depth is inf; it must be at most 10,000"),
         ("random_forest", {"max_dept": 3}, "no parameter 'max_dept' (did you mean max_depth?); it has bootstrap"),
         ("random_forest", {"random_state": 3}, "random_state cannot be given: --seed sets it"),
         ("random_forest", {"n_jobs": 3}, "n_jobs cannot be given"),
@@ -63,6 +76,33 @@ def test_what_there_is_not_is_told_with_what_there_is(
     with pytest.raises(InvalidSetting) as caught:
         recipe_of(estimator, parameters, contract=telco_use_case.contract)
     assert told in str(caught.value)
+
+
+def test_what_is_no_class_is_never_called(telco_use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda: pytest.fail("it was called"))
+    with pytest.raises(InvalidSetting, match=r"sklearn\.datasets\.fetch_openml is no classifier; name one of"):
+        recipe_of("sklearn.datasets.fetch_openml", {}, contract=telco_use_case.contract)
+
+
+def test_what_a_path_may_not_name_is_not_imported(telco_use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} was imported"))
+    for path in ("sklearn.tests.test_base.NoEstimator", "sklearn.utils._testing.MinimalClassifier"):
+        with pytest.raises(InvalidSetting, match="there is no estimator"):
+            recipe_of(path, {}, contract=telco_use_case.contract)
+
+
+def test_the_most_work_that_may_be_asked_for_is_taken(telco_use_case: UseCase) -> None:
+    given = {"n_estimators": 10_000, "max_depth": 10_000}
+    assert recipe_of("random_forest", given, contract=telco_use_case.contract).parameters.items() >= given.items()
+
+
+def test_a_number_that_is_too_large_for_the_estimator_is_one_clear_sentence(
+    telco_use_case: UseCase, synthetic: Data
+) -> None:
+    contract = telco_use_case.contract
+    recipe = recipe_of("random_forest", {"min_samples_leaf": 10**21}, contract=contract)
+    with pytest.raises(InvalidSetting, match="refuses its parameters"):
+        fit(recipe, encode(contract, synthetic.frame[:100]), truth(contract, synthetic.frame[:100]))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -17,8 +18,9 @@ from bentos.errors import BadInput, InvalidSetting, NotFound
 from bentos.folder import Folder
 from bentos.images import KINDS
 from bentos.images.bill import Installed, make_bill
+from bentos.images.commands import image
 from bentos.images.contexts import HERE, SLIMMING, lay_out_insight, lay_out_jobs, lay_out_scoring
-from bentos.images.making import Order, make_image, when_and_what
+from bentos.images.making import Order, check_order, make_image, when_and_what
 from bentos.images.slimming import UNUSED, installed, remove_unread
 from bentos.roles import BentoRoles, PackedModel, dump_roles
 
@@ -218,6 +220,38 @@ def test_a_name_without_tag_is_refused_before_anything_is_built(reference, tmp_p
     order = Order("jobs", reference, "python:3", tmp_path / "bill.json")
     with pytest.raises(InvalidSetting, match="must be NAME:TAG"):
         make_image(order, None, Folder(tmp_path), progress=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ghcr.io/MyOrg/gauntlet-jobs:abc", "MyOrg/jobs:1", "Jobs:1", "a b:1", "--help:1", "-a/b:1", "a//b:1", "/a:1",
+        "a/:1", "a..b:1", "a/b_:1", "ghcr.io:port/a:1", "a:b c", "a:-b", "a:ü", "a:1\n", "shop:" + "1" * 129,
+        "registry.example/" + "a" * 239 + ":1",
+    ],
+)  # fmt: skip
+def test_what_no_registry_takes_as_a_name_is_refused_with_what_is_allowed(reference, tmp_path):
+    with pytest.raises(InvalidSetting, match=r"^--tag is .*; it must be NAME:TAG, .* small letters") as refused:
+        check_order(Order("jobs", reference, "python:3", tmp_path / "bill.json"))
+    assert len(str(refused.value)) < 320
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "shop:1", "docker.io/library/gauntlet-jobs:local", "localhost/a:1", "Registry.Example/shop/a__b.c--d:V1_x.y-z",
+        "registry:5000/shop:1", "127.0.0.1:5000/shop:1", "[::1]:5000/shop:1", "here/shop/jobs:_1",
+        "shop:" + "1" * 128, "registry.example/" + "a" * 238 + ":1",
+    ],
+)  # fmt: skip
+def test_what_a_registry_takes_as_a_name_is_taken(reference, tmp_path):
+    check_order(Order("jobs", reference, "python:3", tmp_path / "bill.json"))
+
+
+def test_a_wrong_name_is_told_before_an_engine_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("bentos.images.engines.find_engine", lambda name: pytest.fail(f"looked for {name}"))
+    done = CliRunner().invoke(image, ["jobs", "--tag", "a b:1", "--folder", str(tmp_path)])
+    assert "--tag is 'a b:1'" in str(done.exception)
 
 
 @pytest.mark.parametrize(

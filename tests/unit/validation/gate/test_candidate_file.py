@@ -40,4 +40,8 @@ def test_a_file_that_is_not_there_is_told_and_nothing_is_judged(judged, tmp_path
     (tmp_path / "empty").write_text("\n")
     done = CliRunner().invoke(commands.gate, ["--candidate-file", str(tmp_path / "empty")])
     assert "names no candidate, as it is empty" in str(done.exception)
+    (tmp_path / "other").write_text("root:x:0:0:root:/root:/bin/bash\n" * 100_000)
+    done = CliRunner().invoke(commands.gate, ["--candidate-file", str(tmp_path / "other")])
+    assert "names no candidate: it holds 'root:x:0:0:" in str(done.exception)
+    assert len(str(done.exception)) < 200 + len(str(tmp_path))
     assert judged == []
