@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from bentos.artifact import write_beside
 from bentos.errors import Unavailable
@@ -14,6 +16,22 @@ from training.use_case import Download
 
 _TIMEOUT_SECONDS = 30
 _LARGEST_BYTES = 1 << 30
+
+
+class _StaysTrusted(urllib.request.HTTPRedirectHandler):
+    """Follows to https, and within one host: not to where anybody on the way could change the data."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request that follows, by urllib's own rules where it may be made."""
+        before, after = urlsplit(req.full_url), urlsplit(newurl)
+        if after.scheme != "https" and (before.scheme, before.hostname) != (after.scheme, after.hostname):
+            raise urllib.error.URLError(f"it leads on to {after.scheme}://{after.hostname}; that must be https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_opener = urllib.request.build_opener(_StaysTrusted)
 
 
 def fetch(download: Download, path: Path) -> Path:
@@ -40,7 +58,7 @@ def get(url: str) -> bytes:
     """
     told = url.partition("?")[0]
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+        with _opener.open(url, timeout=_TIMEOUT_SECONDS) as answer:
             content = bytes(answer.read(_LARGEST_BYTES + 1))
     except (urllib.error.URLError, HTTPException, OSError) as e:
         if isinstance(e, urllib.error.HTTPError):

@@ -5,13 +5,15 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request
 
 import pytest
 
 from bentos.errors import Unavailable
 from bentos.folder import Folder
 from training.data import read_data
-from training.download import fetch
+from training.download import _StaysTrusted, fetch, get
 from training.generator import generate_customers
 from training.use_case import Download, UseCase
 
@@ -26,16 +28,23 @@ class Host:
         url: Of the file.
         asked: How often it was asked for.
         content: What it answers with.
+        leads_to: Where its `/moved` leads on to.
     """
 
     def __init__(self) -> None:
         self.asked = 0
         self.content = CONTENT
+        self.leads_to = "/telco.csv"
         host = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 host.asked += 1
+                if self.path == "/moved":
+                    self.send_response(302)
+                    self.send_header("Location", host.leads_to)
+                    self.end_headers()
+                    return
                 self.send_response(200 if self.path == "/telco.csv" else 404)
                 self.end_headers()
                 self.wfile.write(host.content)
@@ -91,3 +100,21 @@ def test_a_file_that_the_host_does_not_have_is_told(host: Host, tmp_path: Path) 
 def test_a_host_that_does_not_answer_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="fetch it yourself and name the file"):
         fetch(Download(url="http://127.0.0.1:9/telco.csv", sha256=SHA256), tmp_path / "telco.csv")
+
+
+def test_a_link_is_followed_within_its_host_and_to_https_alone(host: Host) -> None:
+    moved = host.url.replace("telco.csv", "moved")
+    assert get(moved) == CONTENT
+    host.leads_to = host.url.replace("127.0.0.1", "localhost")
+    with pytest.raises(Unavailable, match="it leads on to http://localhost; that must be https"):
+        get(moved)
+    host.leads_to = "https://127.0.0.1:9/telco.csv"
+    with pytest.raises(Unavailable, match="refused"):  # by whoever is not there: it was asked
+        get(moved)
+
+
+def test_a_link_never_leads_from_https_to_plain_http() -> None:
+    asked = Request("https://host.example/a.csv")
+    for leads_to in ("http://host.example/a.csv", "http://127.0.0.1/a.csv", "ftp://host.example/a.csv"):
+        with pytest.raises(URLError, match="must be https"):
+            _StaysTrusted().redirect_request(asked, None, 302, "Found", {}, leads_to)
