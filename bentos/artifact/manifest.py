@@ -81,7 +81,7 @@ def write_beside(path: Path, content: bytes) -> None:
 
 
 def check_file(option: str, file: Path) -> None:
-    """Whether `write_beside` can write a file, asked before what is to be kept there takes minutes; makes its folder.
+    """Whether `write_beside` can write a file, asked before what is to be kept there takes minutes. Nothing is made.
 
     Args:
         option: How whoever named the file did so, such as `--html`.
@@ -98,7 +98,7 @@ def check_file(option: str, file: Path) -> None:
 
 
 def check_folder(option: str, folder: Path, *, beside: str = "") -> None:
-    """Whether files can be written into a folder, which is made if needed; as `check_file`.
+    """Whether files can be written into a folder, or the folder be made first; as `check_file`.
 
     Args:
         option: How whoever named the folder did so.
@@ -109,12 +109,11 @@ def check_folder(option: str, folder: Path, *, beside: str = "") -> None:
         InvalidSetting: They cannot.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise InvalidSetting(f"{option}: {folder} cannot be made: {e.strerror}") from e
-    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        if not there.is_dir():
+            raise InvalidSetting(f"{option}: {folder} cannot be made: {there} is a file")
         # Tried and not asked: permissions say nothing of a full disk, a name that is too long, or root in /proc.
-        handle, name = tempfile.mkstemp(prefix=f".{beside}-", dir=folder)
+        handle, name = tempfile.mkstemp(prefix=f".{beside}-", dir=there)
     except OSError as e:
         raise InvalidSetting(f"{option}: nothing may be written to {folder / beside}: {e.strerror}") from e
     os.close(handle)

@@ -20,6 +20,17 @@ PAGES = ("/customer", "/production")
 PHONE = {"width": 390, "height": 844}
 
 
+_CUT_OFF = """() => [...document.querySelectorAll(".plot")].flatMap(plot => {
+    const edge = plot.querySelector(".main-svg").getBoundingClientRect();
+    return [...plot.querySelectorAll("text")].filter(text => {
+        const it = text.getBoundingClientRect();
+        const isWithin = it.left >= edge.left - 1 && it.right <= edge.right + 1;
+        return it.width && !(isWithin && it.top >= edge.top - 1 && it.bottom <= edge.bottom + 1);
+    }).map(text => `${plot.parentElement.id}: ${text.textContent}`);
+})"""
+"""Words of pictures that reach over the edge."""
+
+
 def a_customer(installation: Installation) -> str:
     return str(json.loads((installation.folder / "data" / "customer.json").read_text())["customer_id"])
 
@@ -150,6 +161,7 @@ def test_nobody_is_kept_out(chromium: Any, installation: Installation, path: str
     made.settle()
     assert made.page.evaluate("document.documentElement.dataset.theme") == theme
     assert made.serious_findings() == []
+    assert made.page.evaluate(_CUT_OFF) == []
     made.assert_clean()
     made.page.context.close()
 
@@ -162,6 +174,7 @@ def test_a_phone_shows_a_page_without_scrolling_sideways(chromium: Any, installa
     assert made.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     reached = made.page.eval_on_selector_all("nav a", "links => links.map(a => a.getBoundingClientRect().right)")
     assert max(reached) <= PHONE["width"], "every page is in the bar"
+    assert made.page.evaluate(_CUT_OFF) == []
     made.page.context.close()
 
 

@@ -133,7 +133,7 @@ def test_a_page_that_cannot_be_written_keeps_the_gate_from_judging(gate_here, ho
     before = set(home.glob("reports/*"))
     code, out, err = gate_here("models:/bad/1", "--html", str(tmp_path / "file" / "gate.html"))
     assert (code, out) == (3, "")
-    assert err == f"gate: --html: {tmp_path / 'file'} cannot be made: File exists\n"
+    assert err == f"gate: --html: {tmp_path / 'file'} cannot be made: {tmp_path / 'file'} is a file\n"
     assert set(home.glob("reports/*")) == before
 
 

@@ -25,15 +25,16 @@
       font: { family: FONT, size: SIZE, color: ink }, uirevision: "kept", autosize: false,
       hoverlabel: { font: { family: FONT } },
     };
-    for (const key of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) {
-      found[key] = {
-        gridcolor: grid, zerolinecolor: zero, linecolor: grid, fixedrange: true, ticklabeloverflow: "allow", ...found[key] };
-    }
+    // To hide labels that reach over the edge Plotly would measure every one, a quarter of its time: margins have room for them.
+    const axis = {
+      gridcolor: grid, zerolinecolor: zero, linecolor: grid, fixedrange: true, ticklabeloverflow: "allow",
+    };
+    for (const key of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) found[key] = { ...axis, ...found[key] };
     if (found.polar) {
-      const axis = { gridcolor: grid, linecolor: grid };
+      const round = { gridcolor: grid, linecolor: grid };
       found.polar = {
         bgcolor: "rgba(0,0,0,0)", ...found.polar,
-        radialaxis: { ...axis, ...found.polar.radialaxis }, angularaxis: { ...axis, ...found.polar.angularaxis },
+        radialaxis: { ...round, ...found.polar.radialaxis }, angularaxis: { ...round, ...found.polar.angularaxis },
       };
     }
     return found;
@@ -303,7 +304,7 @@
   const widths = new ResizeObserver(changed => {
     for (const { target } of changed.filter(({ target }) => !target.isConnected)) {
       widths.unobserve(target);
-      target.querySelectorAll(".plot").forEach(window.Plotly.purge);
+      target.querySelectorAll(".plot").forEach(plot => window.Plotly.purge(plot));
     }
     clearTimeout(resized);
     resized = setTimeout(() => isOnPaper || redraw(null, roomOf), 100);  // not at every step of a window that is pulled wider

@@ -46,7 +46,10 @@ def test_a_candidate_file_that_cannot_be_written_is_told_before_anything_is_trai
     away = str(tmp_path / "file" / "candidate")
     for done, trainings in (typed("--candidate-file", away), typed(GAUNTLET_CANDIDATE_FILE=away)):
         assert isinstance(done.exception, InvalidSetting)
-        assert str(done.exception) == f"--candidate-file: {tmp_path / 'file'} cannot be made: File exists"
+        assert (
+            str(done.exception)
+            == f"--candidate-file: {tmp_path / 'file'} cannot be made: {tmp_path / 'file'} is a file"
+        )
         assert trainings == []
 
 
