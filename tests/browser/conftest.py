@@ -56,6 +56,9 @@ _SETTLED = """rests => {
   return seen !== false && performance.now() - window.settledAt >= rests;
 }"""
 
+_NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
+"""A pod that starts on this machine is a new network to Chromium, which gives up what it fetches; people load again."""
+
 _MOST_LOOKS = 5
 """A table that is drawn anew has no columns for a moment; what is really wrong is so however often one looks."""
 _WATCHED = """() => {
@@ -83,7 +86,11 @@ class Visit:
 
     def open(self, path: str) -> Any:
         """Go to a page, and wait until it stands."""
+        before = len(self.wrong)
         self.page.goto(self.url + path)
+        if any(_NETWORK_CHANGED in said for said in self.wrong[before:]):
+            del self.wrong[before:]
+            self.page.reload()
         self.page.wait_for_selector(".page h1")
         return self.page
 
