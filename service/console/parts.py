@@ -169,7 +169,6 @@ def table(
     title: str,
     file: str,
     height: str | None = None,
-    grows: bool = False,
     beside: Sequence[Component] = (),
     **options: Any,
 ) -> Component:
@@ -182,11 +181,10 @@ def table(
         title: What it shows; its heading.
         file: The name of the CSV file, without its ending.
         height: A CSS height, which a few rows do not need; None: as many rows as there are.
-        grows: Whether a callback may give it more rows than it has at first.
         beside: Further buttons beside the one that saves.
         options: Further ones of AG Grid.
     """
-    if rows and len(rows) <= _FEW_ROWS and not grows:
+    if rows and len(rows) <= _FEW_ROWS:
         height = None
     grid = dag.AgGrid(
         id=name,

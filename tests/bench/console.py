@@ -64,7 +64,7 @@ _LOOKS = """(told, rests, looks) => {
     const isReady = !window.asking && document.querySelector(".page h1")
       && !all(".card > p.soft, .reading").some(p => p.textContent === "Reading …")
       && all(".picture:not([hidden])").every(p => p.querySelector(".main-svg"))
-      && all(".grid").every(g => g.querySelector(".ag-row, .ag-overlay-wrapper"));
+      && all(".grid").every(g => g.querySelector(".ag-row, .ag-overlay-wrapper:not(.ag-overlay-loading-wrapper)"));
     if (!isReady) return;
     const lastOf = found => Math.max(...found.map(([, at]) => at));
     const drawn = [...window.changes].filter(([part]) => part && document.body.contains(part));

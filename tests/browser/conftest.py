@@ -49,7 +49,8 @@ _SETTLED = """rests => {
   const isRead = !all(".card > p.soft, p.reading").some(p => p.textContent === "Reading …");
   const hasHead = g => g.querySelector(".ag-header-cell")
     && [...g.querySelectorAll(".ag-header-row")].every(row => row.childElementCount);
-  const stands = all(".grid").every(g => hasHead(g) && g.querySelector(".ag-row .ag-cell, .ag-overlay-wrapper"));
+  const filled = ".ag-row .ag-cell, .ag-overlay-wrapper:not(.ag-overlay-loading-wrapper)";
+  const stands = all(".grid").every(g => hasHead(g) && g.querySelector(filled));
   const seen = isRead && stands && all(".grid").map(g => g.querySelectorAll(".ag-cell, .ag-header-cell").length).join();
   if (seen === false || seen !== window.settled) window.settledAt = performance.now();
   window.settled = seen;

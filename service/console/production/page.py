@@ -262,7 +262,7 @@ def _riskiest(answers: Answers, who: Viewer) -> list[dict[str, Any]]:
 
 def _list() -> Component:
     title, file = "Customers at the highest risk", "highest-risk"
-    return table("riskiest", _RISKIEST, None, title=title, file=file, height="26rem", grows=True, pagination=True)
+    return table("riskiest", _RISKIEST, None, title=title, file=file, height="26rem", pagination=True)
 
 
 PAGE = Page(
