@@ -43,6 +43,10 @@ class ConsoleSettings(BaseSettings):
     service_timeout_seconds: float = Field(default=25.0, gt=0, le=120)
     """How long scoring may take; more than the 20 s that scoring itself gives to explanations and e-mails."""
 
+    store_timeout_seconds: float = Field(default=15.0, gt=0, le=300)
+    """How long one answer of PostgreSQL may take. One that says nothing for so long is asked by one request at a time
+    until it answers, and pages say so meanwhile."""
+
     model: str | None = None
     """The registered model that the pages are about. None: the registry's only one."""
 
@@ -50,8 +54,8 @@ class ConsoleSettings(BaseSettings):
     """The online policy, which says when an outcome is final. None: `policy.yaml` in `folder`, else the shipped one."""
 
     authentication: Literal["auto", "on", "off"] = "auto"
-    """Whether people must log in: `on`, `off`, or `auto`, which asks unless `host` is a loopback address and there are
-    no keys. Who need not log in is an operator."""
+    """Whether people must log in: `on`, `off`, or `auto`, which asks unless `host` is a loopback address and neither
+    keys nor `trusted_proxies` are there. Who need not log in is an operator."""
 
     keys_folder: AbsolutePath | None = None
     """The folder of key files, the same as scoring's: a key under `admin` makes an operator, one under `score` may only

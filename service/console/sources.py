@@ -17,7 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from bentos.artifact import Contract, Reference, parse_contract
-from bentos.errors import ArtifactDamaged, GauntletError, NotFound, Refused
+from bentos.errors import ArtifactDamaged, GauntletError, NotFound, Refused, Unavailable
 from bentos.folder import Folder
 from bentos.registry import ARTIFACT_PATH, Registry, Version, registry_of
 from service.console.service_client import ServiceClient
@@ -106,7 +106,8 @@ class Sources:
         self.settings = settings
         self.folder = Folder(settings.folder)
         self.service = service or ServiceClient(settings)
-        self.registry: Callable[[], Registry] = _keeping(lambda: registry_of(self.folder), float("inf"))
+        self._open_registry: Callable[[], Registry] = _keeping(lambda: registry_of(self.folder), float("inf"))
+        self._tracking: tuple[int, int] | None = None
         self.store: Callable[[], Store] = _keeping(self._open_store, float("inf"))
         self.model: Callable[[], str] = _keeping(self._find_model, _FRESH_SECONDS)
         self.champion: Callable[[], Version] = _keeping(self._find_champion, _FRESH_SECONDS)
@@ -117,6 +118,23 @@ class Sources:
         self._ahead: ThreadPoolExecutor | None = None
         self._opening: ThreadPoolExecutor | None = None
         self._asking: dict[str, Future[None]] = {}
+
+    def registry(self) -> Registry:
+        """Runs, versions and roles.
+
+        Raises:
+            Unavailable: The folder's own tracking is another file than the one that MLflow has opened, or is gone.
+        """
+        registry = self._open_registry()
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            try:
+                found = self.folder.tracking.stat()
+            except OSError as e:
+                raise Unavailable(f"{self.folder.tracking} cannot be read: {e.strerror or e}") from e
+            self._tracking = self._tracking or (found.st_dev, found.st_ino)
+            if self._tracking != (found.st_dev, found.st_ino):
+                raise Unavailable(f"{self.folder.tracking} was replaced by another file: start the console again")
+        return registry
 
     def kept(self, what: Hashable, ask: Callable[[], T], *, seconds: float = _FRESH_SECONDS) -> T:
         """What a page asks for again only once it is no longer fresh: several pictures are drawn from one answer.
@@ -204,9 +222,18 @@ class Sources:
     def next_step(self, *, needs_predictions: bool, needs_champion: bool = True) -> NextStep | None:
         """What to do first; None where there is something to look at."""
         at = f"--folder {self.folder.path}"
+        if not self._has_tracking() and (lost := [it for it in (self.folder.bento, self.folder.store) if it.exists()]):
+            raise Unavailable(
+                f"{self.folder.tracking}, where runs and roles are kept, is missing, though {lost[0]} is there: bring "
+                "it back from a backup, or name the tracking server with MLFLOW_TRACKING_URI"
+            )
         registry = self.registry() if self._has_tracking() else None
         if registry is None or not registry.names():
-            return NextStep("No model was trained here yet. This trains one and registers it.", f"gauntlet train {at}")
+            return NextStep(
+                "No model was trained here yet. This trains one on made-up customers and registers it; on your own, "
+                "with --data FILE.",
+                f"gauntlet train {at}",
+            )
         if not needs_champion:
             return None
         name = self.model()
@@ -240,7 +267,9 @@ class Sources:
         url = os.environ.get("GAUNTLET_STORE_URL")
         if url is None and not self.folder.store.is_file():
             raise NotFound(f"there is no store in {self.folder.path} yet; `gauntlet serve` makes one")
-        return open_store(url or self.folder.store_url, migrate=False)
+        return open_store(
+            url or self.folder.store_url, migrate=False, answer_seconds=self.settings.store_timeout_seconds
+        )
 
     def _find_model(self) -> str:
         if self.settings.model is not None:

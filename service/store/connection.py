@@ -26,6 +26,7 @@ from service.store import tables
 from service.store.earlier import read_as_absent
 from service.store.migrating import check_version, find_version, migrate
 from service.store.partitions import PARTITIONED, KnownMonths, Month, make_partition, months_ahead
+from service.store.silence import Silence
 
 logger = logging.getLogger("gauntlet.store")
 
@@ -48,8 +49,9 @@ class Store:
         schema: The schema that it has; `tables.SCHEMA_VERSION`, or one beside it.
     """
 
-    def __init__(self, engine: Engine, *, may_migrate: bool = True) -> None:
+    def __init__(self, engine: Engine, *, may_migrate: bool = True, silence: Silence | None = None) -> None:
         self._engine = engine
+        self._silence = silence
         self.name = engine.url.render_as_string(hide_password=True)
         self.schema = 0
         self._may_migrate = may_migrate
@@ -152,6 +154,8 @@ class Store:
 
     def _look(self) -> None:
         """See that the store is the one that was opened; open it anew if it is not."""
+        if self._silence is not None:
+            self._silence.look()  # who finds out whether it is back does so in the turn, for which nobody is to wait
         with self._turn:
             is_same = self._identity == self._identity_now()
             if is_same and self.schema >= tables.SCHEMA_VERSION:  # one that is behind may be migrated at any moment
@@ -162,7 +166,11 @@ class Store:
                 self._identity = None
             self._months.forget()
             before = self._identity_now()
-            self.schema = self._prepare()
+            try:
+                self.schema = self._prepare()
+            except BaseException:
+                self._engine.dispose()  # what is open leads to a store that is none; the next one may be good
+                raise
             # Replaced in between, it must not pass for the one that was prepared.
             self._identity = self._identity_now() if before == _NOWHERE else before
 
@@ -221,7 +229,7 @@ _DURABLE = (
 )
 
 
-def open_store(url: str, *, migrate: bool = True, asks: bool = True) -> Store:
+def open_store(url: str, *, migrate: bool = True, asks: bool = True, answer_seconds: float | None = None) -> Store:
     """Open the store at an SQLAlchemy URL and bring its tables up to date.
 
     Args:
@@ -230,13 +238,15 @@ def open_store(url: str, *, migrate: bool = True, asks: bool = True) -> Store:
             as it is.
         asks: Whether it must answer now. Without it the first transaction finds out: for processes that go on while a
             store is away, and must begin while it is.
+        answer_seconds: How long one answer of PostgreSQL is waited for; None: for ever. SQLite has its file at hand.
 
     Raises:
         InvalidSetting: The URL is none of these.
-        Unavailable: The store does not answer, is locked, or its file cannot be made.
+        Unavailable: The store does not answer, is locked, or its file cannot be made; without `migrate` there is none.
         Refused: Its schema is further away than this Gauntlet can bridge.
     """
-    store = Store(_engine(url), may_migrate=migrate)
+    silence = None if answer_seconds is None else Silence(answer_seconds)
+    store = Store(_engine(url, makes=migrate, silence=silence), may_migrate=migrate, silence=silence)
     if not asks:
         return store
     try:
@@ -263,7 +273,7 @@ def store_of(folder: Folder, *, asks: bool = True) -> Store:
     return open_store(os.environ.get("GAUNTLET_STORE_URL") or folder.store_url, asks=asks)
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, makes: bool, silence: Silence | None) -> Engine:
     try:
         parsed = sa.make_url(url)
     except SQLAlchemyError as e:
@@ -273,10 +283,19 @@ def _engine(url: str) -> Engine:
         logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of what it raises
         engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": _WAIT_SECONDS})
         sa.event.listen(engine, "do_connect", _give_password)
+        if silence is not None:
+            sa.event.listen(engine, "do_connect", silence.connect)
         return engine
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.database in (None, "", ":memory:"):
         raise InvalidSetting(f"the store cannot be {parsed.render_as_string()!r}; it must be {_ALLOWED}")
-    engine = sa.create_engine(parsed, connect_args={"timeout": _WAIT_SECONDS})
+    file, seconds = Path(str(parsed.database)).absolute(), _WAIT_SECONDS
+
+    def connect() -> sqlite3.Connection:
+        # SQLite makes a file that is not there, and an empty store is none.
+        uri = f"{file.as_uri()}?mode={'rwc' if makes else 'rw'}"
+        return sqlite3.connect(uri, uri=True, timeout=seconds, check_same_thread=False)
+
+    engine = sa.create_engine(parsed, creator=connect)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -61,15 +61,25 @@ class Server:
             time.sleep(0.02)
         time.sleep(0.5)  # its children see that it is gone, and end
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All its processes stand still: connections stay, and nothing is answered."""
+        them = [self._pid(), *self._children()]
+        for pid in them:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in them:
+                os.kill(pid, signal.SIGCONT)
+
     def cpu_seconds(self) -> float:
         """Processor time of all its processes that live, since they began."""
-        postmaster = self._pid()
         ticks = 0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
+        for pid in (self._pid(), *self._children()):
             with contextlib.suppress(OSError):
-                fields = stat.read_text().rpartition(")")[2].split()
-                if int(fields[1]) == postmaster or stat.parent.name == str(postmaster):
-                    ticks += int(fields[11]) + int(fields[12])
+                fields = _stat_of(Path(f"/proc/{pid}"))
+                ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def make_database(self, name: str) -> str:
@@ -79,6 +89,13 @@ class Server:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         maker.dispose()
         return f"{self.url}/{name}"
+
+    def _children(self) -> Iterator[int]:
+        postmaster = self._pid()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if int(_stat_of(process)[1]) == postmaster:
+                    yield int(process.name)
 
     def _pid(self) -> int:
         return int((self._place / "data" / "postmaster.pid").read_text().split()[0])
@@ -111,6 +128,11 @@ def running_server(settings: str = "") -> Iterator[Server]:
 def driver_url(url: str) -> str:
     """The URL as SQLAlchemy wants it for psycopg."""
     return url.replace("postgresql:", "postgresql+psycopg:")
+
+
+def _stat_of(process: Path) -> list[str]:
+    """What the kernel says of a process, from its state on."""
+    return (process / "stat").read_text().rpartition(")")[2].split()
 
 
 def _answers(port: int) -> bool:

@@ -11,7 +11,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from bentos.errors import InvalidSetting, Unavailable
+from bentos.errors import InvalidSetting, Refused, Unavailable
 from service.store import SCHEMA_VERSION, open_store, tables
 
 
@@ -132,6 +132,26 @@ def test_a_file_that_cannot_be_made_or_is_no_store_is_unavailable(tmp_path):
     (tmp_path / "text.db").write_text("This is not a database, and it is long enough to be looked at as one." * 20)
     with pytest.raises(Unavailable, match=r"text\.db"):
         open_store(f"sqlite:///{tmp_path}/text.db")
+
+
+def test_who_may_make_no_tables_makes_no_file_either_and_sees_the_store_when_it_is_back(tmp_path):
+    url, file, away = f"sqlite:///{tmp_path}/store.db", tmp_path / "store.db", tmp_path / "away.db"
+    with pytest.raises(Unavailable, match="unable to open"):
+        open_store(url, migrate=False)
+    assert not file.exists()
+    write(open_store(url), "first")
+    store = open_store(url, migrate=False)
+    assert written(store) == ["first"]
+    file.rename(away)
+    with pytest.raises(Unavailable, match="unable to open"):
+        written(store)
+    assert not file.exists()
+    file.touch()  # whoever else made an empty one
+    with pytest.raises(Refused, match="may migrate"):
+        written(store)
+    away.rename(file)
+    assert written(store) == ["first"]
+    store.close()
 
 
 def test_a_locked_store_is_unavailable_for_writing_and_still_read(url, tmp_path):

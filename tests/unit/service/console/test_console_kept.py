@@ -155,3 +155,39 @@ def test_what_fails_ahead_is_asked_again_and_said_by_who_needs_it(tmp_path: Path
     sources.ask_ahead("page", lambda: [lambda: asked.append(2)])
     sources._asking["page"].result(10)
     assert asked[-1] == 2
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
+    """A console of a folder that holds runs, none of which anybody asks for."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sources = Sources(settings_in(tmp_path))
+    sources.folder.tracking.write_bytes(b"runs")
+    sources._open_registry = lambda: "the registry"  # type: ignore[assignment,return-value]
+    return sources
+
+
+def test_runs_that_are_another_file_than_was_opened_are_not_shown_as_if_they_were(installed: Sources) -> None:
+    """MLflow would go on to read the file that it has opened, wherever it lies by now."""
+    assert installed.registry() == "the registry"
+    tracking, away = installed.folder.tracking, installed.folder.path / "away.db"
+    tracking.rename(away)
+    with pytest.raises(Unavailable, match="cannot be read: No such file"):
+        installed.registry()
+    tracking.write_bytes(b"others")
+    with pytest.raises(Unavailable, match="was replaced by another file: start the console again"):
+        installed.registry()
+    tracking.unlink()
+    away.rename(tracking)
+    assert installed.registry() == "the registry"
+
+
+@pytest.mark.parametrize("lost", ["store", "bento"])
+def test_runs_that_are_lost_are_no_new_installation(installed: Sources, lost: str) -> None:
+    installed.folder.tracking.unlink()
+    step = installed.next_step(needs_predictions=False)
+    assert step is not None
+    assert step.command.startswith("gauntlet train")
+    getattr(installed.folder, lost).touch()
+    with pytest.raises(Unavailable, match="is missing, though"):
+        installed.next_step(needs_predictions=False)
