@@ -145,4 +145,4 @@ class Writer:
         draft = read_draft(content, brief)
         if isinstance(draft, str):
             return None, "draft_refused", f"what Groq wrote was refused: {draft}"
-        return draft, "answered", "from the contract's words; a person reads it before it is sent"
+        return draft, "answered", "checked by word lists alone, so that a person must read it before it is sent"
