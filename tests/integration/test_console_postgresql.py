@@ -21,7 +21,7 @@ from production_toys import (
 from service.console.customer.reading import read_last
 from service.console.production.drift_reading import read_counted
 from service.console.production.outcomes import read_last_told, read_outcomes
-from service.console.production.reading import read_cells, read_rhythm, read_riskiest, read_seen
+from service.console.production.reading import read_cells, read_newest, read_rhythm, read_riskiest, read_seen
 from service.console.production.spans import Span
 from service.store import open_store
 from validation.drift.counting import ReferenceModel
@@ -81,6 +81,8 @@ def counted_in(store):
     "ask",
     [
         read_seen,
+        lambda store: read_seen(store, SPAN),
+        lambda store: read_newest(store, SPAN, most=40),
         read_last_told,
         lambda store: read_rhythm(store, SPAN),
         lambda store: read_riskiest(store, SPAN, at_least=0.6, most=40),

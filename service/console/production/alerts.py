@@ -32,20 +32,19 @@ class Alert:
     says: str
 
 
-def judge_mean(points: Sequence[Point], baseline: float | None, window: int) -> Alert:
-    """The 10 % rule: whether the last rolling mean is more than 10 percentage points away from training's mean.
+def judge_mean(last: Point | None, baseline: float | None, window: int) -> Alert:
+    """The 10 % rule: whether the last predictions' mean is more than 10 percentage points away from training's mean.
 
     Args:
-        points: The rolling mean.
+        last: The mean of the last `window` predictions; None where there are fewer.
         baseline: Training's mean score; None where the reference does not say it.
         window: Predictions in a window.
     """
     rule = "10 % rule"
     if baseline is None:
         return Alert(rule, "unknown", "the champion's reference does not say its mean score: train it anew")
-    if not points:
+    if last is None:
         return Alert(rule, "unknown", f"there are fewer than {window:,} predictions")
-    last = points[-1]
     distance = last.mean - baseline
     said = (
         f"the mean probability of the last {last.n:,} predictions is {last.mean:.3f} (95 % {last.low:.3f} to "

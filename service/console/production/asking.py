@@ -9,18 +9,21 @@ from typing import TypeVar
 
 from bentos.command_line import rules_of
 from bentos.errors import BadInput, shown
+from service.console.production.course import by_piece, holding
 from service.console.production.drift_reading import read_counted
 from service.console.production.outcomes import Outcomes, read_last_told, read_outcomes
 from service.console.production.reading import (
     Cell,
+    Newest,
     Rhythm,
     Scored,
     read_cells,
+    read_newest,
     read_rhythm,
     read_riskiest,
     read_seen,
 )
-from service.console.production.showing import ALL, DATES, LAST_TOLD, NOW, SPANS
+from service.console.production.showing import ALL, DATES, LAST_TOLD, NOW, SPANS, WINDOW
 from service.console.production.spans import Span, between, last, piece_of
 from service.console.sources import Sources
 from service.micros import from_micros, to_micros
@@ -93,8 +96,27 @@ class Answers:
 
     def cells(self) -> tuple[Cell, ...]:
         """Production by time, probability and risk."""
-        span, bands = self.span(), self._sources.contract().risk_bands
-        return self._kept("cells", span, lambda: read_cells(self._sources.store(), span, piece_of(span), bands))
+        span, bands, length = self.span(), self._sources.contract().risk_bands, self.piece()
+        return self._kept("cells", span, lambda: read_cells(self._sources.store(), span, length, bands))
+
+    def piece(self) -> int:
+        """How long pieces of time are.
+
+        What was predicted decides, not how far back is looked: the same predictions are the same picture, in the last
+        week and in the last month.
+        """
+        span = self.span()
+        if self._chosen.span == ALL:  # it begins with the first and ends with the last
+            return piece_of(span)
+        return self._kept("piece", span, lambda: piece_of(read_seen(self._sources.store(), span)))
+
+    def newest(self, window: int) -> Newest:
+        """The last so many predictions."""
+        span, bands = self.span(), len(self._sources.contract().risk_bands)
+        start = max(span.start, holding(by_piece(self.cells(), bands=bands), window))
+        return self._kept(
+            f"newest {window}", span, lambda: read_newest(self._sources.store(), Span(start, span.end), most=window)
+        )
 
     def rhythm(self) -> Rhythm:
         """Hours of the day, and customers."""
@@ -132,4 +154,10 @@ class Answers:
 def first_questions(sources: Sources) -> Sequence[Callable[[], object]]:
     """What the page asks when it is opened: of its first screen first, then what takes the browser the longest."""
     answers = Answers(sources, Chosen(ALL, None, None))
-    return answers.cells, answers.counted, answers.riskiest, answers.rhythm, lambda: answers.outcomes(NOW)
+    return (
+        lambda: answers.newest(WINDOW),
+        answers.counted,
+        answers.riskiest,
+        answers.rhythm,
+        lambda: answers.outcomes(NOW),
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from service.console.production.reading import BINS, Cell
+from service.console.production.reading import BINS, Cell, Newest
 
 Z95 = 1.959963984540054
 """The standard normal's 97.5 % point."""
@@ -62,7 +62,7 @@ class Point:
     """The rolling mean at one moment.
 
     Attributes:
-        at: End of the piece of time that closes the window, microseconds since 1970 UTC.
+        at: End of the window, microseconds since 1970 UTC.
         n: Predictions in the window.
         mean: Of their probabilities.
         low: Lower end of the mean's 95 % interval.
@@ -111,8 +111,8 @@ def histogram(cells: Iterable[Cell], *, bands: int) -> tuple[tuple[int, ...], ..
 def rolling(pieces: dict[int, Sums], length: int, *, window: int) -> tuple[Point, ...]:
     """The mean probability of the last so many predictions, as it moved.
 
-    A window is made of whole pieces of time, the fewest that hold `window` predictions; there is no point before that
-    many were made.
+    A window is made of whole pieces of time, the fewest that hold `window` predictions: it may hold more. There is no
+    point before that many were made.
 
     Args:
         pieces: By start, rising.
@@ -127,8 +127,28 @@ def rolling(pieces: dict[int, Sums], length: int, *, window: int) -> tuple[Point
             gone = held.pop(0)
             sums += Sums(-gone.n, -gone.positive, -gone.challenger, -gone.highest, -gone.total, -gone.squares)
         if sums.n >= window:
-            half = sums.half_width
-            points.append(
-                Point(start + length, sums.n, sums.mean, max(0.0, sums.mean - half), min(1.0, sums.mean + half))
-            )
+            points.append(_point(start + length, sums))
     return tuple(points)
+
+
+def holding(pieces: dict[int, Sums], window: int) -> int:
+    """Where the last pieces of time begin that hold so many predictions, or all there are."""
+    n = 0
+    for start in reversed(pieces):
+        n += pieces[start].n
+        if n >= window:
+            return start
+    return next(iter(pieces))
+
+
+def last_point(newest: Newest, *, window: int) -> Point | None:
+    """The mean probability of the very last so many predictions, whatever the pieces of time are; None of fewer."""
+    if len(newest.probabilities) < window:
+        return None
+    found = newest.probabilities[:window]
+    return _point(newest.at, Sums(n=window, total=math.fsum(found), squares=math.fsum(p * p for p in found)))
+
+
+def _point(at: int, sums: Sums) -> Point:
+    half = sums.half_width
+    return Point(at, sums.n, sums.mean, max(0.0, sums.mean - half), min(1.0, sums.mean + half))

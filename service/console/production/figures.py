@@ -118,15 +118,24 @@ def probabilities(counts: Sequence[Sequence[int]], span: Span, contract: Contrac
     )
 
 
-def rolling_mean(points: Sequence[Point], window: int, contract: Contract, baseline: float | None) -> Figure:
+def rolling_mean(
+    points: Sequence[Point], window: int, length: int, contract: Contract, baseline: float | None
+) -> Figure:
     """The mean probability of the last so many predictions, with its band of confidence and what is allowed.
+
+    Args:
+        points: By rising time; the last one is of exactly `window` predictions.
+        window: Predictions in a window, at least.
+        length: Of a piece of time, whole ones of which make a window.
+        contract: Gives the labels.
+        baseline: Training's mean; None where it is not known.
 
     Raises:
         NotFound: There are too few predictions for one window.
     """
     if not points:
         raise NotFound(f"there are fewer than {window:,} predictions here; choose a shorter window or a longer time")
-    x = [_moment(point.at) for point in points]
+    x, most = [_moment(point.at) for point in points], max(point.n for point in points)
     layout = layout_of(320, "time, UTC", f"probability of {contract.labels.positive}", is_numeric=True)
     layout |= {"hovermode": "x unified"}
     allowed = ""
@@ -142,8 +151,8 @@ def rolling_mean(points: Sequence[Point], window: int, contract: Contract, basel
     return Figure(
         name="rolling",
         title="Rolling mean of the probability",
-        says=f"Each point is the mean over the last {window:,} predictions or somewhat more (whole pieces of time); "
-        f"the band is its 95 % confidence interval. {len(points):,} points.{allowed}",
+        says=f"The last point is the mean over the last {window:,} predictions, each before it over as many or more, "
+        f"{most:,} at most: whole pieces of {say_piece(length)}. The band is its 95 % confidence interval.{allowed}",
         traces=[
             _edge(x, [point.low for point in points], None),
             _edge(x, [point.high for point in points], "95 % interval"),

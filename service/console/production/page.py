@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, callback_context, dcc, html, no_update
 from dash.development.base_component import Component
 
 from bentos.errors import BadInput, GauntletError, shown
+from service.console.customer.asking import trial_of
+from service.console.experiment.naming import read_names
 from service.console.guard import viewer
 from service.console.pages import Page
 from service.console.parts import draw, drawn, notice, place, sentence, table
 from service.console.production import drift_figures, figures
-from service.console.production.alerts import judge_features, judge_mean, judge_score
+from service.console.production.alerts import Alert, judge_features, judge_mean, judge_score
 from service.console.production.asking import Answers, Chosen, first_questions
-from service.console.production.course import add_up, by_piece, histogram, rolling
+from service.console.production.course import add_up, by_piece, histogram, last_point, rolling
 from service.console.production.drift import compare
 from service.console.production.showing import (
     DATES,
@@ -27,7 +30,6 @@ from service.console.production.showing import (
     show_alert,
     show_totals,
 )
-from service.console.production.spans import piece_of
 from service.console.sources import Sources
 from service.console.viewers import Viewer
 from service.micros import from_micros
@@ -37,6 +39,7 @@ _RISKIEST = (
     {"field": "at", "headerName": "Scored, UTC", "minWidth": 190},
     {"field": "probability", "headerName": "Probability", "type": "rightAligned", "minWidth": 130},
     {"field": "variant", "headerName": "Answered by", "minWidth": 135},
+    {"field": "model", "headerName": "That is, today", "minWidth": 215},
     {"field": "treatment", "headerName": "Actions", "minWidth": 120},
 )
 _FIRST, _DRAWN = "production-first", "production-drawn"
@@ -60,7 +63,7 @@ def _layout(sources: Sources) -> Component:
             dcc.Store(id=_DRAWN),
             controls(),
             html.Ul(
-                [html.Li(id=f"production-alert-{rule}") for rule in ("mean", "score", "features")],
+                [html.Li(id=f"production-alert-{rule}") for rule in ("scoring", "mean", "score", "features")],
                 className="alerts",
                 **{"aria-label": "Alerts"},
             ),
@@ -110,15 +113,20 @@ def _wire_controls(app: Dash, sources: Sources) -> None:
     @app.callback(
         Output("production-days-place", "hidden"),
         Output("production-days-place", "children"),
+        Output(DAYS, "data"),
         Input("production-span", "value"),
         State("production-days-place", "children"),
         prevent_initial_call=True,
     )
-    def offer_days(span: str, there: Any) -> tuple[bool, Any]:
-        return span != DATES, no_update if there or span != DATES else days_picker()
+    def offer_days(span: str, there: Any) -> tuple[bool, Any, Any]:
+        if there or span != DATES:
+            return span != DATES, no_update, no_update
+        final = datetime.now(UTC).date()
+        first = final - timedelta(days=6)
+        return False, days_picker(first, final), [first.isoformat(), final.isoformat()]
 
     @app.callback(
-        Output(DAYS, "data"),
+        Output(DAYS, "data", allow_duplicate=True),
         Input(PICKER, "start_date"),
         Input(PICKER, "end_date"),
         prevent_initial_call=True,
@@ -161,6 +169,10 @@ def _wire(app: Dash, sources: Sources) -> None:
     )
     top_drawn = Input(_DRAWN, "data")
 
+    @app.callback(Output("production-alert-scoring", "children"), Input("production-tick", "n_intervals"))
+    def show_scoring(_tick: int | None) -> list[Component]:
+        return show_alert(sources.kept(("production", "scoring"), lambda: _judge_scoring(sources)))
+
     @app.callback(drawn("hours"), Output("production-customers", "children"), *chosen, top_drawn)
     def show_rhythm(*asked: Any) -> tuple[Any, ...]:
         try:
@@ -191,7 +203,7 @@ def _wire(app: Dash, sources: Sources) -> None:
     )
     def list_riskiest(*asked: Any) -> tuple[Any, ...]:
         try:
-            return _riskiest(answers_to(asked), viewer()), False, None
+            return _riskiest(sources, answers_to(asked), viewer()), False, None
         except GauntletError as e:
             return no_update, True, notice(sentence(e), is_wrong=True)
 
@@ -211,17 +223,28 @@ def _course(sources: Sources, answers: Answers, window: int) -> tuple[Any, ...]:
             f"rolling window: {shown(window)} is not allowed; it must be one of {', '.join(map(str, WINDOWS))}"
         )
     contract, baseline, span = sources.contract(), sources.reference().score.mean, answers.span()
-    length, bands = piece_of(span), len(contract.risk_bands)
-    cells = answers.cells()
+    length, bands = answers.piece(), len(contract.risk_bands)
+    cells, newest = answers.cells(), answers.newest(window)
     pieces = by_piece(cells, bands=bands)
-    points = rolling(pieces, length, window=window)
+    last = last_point(newest, window=window)
+    points = [*rolling(pieces, length, window=window)[:-1], *([last] if last else [])]
     return (
-        show_totals(add_up(cells, bands=bands), contract),
-        show_alert(judge_mean(points, baseline, window)),
+        show_totals(add_up(cells, bands=bands), contract, newest.at, datetime.now(UTC)),
+        show_alert(judge_mean(last, baseline, window)),
         draw(lambda: figures.volume(pieces, length, span, contract)),
         draw(lambda: figures.probabilities(histogram(cells, bands=bands), span, contract)),
-        draw(lambda: figures.rolling_mean(points, window, contract, baseline)),
+        draw(lambda: figures.rolling_mean(points, window, length, contract, baseline)),
     )
+
+
+def _judge_scoring(sources: Sources) -> Alert:
+    """Whether anybody is answered now: what the store holds looks well long after nobody is."""
+    try:
+        trial = trial_of(sources.service)
+    except GauntletError as e:
+        return Alert("Scoring", "alert", sentence(e))
+    on_trial = "nobody is on trial" if trial.challenger is None else f"{trial.challenger} is on trial"
+    return Alert("Scoring", "well", f"it answers; mode {trial.mode}, {on_trial}")
 
 
 def _rhythm(answers: Answers) -> tuple[Any, ...]:
@@ -247,13 +270,15 @@ def _calibration(sources: Sources, answers: Answers, moment: str) -> Any:
     return drift_figures.calibration(seen.outcomes, sources.contract(), seen_from=seen.moment)
 
 
-def _riskiest(answers: Answers, who: Viewer) -> list[dict[str, Any]]:
+def _riskiest(sources: Sources, answers: Answers, who: Viewer) -> list[dict[str, Any]]:
+    names, champion = read_names(sources), sources.champion().digest
     return [
         {
             "customer": who.customer(scored.customer_id),
             "at": f"{from_micros(scored.at):%Y-%m-%d %H:%M:%S}",
             "probability": round(scored.probability, 4),
             "variant": scored.variant,
+            "model": names.of(scored.model) + (", champion" if scored.model == champion else ", not champion"),
             "treatment": "withheld" if scored.no_treatment else "allowed",
         }
         for scored in answers.riskiest()

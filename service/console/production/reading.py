@@ -55,18 +55,43 @@ class Cell(msgspec.Struct, frozen=True):
     squares: float
 
 
-def read_seen(store: Store) -> Span:
-    """From the first to the last live prediction.
+def read_seen(store: Store, span: Span | None = None) -> Span:
+    """From the first to the last live prediction that a model answered.
+
+    Args:
+        store: The store.
+        span: Those of it alone; None: of all time.
 
     Raises:
         NotFound: There is none.
         Unavailable: The store does not answer.
     """
+    query = sa.select(sa.func.min(_p.at), sa.func.max(_p.at)).where(*(live() if span is None else live_in(store, span)))
     with store.reading() as connection:
-        first, last = connection.execute(sa.select(sa.func.min(_p.at), sa.func.max(_p.at))).one()
+        first, last = connection.execute(query).one()
     if first is None:
-        raise NotFound("there are no predictions yet")
+        raise _none_in(span)
     return Span(int(first), int(last) + 1)
+
+
+def read_newest(store: Store, span: Span, *, most: int) -> Newest:
+    """The newest live predictions.
+
+    Args:
+        store: The store.
+        span: What is looked at; the shorter, the sooner.
+        most: So many at most.
+
+    Raises:
+        NotFound: There is none.
+        Unavailable: The store does not answer.
+    """
+    query = sa.select(_p.at, answered).where(*live_in(store, span)).order_by(_p.at.desc(), _p.prediction_id).limit(most)
+    with store.reading() as connection:
+        found = [(int(at), float(probability)) for at, probability in connection.execute(query)]
+    if not found:
+        raise _none_in(span)
+    return Newest(found[0][0], tuple(probability for _, probability in found))
 
 
 def read_cells(store: Store, span: Span, length: int, bands: Sequence[RiskBand]) -> tuple[Cell, ...]:
@@ -103,14 +128,31 @@ def read_cells(store: Store, span: Span, length: int, bands: Sequence[RiskBand])
         rows = sorted(connection.execute(sa.select(key, *sums).group_by("key")).tuples())
     found = tuple(_cell(int(number), length, len(bands), added) for number, *added in rows)
     if not found:
-        raise NotFound(f"there are no predictions from {span}")
+        raise _none_in(span)
     return found
+
+
+def _none_in(span: Span | None) -> NotFound:
+    return NotFound("there are no predictions yet" if span is None else f"there are no predictions from {span}")
 
 
 def _cell(key: int, length: int, bands: int, sums: Sequence[Any]) -> Cell:
     rest, band = divmod(key, bands)
     piece, bin_ = divmod(rest, BINS)
     return Cell(piece * length, bin_, band, *sums)
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest predictions.
+
+    Attributes:
+        at: When the very last was made, microseconds since 1970 UTC.
+        probabilities: What was answered, the newest first.
+    """
+
+    at: int
+    probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -135,6 +177,7 @@ class Scored:
         at: When, microseconds since 1970 UTC.
         customer_id: Of whom.
         variant: Which answered.
+        model: Digest of the model that this was then.
         probability: What was answered.
         no_treatment: Whether actions are withheld from them.
     """
@@ -143,6 +186,7 @@ class Scored:
     at: int
     customer_id: str | None
     variant: str
+    model: str
     probability: float
     no_treatment: bool
 
@@ -175,8 +219,11 @@ def read_riskiest(store: Store, span: Span, *, at_least: float, most: int) -> tu
     Raises:
         Unavailable: The store does not answer.
     """
-    columns = (_p.prediction_id, _p.at, _p.customer_id, _p.variant, answered.label("probability"), _p.no_treatment)
-    query = sa.select(*columns).where(*live_in(store, span), answered >= at_least)
+    model = sa.case((_p.variant == "challenger", _p.challenger), else_=_p.champion)
+    of_whom = (_p.prediction_id, _p.at, _p.customer_id, _p.variant, model)
+    query = sa.select(*of_whom, answered.label("probability"), _p.no_treatment).where(
+        *live_in(store, span), answered >= at_least
+    )
     with store.reading() as connection:
         found = connection.execute(query.order_by(sa.desc("probability"), _p.prediction_id).limit(most))
         return tuple(Scored(*row) for row in found)
@@ -202,13 +249,18 @@ def computed_once(query: sa.Select[Any]) -> sa.Subquery:
     return query.offset(0).subquery()
 
 
+def live() -> list[sa.ColumnElement[bool]]:
+    """The live predictions that a model answered."""
+    return [_p.purpose == "live", answered.is_not(None)]
+
+
 def live_in(store: Store, span: Span) -> list[sa.ColumnElement[bool]]:
     """The live predictions of a span that a model answered.
 
     Ids begin with their time, so that PostgreSQL looks into the span's partitions alone. SQLite would look every row
     up by its id, which takes four times as long as reading them in a row.
     """
-    found = [_p.purpose == "live", _p.at >= span.start, _p.at < span.end, answered.is_not(None)]
+    found = [*live(), _p.at >= span.start, _p.at < span.end]
     if store.is_postgresql:
         found.append(_p.prediction_id >= ids_in(span)[0])
     return found

@@ -12,7 +12,7 @@ from service.console.production import drift_figures, figures
 from service.console.production.course import Point, by_piece, histogram
 from service.console.production.drift import compare
 from service.console.production.outcomes import Outcomes, Told
-from service.console.production.spans import Span
+from service.console.production.spans import SECOND, Span
 
 SPAN = Span(NOON, NOON + 120)
 
@@ -25,7 +25,7 @@ def all_figures():
     yield figures.volume(by_piece(CELLS, bands=3), 1_000_000, SPAN, contract)
     yield figures.hours([1] * 24, SPAN)
     yield figures.probabilities(histogram(CELLS, bands=3), SPAN, contract)
-    yield figures.rolling_mean([point], 20, contract, 0.3)
+    yield figures.rolling_mean([point], 20, SECOND, contract, 0.3)
     yield drift_figures.overview(drifts, found, SPAN)
     yield drift_figures.distributions(drifts[0], toy_reference().n)
     yield drift_figures.calibration(outcomes, contract, seen_from="as of then")
@@ -68,7 +68,7 @@ def test_where_nothing_came_true_yet_it_is_said(outcomes: Outcomes, why: str) ->
 
 def test_a_window_that_is_never_full_is_no_empty_picture() -> None:
     with pytest.raises(NotFound, match="fewer than 500"):
-        figures.rolling_mean([], 500, toy_contract(), 0.3)
+        figures.rolling_mean([], 500, SECOND, toy_contract(), 0.3)
 
 
 def test_predictions_of_another_contract_are_said_to_be_left_out() -> None:

@@ -20,7 +20,15 @@ from production_toys import (
 from bentos.errors import NotFound
 from service.console.production.drift_reading import read_counted
 from service.console.production.outcomes import read_last_told, read_outcomes
-from service.console.production.reading import Cell, read_cells, read_rhythm, read_riskiest, read_seen
+from service.console.production.reading import (
+    Cell,
+    Newest,
+    read_cells,
+    read_newest,
+    read_rhythm,
+    read_riskiest,
+    read_seen,
+)
 from service.console.production.spans import Span
 from service.micros import from_micros
 from validation.drift.comparing import Window
@@ -104,9 +112,32 @@ def test_the_riskiest_come_first_and_the_others_not_at_all(tmp_path: Path) -> No
     assert [scored.probability for scored in found] == [0.9, 0.7]
 
 
+def test_the_riskiest_name_the_model_that_answered(tmp_path: Path) -> None:
+    told = {"challenger": CHALLENGER, "challenger_probability": 0.8, "challenger_positive": True}
+    rows = [prediction(0, 0.9, **told), prediction(1, 0.1, variant="challenger", **told)]
+    found = read_riskiest(store_with(tmp_path, rows), DAY, at_least=0.6, most=2)
+    assert [scored.model for scored in found] == [CHAMPION, CHALLENGER]
+
+
 def test_what_was_seen_reaches_from_the_first_to_the_last(tmp_path: Path) -> None:
     store = store_with(tmp_path, [prediction(5, 0.5), prediction(1, 0.5)])
     assert read_seen(store) == Span(NOON + MINUTE, NOON + 5 * MINUTE + 1)
+    assert read_seen(store, Span(NOON, NOON + 2 * MINUTE)) == Span(NOON + MINUTE, NOON + MINUTE + 1)
+    with pytest.raises(NotFound, match="no predictions from 1970"):
+        read_seen(store, Span(0, NOON))
+
+
+def test_what_ifs_are_nothing_that_was_seen(tmp_path: Path) -> None:
+    rows = [prediction(0, 0.5, purpose="what_if"), prediction(1, 0.5), prediction(9, 0.5, purpose="what_if")]
+    assert read_seen(store_with(tmp_path, rows)) == Span(NOON + MINUTE, NOON + MINUTE + 1)
+
+
+def test_the_newest_come_first_and_only_what_is_live(tmp_path: Path) -> None:
+    rows = [prediction(n, p) for n, p in enumerate((0.1, 0.2, 0.3))]
+    store = store_with(tmp_path, [*rows, prediction(5, 0.9, purpose="what_if")])
+    assert read_newest(store, DAY, most=2) == Newest(NOON + 2 * MINUTE, (0.3, 0.2))
+    with pytest.raises(NotFound, match="no predictions from"):
+        read_newest(store, Span(0, NOON), most=2)
 
 
 def test_features_fall_into_the_references_bins(tmp_path: Path) -> None:

@@ -11,9 +11,18 @@ from production_toys import CELLS, HOUR, NOON, toy_counted, toy_reference
 from bentos.errors import BadInput, InvalidSetting
 from service.console.production.alerts import judge_features, judge_mean, judge_score
 from service.console.production.asking import Chosen
-from service.console.production.course import Point, Sums, add_up, by_piece, histogram, rolling
+from service.console.production.course import (
+    Point,
+    Sums,
+    add_up,
+    by_piece,
+    histogram,
+    holding,
+    last_point,
+    rolling,
+)
 from service.console.production.drift import compare
-from service.console.production.reading import BINS
+from service.console.production.reading import BINS, Newest
 from service.console.production.spans import DAY, MOST_PIECES, SECOND, Span, between, piece_of
 from service.console.sources import Sources
 from validation.drift.limits import LIMITS
@@ -51,6 +60,22 @@ def test_a_window_holds_the_fewest_pieces_with_enough_predictions() -> None:
 
 def test_before_a_window_is_full_there_is_no_point() -> None:
     assert rolling({0: Sums(5, 0, 0, 0, 1.0, 0.3)}, 1, window=6) == ()
+
+
+def test_the_last_point_is_of_the_last_predictions_whatever_the_pieces_are() -> None:
+    """Of 0.1, 0.2 and 0.6: mean 0.3, standard deviation sqrt(0.07), by hand."""
+    newest = Newest(7, (0.6, 0.2, 0.1, 0.9))
+    point = last_point(newest, window=3)
+    half = 1.959964 * math.sqrt(0.07 / 3)
+    assert point is not None
+    assert (point.at, point.n, point.mean) == (7, 3, pytest.approx(0.3))
+    assert (point.low, point.high) == (pytest.approx(0.3 - half, abs=1e-6), pytest.approx(0.3 + half, abs=1e-6))
+    assert last_point(newest, window=5) is None
+
+
+def test_the_last_predictions_lie_in_the_last_pieces() -> None:
+    pieces = {at: Sums(10, 0, 0, 0, 1.0, 0.1) for at in (0, 60, 120)}
+    assert [holding(pieces, window) for window in (1, 10, 11, 30, 31)] == [120, 120, 60, 0, 0]
 
 
 @pytest.mark.parametrize("length", [60 * SECOND, DAY, 45 * DAY, 700 * DAY])
@@ -126,11 +151,11 @@ def test_an_alert_names_what_is_missing_more_often_than_it_was() -> None:
     [(0.39, 0.01, "well", "+9.0"), (0.45, 0.01, "alert", "+15.0"), (0.41, 0.05, "alert", "chance may explain it")],
 )
 def test_ten_points_are_allowed(mean: float, half: float, state: str, says: str) -> None:
-    alert = judge_mean([Point(0, 500, mean, mean - half, mean + half)], 0.3, 500)
+    alert = judge_mean(Point(0, 500, mean, mean - half, mean + half), 0.3, 500)
     assert alert.state == state
     assert says in alert.says
 
 
 def test_without_a_baseline_or_a_window_nothing_is_well() -> None:
-    assert judge_mean([Point(0, 500, 0.3, 0.29, 0.31)], None, 500).state == "unknown"
-    assert judge_mean([], 0.3, 500).state == "unknown"
+    assert judge_mean(Point(0, 500, 0.3, 0.29, 0.31), None, 500).state == "unknown"
+    assert judge_mean(None, 0.3, 500).state == "unknown"
