@@ -79,7 +79,8 @@ class Guard:
         """Whether people must log in."""
         if self._settings.authentication != "auto":
             return self._settings.authentication == "on"
-        return not self._settings.is_loopback or self._settings.keys_folder is not None or self._keys.has_any()
+        is_told_who = self._settings.keys_folder is not None or bool(self._proxies) or self._keys.has_any()
+        return is_told_who or not self._settings.is_loopback
 
     def protect(self, server: flask.Flask, script_hashes: Callable[[], list[str]]) -> None:
         """Stand in front of every route of a server.

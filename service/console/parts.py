@@ -199,11 +199,11 @@ def table(
             "minWidth": 128,
             "flex": 1,
         },
-        csvExportParams={"fileName": f"{file}.csv"},
         dashGridOptions={
             "domLayout": "normal" if height else "autoHeight",
             "ensureDomOrder": True,
             "enableCellTextSelection": True,
+            "defaultCsvExportParams": {"fileName": f"{file}.csv"},
             **options,
         },
         style={"height": height} if height else {"height": None},

@@ -31,6 +31,11 @@ _CUT_OFF = """() => [...document.querySelectorAll(".plot")].flatMap(plot => {
 """Words of pictures that reach over the edge."""
 
 
+_DROPDOWNS = (
+    """() => [...document.querySelectorAll("button.dash-dropdown")].filter(b => b.checkVisibility()).map(b => b.id)"""
+)
+
+
 def a_customer(installation: Installation) -> str:
     return str(json.loads((installation.folder / "data" / "customer.json").read_text())["customer_id"])
 
@@ -63,6 +68,13 @@ def test_a_manager_looks_a_customer_up_tries_what_helps_and_drafts_a_letter(
         slider.press("ArrowLeft")
     page.wait_for_selector("#customer-answer >> text=points after changing tenure")
     assert probability(page) != before
+    page.wait_for_selector("#customer-stale >> text=of the customer before tenure changed")
+    old = page.locator("section:has([id*=customer_waterfall]) h2")
+    content = "heading => getComputedStyle(heading, '::after').content"
+    assert old.evaluate(content) == '"before the change"'
+    page.click("#customer-explain")
+    page.wait_for_selector("#customer-stale:empty", state="attached")
+    assert old.evaluate(content) == "none"
 
     page.click("#customer-draft")
     page.wait_for_selector("#customer-email-said >> text=From the template")
@@ -70,6 +82,8 @@ def test_a_manager_looks_a_customer_up_tries_what_helps_and_drafts_a_letter(
     assert page.input_value("#customer-text")
     page.click("#customer-sent")
     page.wait_for_selector("#customer-sent-said >> text=Recorded")
+    page.click("#customer-draft")  # another one, which nobody has sent
+    page.wait_for_selector("#customer-sent-said:empty", state="attached")
     at_console.assert_clean()
 
 
@@ -78,6 +92,7 @@ def test_a_customer_whom_nobody_knows_is_said_to_be_unknown(at_console: Visit) -
     page.fill("#customer-id", "nobody")
     page.press("#customer-id", "Enter")
     page.wait_for_selector("#customer-found [role=alert] >> text=knows no live prediction")
+    assert "The form is left as it was." in page.inner_text("#customer-found")
 
 
 def test_a_number_that_is_not_allowed_is_named_with_what_is(at_console: Visit) -> None:
@@ -118,15 +133,32 @@ def test_an_engineer_sees_what_broke_in_production_and_takes_the_list_away(at_co
     at_console.settle()
     page.wait_for_selector("#production-alert-features >> text=ALERT")
     assert "TotalCharges" in page.inner_text("#production-alert-features")
+    page.wait_for_selector("#production-alert-scoring >> text=/well.*it answers; mode/s")
     page.wait_for_selector(".cards >> text=No prediction has matured yet")
     page.wait_for_selector("#riskiest .ag-row")
     with page.expect_download() as saved:
         page.click("text=Save as CSV")
+    assert saved.value.suggested_filename == "highest-risk.csv"
     saved.value.save_as(tmp_path / "saved.csv")
     heading, *rows = csv.reader((tmp_path / "saved.csv").read_text(encoding="utf-8-sig").splitlines())
     assert heading[0] == "Customer"
     assert len(rows) > 20
     at_console.assert_clean()
+
+
+def test_what_begins_like_a_formula_is_saved_as_text(at_console: Visit, tmp_path: Path) -> None:
+    page = at_console.open("/production")
+    at_console.settle()
+    page.wait_for_selector("#riskiest .ag-row")
+    names = ["=1+1", "+1+cmd|' /C calc'!A0", "@SUM(1)", "-2+3", "\t=1", "plain", "-5.25"]
+    rows = [{"customer": name, "probability": -0.5} for name in names]
+    page.evaluate("rows => dash_ag_grid.getApi('riskiest').setGridOption('rowData', rows)", rows)
+    with page.expect_download() as saved:
+        page.click("text=Save as CSV")
+    saved.value.save_as(tmp_path / "saved.csv")
+    _, *told = csv.reader((tmp_path / "saved.csv").read_text(encoding="utf-8-sig").splitlines())
+    assert [row[0] for row in told] == [*(f"'{name}" for name in names[:5]), "plain", "-5.25"]
+    assert {row[2] for row in told} == {"-0.5"}
 
 
 def test_truths_are_seen_from_the_moment_of_the_last_one(at_console: Visit) -> None:
@@ -151,6 +183,41 @@ def test_pages_are_reached_by_keyboard_and_say_where_one_is(at_console: Visit) -
     page.wait_for_function("() => document.title === 'Production · Gauntlet'")
     page.wait_for_selector("nav a[aria-current=page] >> text=Production")
     page.wait_for_function("() => document.activeElement.id === 'page-title'")
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/customer", ("Contract", "Payment method", "Tone", "Language")),
+        ("/production", ("Time", "Rolling window", "Truths as of", "Feature")),
+        ("/experiment", ("Trial", "First model", "Second model")),
+    ],
+)
+def test_every_dropdown_is_one_stop_of_the_keyboard_and_opens_by_it(
+    at_console: Visit, path: str, names: tuple[str, ...]
+) -> None:
+    page = at_console.open(path)
+    at_console.settle()
+    stops = page.evaluate(_DROPDOWNS)
+    assert len(stops) >= len(names)
+    page.focus("#page-title")
+    reached: list[str] = []
+    for key in ("Tab", "Shift+Tab"):
+        at = page.evaluate("() => document.activeElement.id")
+        for _ in range(200):
+            page.keyboard.press(key)
+            before, at = at, page.evaluate("() => document.activeElement.id")
+            assert page.evaluate("() => document.activeElement.getAttribute('aria-hidden')") != "true"
+            if at in stops:
+                assert at != before, "two stops"
+                reached.append(at)
+            elif set(reached) == set(stops) and len(reached) == len(stops):
+                break
+        assert sorted(reached) == sorted(stops), key
+        reached = []
+    page.focus(f"[id='{stops[0]}']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".dash-dropdown-option")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -187,8 +254,8 @@ def test_an_engineer_looks_at_certain_days_and_then_at_everything_again(at_conso
         page.click(f".dash-dropdown-option >> text={span}")
         page.wait_for_selector(f"section:has([id*='volume']) >> text={said}")
 
-    shown("between two days", "Choose a first and a last day")
     today = datetime.now(UTC).date()
+    shown("between two days", f"live predictions, {today - timedelta(days=6)} 00:00 to {today + timedelta(days=1)}")
     for name, day in (("start", today - timedelta(days=1)), ("end", today + timedelta(days=1))):
         field = page.locator(f"#production-days-place .dash-datepicker-{name}-date")
         field.fill(day.isoformat())

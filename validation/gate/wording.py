@@ -22,7 +22,7 @@ def consequence_of(report: GateReport) -> str:
     until = f"{blessing.expires_at:%Y-%m-%d}"
     if blessing.scope == "shadow":
         return f"blessed until {until} for the shadow alone: live customers decide {', '.join(blessing.awaits)}"
-    return f"blessed until {until}, " + ("champion as before" if report.is_renewal else "and challenger now")
+    return f"blessed until {until}, " + ("champion as before" if report.is_renewal else "and made challenger")
 
 
 def last_words_of(report: GateReport) -> str:

@@ -198,14 +198,20 @@
       const group = slider.closest("[aria-labelledby]");
       if (group) slider.setAttribute("aria-labelledby", group.getAttribute("aria-labelledby"));
     }
-    for (const twice of document.querySelectorAll("[aria-hidden=true][tabindex='0']")) twice.tabIndex = -1;
+    for (const twice of document.querySelectorAll("[aria-hidden=true][tabindex='0']")) {
+      const control = twice.nextElementSibling;
+      if (control?.matches("button[tabindex='-1']:not([disabled])")) control.tabIndex = 0;  // reached through it, by Dash
+      twice.tabIndex = -1;
+    }
   };
   let isNaming = false;
-  new MutationObserver(() => {
+  const nameSoon = () => {
     if (isNaming) return;
     isNaming = true;  // once for all that changes until the screen is painted again
     requestAnimationFrame(() => { isNaming = false; named(); });
-  }).observe(document.body, { childList: true, subtree: true });
+  };
+  new MutationObserver(nameSoon).observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("focusout", nameSoon);  // a dropdown that is left has its second stop again
 
   // Announced to those who hear the page, and seen for a moment by the others.
   function shown(text) {
@@ -214,6 +220,13 @@
     clearTimeout(shown.timer);
     shown.timer = setTimeout(() => place.classList.remove("shown"), 2500);
     return text;
+  }
+
+  // A cell as text. What others named (a customer, a run) may begin as a formula does, which a spreadsheet would compute.
+  const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+  function textOf({ value, formatValue }) {
+    const text = String(formatValue(value) ?? "");
+    return FORMULA.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text;
   }
 
   window.dash_clientside = window.dash_clientside || {};
@@ -244,8 +257,8 @@
       const pressed = window.dash_clientside.callback_context.triggered_id;
       const value = (window.dash_clientside.callback_context.triggered[0] || {}).value;
       if (!pressed || !value) return window.dash_clientside.no_update;
-      window.dash_ag_grid.getApi(pressed.name).exportDataAsCsv(
-        window.dash_ag_grid.getApi(pressed.name).getGridOption("defaultCsvExportParams"));
+      const api = window.dash_ag_grid.getApi(pressed.name);
+      api.exportDataAsCsv({ ...api.getGridOption("defaultCsvExportParams"), processCellCallback: textOf });
       return shown("Saved.");
     },
   };

@@ -82,6 +82,7 @@ def wire_email(app: Dash, sources: Sources) -> None:
         Output("customer-text", "value"),
         Output("customer-email", "hidden"),
         Output("customer-override-place", "hidden"),
+        Output("customer-sent-said", "children", allow_duplicate=True),
         Input("customer-draft", "n_clicks"),
         Input("customer-override", "n_clicks"),
         State("customer-tone", "value"),
@@ -91,16 +92,16 @@ def wire_email(app: Dash, sources: Sources) -> None:
     )
     def draft(clicks: int, overrides: int, tone: str, language: str, known: object) -> tuple[Any, ...]:
         if not (clicks or overrides):
-            return None, "", "", True, True
+            return None, "", "", True, True, ""
         try:
             _refuse_readers()
             is_override = callback_context.triggered_id == "customer-override"
             email = ask_email(sources.service, read_known(known), tone=tone, language=language, override=is_override)
         except GauntletError as e:
-            return notice(sentence(e), is_wrong=True), "", "", True, True
+            return notice(sentence(e), is_wrong=True), "", "", True, True, ""
         if email.draft is None:
-            return _said(email), "", "", True, False
-        return _said(email), email.draft.subject, email.draft.text, False, True
+            return _said(email), "", "", True, False, ""
+        return _said(email), email.draft.subject, email.draft.text, False, True, ""  # nothing of this one is recorded
 
     @app.callback(
         Output("customer-sent-said", "children"),

@@ -16,6 +16,9 @@ from validation.pages import Figure, Trace, layout_of
 _DRAWN = 10
 """Features with a bar of their own; the others are one."""
 
+_APART = 0.15
+"""Marks of probabilities that are nearer to each other have their numbers on either side, and not on each other."""
+
 _MARKS: Mapping[str, tuple[str, str]] = {
     "now": ("circle", NEUTRAL),
     "before": ("circle-open", NEUTRAL),
@@ -48,12 +51,15 @@ def scale(probabilities: Mapping[str, float], contract: Contract) -> Figure:
         for band, end, color in zip(bands, ends, rising(len(bands)), strict=True)
     ]
     cut = {"color": NEUTRAL, "width": 1.5, "dash": "dash"}
-    shapes.append({"type": "line", "x0": contract.cut, "x1": contract.cut, "y0": -0.05, "y1": 0.8, "line": cut})
+    shapes.append({"type": "line", "x0": contract.cut, "x1": contract.cut, "y0": 0.35, "y1": 0.8, "line": cut})
     named = [
         {"x": (band.from_probability + end) / 2, "y": 0.17, "text": band.name, "showarrow": False}
         for band, end in zip(bands, ends, strict=True)
     ]
-    traces = [_mark(name, value) for name, value in probabilities.items()]
+    lowest, highest = min(probabilities.values()), max(probabilities.values())
+    is_close = len(probabilities) > 1 and highest - lowest < _APART
+    sides = {lowest: "top left", highest: "top right"} if is_close and lowest < highest else {}
+    traces = [_mark(name, value, sides.get(value, "top center")) for name, value in probabilities.items()]
     layout = layout_of(190, f"probability of {contract.target} = {contract.labels.positive}", "")
     layout |= {"shapes": shapes, "annotations": named}
     layout["xaxis"] |= {"range": [0, 1], "tickformat": ".0%", "showgrid": False, "zeroline": False}
@@ -153,7 +159,7 @@ def offers(best: Sequence[Outlook], probability: float, contract: Contract) -> F
         "y": places,
         "x": drops,
         "text": [f"{100 * drop:+.1f} points, {o.risk}" for drop, o in zip(drops, best, strict=True)],
-        "textposition": "outside",
+        "textposition": "auto",  # inside a long bar, beside which a phone has no room
         "cliponaxis": False,
         "marker": {"color": LOWERS},
         "customdata": names,
@@ -179,7 +185,7 @@ def offers(best: Sequence[Outlook], probability: float, contract: Contract) -> F
     )
 
 
-def _mark(name: str, probability: float) -> dict[str, Any]:
+def _mark(name: str, probability: float, side: str) -> dict[str, Any]:
     symbol, color = _MARKS[name]
     return {
         "type": "scatter",
@@ -188,7 +194,7 @@ def _mark(name: str, probability: float) -> dict[str, Any]:
         "x": [probability],
         "y": [0.55],
         "text": [f"{probability:.1%}"],
-        "textposition": "top center",
+        "textposition": side,
         "cliponaxis": False,
         "marker": {"symbol": symbol, "color": color, "size": 15, "line": {"width": 2, "color": color}},
         "hovertemplate": f"{name}: %{{x:.1%}}<extra></extra>",

@@ -99,6 +99,7 @@ def _answer(who: Viewer) -> Component:
                 ],
                 className="beside",
             ),
+            html.Div(id="customer-stale"),
             html.Div(id="customer-reasons"),
         ],
         className="stack",

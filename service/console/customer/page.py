@@ -26,7 +26,14 @@ from service.console.customer.emails import Known
 from service.console.customer.form import read_fields
 from service.console.customer.layout import FIELDS, customer_layout
 from service.console.customer.reading import read_last
-from service.console.customer.showing import say_last, say_recorded, show_answer, show_nearest, show_reasons
+from service.console.customer.showing import (
+    say_last,
+    say_recorded,
+    show_answer,
+    show_nearest,
+    show_reasons,
+    show_stale,
+)
 from service.console.guard import viewer
 from service.console.pages import Page
 from service.console.parts import draw, drawn, notice, sentence
@@ -62,7 +69,8 @@ def _wire(app: Dash, sources: Sources) -> None:
             is_example = callback_context.triggered_id == "customer-example"
             row, said, known = _example(sources) if is_example else _known(sources, customer_id, viewer())
         except GauntletError as e:
-            return [no_update] * len(ids), notice(sentence(e), is_wrong=True), no_update, None
+            said = f"{sentence(e)}. The form is left as it was."
+            return [no_update] * len(ids), notice(said, is_wrong=True), no_update, None
         kept = None if known is None else msgspec.to_builtins(known)
         return [row.get(one["feature"]) for one in ids], said, filled + 1, kept
 
@@ -89,6 +97,7 @@ def _wire(app: Dash, sources: Sources) -> None:
     @app.callback(
         Output("customer-answer", "children"),
         drawn("customer_scale"),
+        Output("customer-stale", "children"),
         Input(FIELDS, "value"),
         Input("customer-base", "data"),
         State(FIELDS, "id"),
@@ -97,7 +106,8 @@ def _wire(app: Dash, sources: Sources) -> None:
         try:
             return _rescored(sources, read_fields(sources.contract(), ids, values), read_start(base))
         except GauntletError as e:
-            return notice(sentence(e), is_wrong=True), {"wrong": sentence(e)}
+            stale = None if base is None else show_stale(())
+            return notice(sentence(e), is_wrong=True), {"wrong": sentence(e)}, stale
 
     @app.callback(
         Output("customer-base", "data"),
@@ -150,7 +160,8 @@ def _rescored(sources: Sources, row: Row, start: Start | None) -> tuple[Any, ...
     if start is not None:
         moved = [name for name, value in row.items() if start.features.get(name) != value]
         marks |= {"before": start.probability} if moved else start.both
-    return show_answer(answer, contract, start, moved), draw(lambda: figures.scale(marks, contract))
+    stale = show_stale(moved) if moved else None
+    return show_answer(answer, contract, start, moved), draw(lambda: figures.scale(marks, contract)), stale
 
 
 def _start(sources: Sources, row: Row, answer: Answer) -> Start:

@@ -65,6 +65,18 @@ def show_answer(answer: Answer, contract: Contract, start: Start | None, moved: 
     return html.Div([found, notice(f"The other model's answer is not known. {start.why_not_both}")])
 
 
+def show_stale(moved: Sequence[str]) -> Component:
+    """That reasons and offers on the page are of the customer before something was changed.
+
+    Args:
+        moved: The features that differ; none where the form cannot be read.
+    """
+    before = f"before {', '.join(moved)} changed" if moved else "before the form became what cannot be scored"
+    return notice(
+        f"What follows is of the customer {before}. “Explain this customer” takes what stands in the form now."
+    )
+
+
 def show_reasons(explained: Explained) -> Component:
     """The answer in plain words, and the force of each reason."""
     found = explained.explanation

@@ -13,7 +13,7 @@ from dash.development.base_component import Component
 from bentos.command_line import rules_of
 from bentos.errors import GauntletError, NotFound
 from service.console.experiment import figures, pair_sections, sections, tables
-from service.console.experiment.naming import Names, read_names
+from service.console.experiment.naming import Names, read_names, short
 from service.console.experiment.pairs import Pairs
 from service.console.experiment.reading import (
     Told,
@@ -25,6 +25,7 @@ from service.console.experiment.reading import (
 )
 from service.console.experiment.standing import Running, ask_judge, read_running
 from service.console.experiment.wording import title_of
+from service.console.gate.reading import read_reports
 from service.console.guard import viewer
 from service.console.pages import Page
 from service.console.parts import notice, picture, reading, say, sentence, tile, tiles, what_to_do
@@ -180,10 +181,11 @@ def _judge(sources: Sources) -> Component:
         status = ask_judge(sources)
     except GauntletError as e:
         return notice(f"The judge is not heard: {sentence(e)}. What follows is what the store holds.", is_wrong=True)
+    said = "nobody is on trial" if status.mode == "off" else status.verdict.verdict
     lag = status.cohort_lag_seconds
     behind = f"; closing is {lag:,.0f} s behind" if lag else ""
     return html.P(
-        f"The judge looked at {status.looked_at:%Y-%m-%d %H:%M:%S} UTC: {status.verdict.verdict}. Since these roles "
+        f"The judge looked at {status.looked_at:%Y-%m-%d %H:%M:%S} UTC: {said}. Since these roles "
         f"began, {status.logged.predictions:,} predictions were logged, what-ifs among them, and "
         f"{status.logged.outcomes:,} truths{behind}.",
         className="soft",
@@ -211,12 +213,21 @@ def _next_trial(sources: Sources) -> NextStep:
             "served (gauntlet package).",
             f"gauntlet experiment shadow models:/{model}@challenger {at}",
         )
-    if sources.registry().find(f"models:/{model}@candidate") is not None:
+    candidate = sources.registry().find(f"models:/{model}@candidate")
+    if candidate is None:
+        return NextStep("Nobody is on trial, and there is no candidate. This trains one.", f"gauntlet train {at}")
+    judged = read_reports(sources).newest_of(candidate.number)
+    if judged is not None and judged.digest == candidate.digest:
         return NextStep(
-            "Nobody is on trial, and no model is challenger. This judges the newest candidate; a pass makes it one.",
-            f"gauntlet gate models:/{model}@candidate {at}",
+            f"Nobody is on trial, and the gate has judged the newest candidate, {short(candidate)}, already: "
+            f"{judged.verdict} ({judged.passed} of {judged.checks} checks passed), {judged.consequence}. This trains "
+            "another one.",
+            f"gauntlet train {at}",
         )
-    return NextStep("Nobody is on trial, and there is no candidate. This trains one.", f"gauntlet train {at}")
+    return NextStep(
+        "Nobody is on trial, and no model is challenger. This judges the newest candidate; a pass makes it one.",
+        f"gauntlet gate models:/{model}@candidate {at}",
+    )
 
 
 # one trial

@@ -74,16 +74,23 @@ def wire(app: Dash, sources: Sources, pairs: Pairs) -> None:
 def _compared(sources: Sources, pairs: Pairs, first: str, second: str) -> Component:
     registry = sources.registry()
     chosen = [registry.resolve(uri) for uri in (first, second)]
-    return shown(pairs.compare(registry, *chosen), str(sources.folder.path))
+    champion = registry.find(f"models:/{sources.model()}@champion")
+    return shown(pairs.compare(registry, *chosen), champion, str(sources.folder.path))
 
 
-def shown(pair: Pair, folder: str) -> Component:
-    """A comparison: advice first, then numbers and pictures."""
+def shown(pair: Pair, champion: Version | None, folder: str) -> Component:
+    """A comparison: advice first, then numbers and pictures.
+
+    Args:
+        pair: The comparison.
+        champion: Who serves now.
+        folder: The installation's.
+    """
     names = (short(pair.first), short(pair.second))
     advice = advise(pair.compared, names)
     return html.Div(
         [
-            _advice_card(pair, advice, folder),
+            _advice_card(pair, advice, champion, folder),
             _tiles(pair, names),
             html.Div([_drawn(make, pair) for make in _PICTURES], className="cards"),
             _metrics_table(pair, names),
@@ -107,14 +114,11 @@ def _drawn(make: Callable[[Pair], Figure], pair: Pair) -> Component:
     return picture(figure, figure.name)
 
 
-def _advice_card(pair: Pair, advice: Advice, folder: str) -> Component:
+def _advice_card(pair: Pair, advice: Advice, champion: Version | None, folder: str) -> Component:
     kind = "notice" if advice.better is None else "notice good"
-    better = pair.first if advice.better in (0, None) else pair.second
-    other = pair.second if better is pair.first else pair.first
     rows = [html.P(pair.rows, className="soft" if pair.is_whole else "notice warn")]
     if pair.is_synthetic:
         rows.append(html.P("The rows are SYNTHETIC: nobody among them exists.", className="notice warn"))
-    command = f"gauntlet gate {better.uri} --against {other.uri} --folder {folder}"
     return html.Section(
         [
             html.H2("Recommendation"),
@@ -123,13 +127,27 @@ def _advice_card(pair: Pair, advice: Advice, folder: str) -> Component:
             *rows,
             html.P(
                 "The more pairs are compared on the same rows, the more differences are found by chance, and these "
-                "rows are not tomorrow's customers. What may be tried is for the gate to say:",
+                "rows are not tomorrow's customers.",
                 className="soft",
             ),
-            html.Pre(html.Code(command), className="command", tabIndex="0"),
+            *_what_follows(pair, advice, champion, folder),
         ],
         className="card whole",
     )
+
+
+def _what_follows(pair: Pair, advice: Advice, champion: Version | None, folder: str) -> list[Component]:
+    """The command that may follow: the better one is judged against the champion; the champion itself is not."""
+    if advice.better is None:
+        return [html.P("Nothing follows from it.")]
+    better = (pair.first, pair.second)[advice.better]
+    if champion is not None and better.digest == champion.digest:
+        return [html.P(f"{short(better)} is the champion already: nothing is to be done.")]
+    against = "" if champion is None else f", against the champion, {short(champion)}"
+    return [
+        html.P(f"Whether {short(better)} may be tried on live customers is for the gate to say{against}:"),
+        html.Pre(html.Code(f"gauntlet gate {better.uri} --folder {folder}"), className="command", tabIndex="0"),
+    ]
 
 
 def _tiles(pair: Pair, names: Sequence[str]) -> Component:

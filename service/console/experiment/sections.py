@@ -28,10 +28,10 @@ def verdict_card(told: Told, names: Names) -> Component:
         lines.append(notice("No verdict was ever stored of this trial."))
     else:
         is_over = told.trial.ended is not None
-        lead = "It ended on: " if is_over else ""
+        stored = "The verdict that it ended on was " if is_over else ""
         lines += [
             html.P(
-                [html.Strong(verdict.verdict), f" {lead}{verdict_in_words(verdict.verdict)}."],
+                [stored, html.Strong(verdict.verdict), f": {verdict_in_words(verdict.verdict)}."],
                 className=_KINDS[verdict.verdict],
                 role="status",
             ),
@@ -212,7 +212,11 @@ def _against(with_missing: float, threshold: float) -> str:
 def _treatment_tile(evidence: Evidence) -> Iterator[Component]:
     if evidence.treated or evidence.outside is not None:
         outside = 0 if evidence.outside is None else evidence.outside.n
-        yield tile("Treated", f"{evidence.treated:,}", f"{evidence.spoiled:,} against the lot; {outside:,} no evidence")
+        yield tile(
+            "Treated",
+            f"{evidence.treated:,}",
+            f"{evidence.spoiled:,} of them though left alone by lot; {outside:,} customers beside the evidence",
+        )
 
 
 def _say_wait(wait: Wait) -> str:

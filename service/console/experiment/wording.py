@@ -8,10 +8,10 @@ from service.micros import from_micros
 
 _UNITS = (("year", 365 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 _VERDICTS = {
-    "PROMOTE": "The challenger may be promoted",
-    "ROLLBACK": "The challenger is to be rolled back",
-    "KEEP_COLLECTING": "Nothing is decided yet",
-    "INVALID": "No decision may rest on this evidence",
+    "PROMOTE": "the challenger may be promoted",
+    "ROLLBACK": "the challenger is to be rolled back",
+    "KEEP_COLLECTING": "nothing is decided yet",
+    "INVALID": "no decision may rest on this evidence",
 }
 _ENDINGS = {"promoted": "promoted", "rolled_back": "rolled back", "abandoned": "abandoned"}
 

@@ -97,7 +97,7 @@ def test_of_different_holdouts_only_the_common_rows_are_used_and_that_is_said(re
     assert found.compared.n == 140
     assert not found.is_whole
     assert "Compared are the 140 rows that stand in both" in found.rows
-    assert pair_sections.shown(found, "home").children[0].children[3].className == "notice warn"
+    assert pair_sections.shown(found, None, "home").children[0].children[3].className == "notice warn"
 
 
 def test_holdouts_that_share_nothing_are_refused(registry: FolderRegistry) -> None:
@@ -127,6 +127,21 @@ def test_a_holdout_that_is_gone_is_named(registry: FolderRegistry) -> None:
     (registry.folder / "1" / "holdout.parquet").unlink()
     with pytest.raises(NotFound, match="the holdout of toy version 1 cannot be used"):
         compared(registry, first, second)
+
+
+def test_the_better_one_is_for_the_gate_unless_it_is_the_champion_already(registry: FolderRegistry) -> None:
+    right, wrong = registry.add("1", slope=0.01, ids=range(146)), registry.add("2", slope=-0.01, ids=range(146))
+    same = registry.add("3", slope=0.0101, ids=range(146))
+    for pair in (compared(registry, right, wrong), compared(registry, wrong, right)):
+        followed = [str(pair_sections.shown(pair, champion, "home")) for champion in (None, right, wrong)]
+        assert "gauntlet gate models:/toy/1 --folder home" in followed[0]
+        assert "toy v1 is the champion already: nothing is to be done." in followed[1]
+        assert "gauntlet gate" not in followed[1]
+        assert "for the gate to say, against the champion, toy v2" in followed[2]
+        assert "gauntlet gate models:/toy/1 --folder home" in followed[2]
+    equal = str(pair_sections.shown(compared(registry, right, same), wrong, "home"))
+    assert "Nothing follows from it." in equal
+    assert "gauntlet gate" not in equal
 
 
 def test_every_picture_says_how_many_rows_it_rests_on(registry: FolderRegistry) -> None:

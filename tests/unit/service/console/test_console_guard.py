@@ -193,6 +193,12 @@ def test_a_proxy_is_believed_only_if_it_is_named(tmp_path: Path) -> None:
         assert flask.g.viewer.is_operator
 
 
+@pytest.mark.parametrize("says", [{}, {"X-Forwarded-User": ""}, {"X-Forwarded-User": " "}])
+def test_whom_a_proxy_does_not_name_is_nobody(tmp_path: Path, says: dict[str, str]) -> None:
+    trusting = browser(tmp_path, trusted_proxies="127.0.0.1", proxy_operators="bob@example.org")
+    assert trusting.get("/_dash-layout", headers=says).status_code == 401
+
+
 @pytest.mark.parametrize("onward", ["//evil.example", "https://evil.example", "/\\evil.example", "evil"])
 def test_a_login_leads_nowhere_else(tmp_path: Path, onward: str) -> None:
     key = keys_in(tmp_path)["admin"]
