@@ -43,8 +43,9 @@ def customer_layout(contract: Contract, example: Mapping[str, Value], who: Viewe
                         className="card whole",
                     ),
                     place("customer_offers", "What could be offered", height=300),
-                    email_card(contract, who),
+                    email_card(contract, who),  # the last one, and alone no explanation of the form
                 ],
+                id="customer-cards",
                 className="cards",
             ),
         ]

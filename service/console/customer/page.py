@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -98,6 +98,7 @@ def _wire(app: Dash, sources: Sources) -> None:
         Output("customer-answer", "children"),
         drawn("customer_scale"),
         Output("customer-stale", "children"),
+        Output("customer-cards", "className"),
         Input(FIELDS, "value"),
         Input("customer-base", "data"),
         State(FIELDS, "id"),
@@ -106,8 +107,7 @@ def _wire(app: Dash, sources: Sources) -> None:
         try:
             return _rescored(sources, read_fields(sources.contract(), ids, values), read_start(base))
         except GauntletError as e:
-            stale = None if base is None else show_stale(())
-            return notice(sentence(e), is_wrong=True), {"wrong": sentence(e)}, stale
+            return notice(sentence(e), is_wrong=True), {"wrong": sentence(e)}, *_stale(None if base is None else [])
 
     @app.callback(
         Output("customer-base", "data"),
@@ -160,8 +160,13 @@ def _rescored(sources: Sources, row: Row, start: Start | None) -> tuple[Any, ...
     if start is not None:
         moved = [name for name, value in row.items() if start.features.get(name) != value]
         marks |= {"before": start.probability} if moved else start.both
-    stale = show_stale(moved) if moved else None
-    return show_answer(answer, contract, start, moved), draw(lambda: figures.scale(marks, contract)), stale
+    stale = _stale(moved or None)
+    return show_answer(answer, contract, start, moved), draw(lambda: figures.scale(marks, contract)), *stale
+
+
+def _stale(moved: Sequence[str] | None) -> tuple[Component | None, str]:
+    """That what was explained is of the customer before these features changed; None: it is of the customer as is."""
+    return (None, "cards") if moved is None else (show_stale(moved), "cards stale")
 
 
 def _start(sources: Sources, row: Row, answer: Answer) -> Start:
