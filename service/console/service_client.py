@@ -43,13 +43,21 @@ class ServiceClient:
         """
         return self._ask("POST", path, body)
 
-    def get(self, path: str) -> dict[str, Any]:
-        """Read a route; raises as `post`."""
-        return self._ask("GET", path, None)
+    def get(self, path: str, *, seconds: float | None = None) -> dict[str, Any]:
+        """Read a route; raises as `post`.
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        Args:
+            path: Of the route.
+            seconds: How long the answer may take; None: as the settings say.
+        """
+        return self._ask("GET", path, None, seconds)
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float | None = None
+    ) -> dict[str, Any]:
+        timeout = httpx.USE_CLIENT_DEFAULT if seconds is None else httpx.Timeout(seconds)
         try:
-            answer = self._client.request(method, self.url + path, json=body, headers=self._headers())
+            answer = self._client.request(method, self.url + path, json=body, headers=self._headers(), timeout=timeout)
             said = answer.json()
         except httpx.HTTPError as e:
             raise Unavailable(f"scoring at {self.url} does not answer: {str(e) or type(e).__name__}") from e

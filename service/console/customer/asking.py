@@ -164,13 +164,17 @@ def explain(service: ServiceClient, features: Features, *, variant: str | None =
     return _read(service.post("/v1/explain", body), Explained, "/v1/explain")
 
 
-def trial_of(service: ServiceClient) -> Trial:
+def trial_of(service: ServiceClient, *, seconds: float | None = None) -> Trial:
     """Who is on trial now.
+
+    Args:
+        service: Scoring.
+        seconds: As of `ServiceClient.get`.
 
     Raises:
         GauntletError: As `ServiceClient.get`.
     """
-    return _read(service.get("/v1/experiment"), Trial, "/v1/experiment")
+    return _read(service.get("/v1/experiment", seconds=seconds), Trial, "/v1/experiment")
 
 
 def both_say(service: ServiceClient, features: Features) -> dict[str, float]:

@@ -50,6 +50,8 @@ _FIRST_PICTURES = ("volume", "probabilities", "rolling")
 _LIST = "production-list"
 """Where the table stands. The browser takes as long to make it as three pictures: it does while the first numbers are
 still asked for."""
+_SCORING_SECONDS = 3.0
+"""Scoring says within milliseconds who is on trial; one that takes so long does not answer, and each tick asks."""
 _FURTHEST = ""
 """Stands for the feature that is furthest beyond its limit."""
 
@@ -240,7 +242,7 @@ def _course(sources: Sources, answers: Answers, window: int) -> tuple[Any, ...]:
 def _judge_scoring(sources: Sources) -> Alert:
     """Whether anybody is answered now: what the store holds looks well long after nobody is."""
     try:
-        trial = trial_of(sources.service)
+        trial = trial_of(sources.service, seconds=_SCORING_SECONDS)
     except GauntletError as e:
         return Alert("Scoring", "alert", sentence(e))
     on_trial = "nobody is on trial" if trial.challenger is None else f"{trial.challenger} is on trial"

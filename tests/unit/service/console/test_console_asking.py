@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
+import httpx
 import pytest
 from scoring_fakes import MODEL, FakeScoring, client_of
 
 from bentos.errors import BadInput, InvalidSetting, NotFound, Refused, Unavailable
-from service.console.customer.asking import both_say, explain, read_start, score, score_all
+from service.console.customer.asking import both_say, explain, read_start, score, score_all, trial_of
 from service.console.customer.emails import Known, ask_email, read_known, record_sent
 
 ROW = {"fee": 30.0, "plan": "month", "age": 50}
@@ -139,3 +141,18 @@ def test_what_a_browser_kept_is_checked(kept: object) -> None:
 
 def test_a_browser_that_kept_nothing_begins_anew() -> None:
     assert read_start(None) is None
+
+
+def test_a_glance_at_scoring_waits_no_longer_than_it_is_told(tmp_path: Path) -> None:
+    class Frozen(FakeScoring):
+        waited: ClassVar[list[float]] = []
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.waited.append(request.extensions["timeout"]["read"])
+            raise httpx.ReadTimeout("timed out", request=request)
+
+    service = client_of(Frozen(), tmp_path)
+    for seconds in (3.0, None):
+        with pytest.raises(Unavailable, match="does not answer: timed out"):
+            trial_of(service, seconds=seconds)
+    assert Frozen.waited == [3.0, 25.0]
