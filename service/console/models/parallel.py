@@ -20,6 +20,8 @@ from validation.pages import Figure, Trace, layout_of
 
 _THIRDS = ("the worst third", "the middle third", "the best third")
 _MOST_TICKS = 6
+_LINE = 0.06
+"""Of an axis' height, what a line of text takes."""
 _LISTED = 240
 _BELOW, _LACKING = -0.14, "not given"
 
@@ -83,9 +85,18 @@ def _axis(name: str, values: Sequence[str | None]) -> _Axis:
     places = _numbers(given) if is_numeric(given) else _words(given)
     told = sorted(places, key=in_order)
     told = told if len(told) <= _MOST_TICKS else [told[0], told[-1]]
-    ticks = [(places[value], _told(value)) for value in told]
+    ticks = _apart([(places[value], _told(value)) for value in told])
     lacks = [(_BELOW, "–")] if len(given) < len(values) else []
     return _Axis(name, tuple(_BELOW if value is None else places[value] for value in values), (*ticks, *lacks))
+
+
+def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Of rising ticks those that can be read: both ends, and between them what is a line of text from the others."""
+    kept = list(ticks[:1])
+    for height, words in ticks[1:-1]:
+        if min(height - kept[-1][0], ticks[-1][0] - height) >= _LINE:
+            kept.append((height, words))
+    return [*kept, *ticks[1:][-1:]]
 
 
 def _told(value: str) -> str:

@@ -173,6 +173,14 @@ def test_a_line_a_run_over_the_axes_with_a_gap_to_the_next() -> None:
     assert all(color in IN_THE_DARK for color in RISING)
 
 
+def test_words_at_an_axis_do_not_stand_on_each_other() -> None:
+    values = [0.0, 0.5587, 0.5815, 0.594]
+    found = [tried(str(i), a=i, metrics={"cv_f1_mean": value}) for i, value in enumerate(values)]
+    notes = parallel(found, ["a"], "f1", "validation").layout["annotations"]
+    assert [note["text"] for note in notes if note["x"] == 0] == ["0", "1", "2", "3"]
+    assert [note["text"] for note in notes if note["x"] == 1] == ["0", "0.594"]
+
+
 def test_of_a_loss_the_best_third_has_the_least() -> None:
     found = [tried(str(i), a=i, metrics={"cv_brier_mean": value}) for i, value in enumerate([0.1, 0.2, 0.3])]
     drawn = traces(parallel(found, ["a"], "brier", "validation"))
