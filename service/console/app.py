@@ -22,6 +22,10 @@ PAGES = (CUSTOMER, MODELS, PRODUCTION, EXPERIMENT, GATE)
 """In the order of the navigation; the first is shown at `/`."""
 
 
+_QUESTIONS = "/_dash-update-component"
+"""What pages ask goes there, as JSON."""
+
+
 class _Console(Dash):  # type: ignore[misc]
     """Dash, whose pages carry what they need."""
 
@@ -68,7 +72,29 @@ def make_app(settings: ConsoleSettings, sources: Sources | None = None) -> Dash:
         page.wire(app, sources)
     _add_probes(server, guard)
     _ask_ahead(server, sources)
+    _refuse_other_questions(server, app)
     return app
+
+
+def _refuse_other_questions(server: flask.Flask, app: Dash) -> None:
+    """Answer what no page asks with 400: to Dash it would be a failure of its own, with a line in the log."""
+
+    def refuse() -> Any:
+        if flask.request.path != _QUESTIONS or flask.request.method != "POST":
+            return None
+        try:
+            asked = flask.request.get_json(force=True, silent=True)
+        except RecursionError:
+            asked = None
+        if (
+            isinstance(asked, dict)
+            and isinstance(asked.get("inputs"), list)
+            and asked.get("output") in list(app.callback_map)
+        ):
+            return None
+        return flask.jsonify(status=400, title="Bad request", detail="no page of this console asks that"), 400
+
+    server.before_request(refuse)
 
 
 def _ask_ahead(server: flask.Flask, sources: Sources) -> None:

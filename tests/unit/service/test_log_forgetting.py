@@ -261,7 +261,7 @@ def test_a_reader_who_keeps_the_stores_log_open_is_told(store, tmp_path, monkeyp
     from service.prediction_log import forgetting
 
     really = forgetting.sqlite3.connect
-    monkeypatch.setattr(forgetting.sqlite3, "connect", lambda name: really(name, timeout=0.05))
+    monkeypatch.setattr(forgetting.sqlite3, "connect", lambda name, **given: really(name, **{"timeout": 0.05} | given))
     other = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     with other.reading() as connection:
         connection.execute(tables.predictions.select()).all()

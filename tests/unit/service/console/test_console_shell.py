@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_toys import browser, settings_in
+from console_toys import ORIGIN, browser, settings_in
 
 from service.console import page_code, shell
 from service.console.app import make_app
@@ -128,3 +128,19 @@ def test_what_a_page_will_need_is_fetched_with_it(tmp_path: Path, path: str, *, 
     )
     assert any("dash_ag_grid" in code for code in ahead) is has_tables
     assert {client.get(code, buffered=True).status_code for code in ahead} == {200}
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "{}", "[]", "5", "null", "NaN", "not JSON", "[" * 100_000, '{"output": 5, "inputs": []}',
+     '{"output": "nobody.children", "inputs": []}', '{"output": "theme.data"}', '{"output": [], "inputs": []}'],
+    ids=lambda body: body[:30] or "nothing",
+)  # fmt: skip
+def test_what_no_page_asks_is_refused_and_no_failure(
+    tmp_path: Path, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = browser(tmp_path)
+    answer = client.post("/_dash-update-component", data=body, headers=ORIGIN, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json["detail"] == "no page of this console asks that"
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
