@@ -186,20 +186,14 @@ def test_pages_are_reached_by_keyboard_and_say_where_one_is(at_console: Visit) -
 
 
 @pytest.mark.parametrize(
-    ("path", "names"),
-    [
-        ("/customer", ("Contract", "Payment method", "Tone", "Language")),
-        ("/production", ("Time", "Rolling window", "Truths as of", "Feature")),
-        ("/experiment", ("Trial", "First model", "Second model")),
-    ],
+    ("path", "one"),
+    [("/customer", "customer-tone"), ("/production", "production-feature"), ("/experiment", "experiment-second")],
 )
-def test_every_dropdown_is_one_stop_of_the_keyboard_and_opens_by_it(
-    at_console: Visit, path: str, names: tuple[str, ...]
-) -> None:
+def test_every_dropdown_is_one_stop_of_the_keyboard_and_opens_by_it(at_console: Visit, path: str, one: str) -> None:
     page = at_console.open(path)
     at_console.settle()
     stops = page.evaluate(_DROPDOWNS)
-    assert len(stops) >= len(names)
+    assert one in stops
     page.focus("#page-title")
     reached: list[str] = []
     for key in ("Tab", "Shift+Tab"):

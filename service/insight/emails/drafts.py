@@ -53,7 +53,7 @@ _FORBIDDEN = re.compile(
     r"|vorhers|riesgo|pronost|risque|predi|resili|discount|refund|gift|free of charge|for free|nothing at all|voucher"
     r"|coupon|bonus|cash|credit|rabatt|gutsch|geschenk|kostenlos|gratis|umsonst|bargeld|descuento|reembolso|regalo|cupon"
     r"|bono|efectivo|credito|remise|rembours|cadeau|gratuit|bon d'achat|especes|guarantee|garant|deadline|cancel"
-    r"|storn|annul|password|passcode|pin code|passwor|contrasena|mot de passe|your card|ihre karte|su tarjeta"
+    r"|storn|annul|passwor|passcode|pin code|contrasena|mot de passe|your card|ihre karte|su tarjeta"
     r"|votre carte|idiot|stupid)\w*",
     re.IGNORECASE,
 )
